@@ -1,0 +1,27 @@
+# Everything a person types. `make help` lists it; the programs' own help is `tancho-relay --help` and `tancho-agent --help`.
+
+SHELL := /bin/bash
+target := $(or $(CARGO_TARGET_DIR),target)
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test bench setup
+
+help: ## This list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: ## A relay, two sites and a reading centre on this machine, with a head CT sent in (STUDY=path sends your own DICOM)
+	@tests/setup demo
+	@cargo build --locked --workspace --bins
+	@$(target)/debug/tancho-demo $(if $(STUDY),--study "$(STUDY)")
+
+test: ## Everything that must hold: format, borders, lints, documents, unit to browser tests
+	@tests/setup test
+	@tests/run
+
+bench: ## The figures, with Orthanc measured in the same run; rewrites tests/bench/README.md
+	@tests/setup test
+	@cargo build --locked --release --workspace --bins
+	@$(target)/release/tancho-bench
+
+setup: ## Install what the tests use beyond Rust and Node (Debian packages, Python and npm packages)
+	@tests/setup test
