@@ -1,0 +1,225 @@
+//! The instance container of `CONTAINER.md`: how one data set travels and rests, byte for byte.
+//!
+//! Writing streams the source once, proves every section by decoding it, and holds at most one frame or
+//! chunk in memory. Reading trusts nothing: every length is checked against the bytes, every section
+//! against its SHA-256. Containers are immutable once written.
+
+use std::io::{self, Read, Seek, Write};
+
+use tancho_domain::dicom::{
+    SeriesInstanceUid, SopClassUid, SopInstanceUid, StudyInstanceUid, TransferSyntaxUid,
+};
+
+use crate::scan::DataSetScan;
+
+/// What a container holds, read from its first bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ContainerHeader {
+    /// Transfer syntax the data set was received in.
+    pub transfer_syntax: TransferSyntaxUid,
+    /// SOP Class UID of the data set.
+    pub sop_class_uid: SopClassUid,
+    /// SOP Instance UID of the data set.
+    pub sop_instance_uid: SopInstanceUid,
+    /// Study Instance UID of the data set.
+    pub study_instance_uid: StudyInstanceUid,
+    /// Series Instance UID of the data set.
+    pub series_instance_uid: SeriesInstanceUid,
+    /// Length of the original data set, in bytes.
+    pub original_len: u64,
+    /// SHA-256 of the original data set.
+    pub original_sha256: [u8; 32],
+    /// Frames that can be served one by one; 0 for opaque objects.
+    pub frame_count: u32,
+    /// Bytes to reverse in each unit of a native frame to get little endian; 1 for none.
+    pub swap_bytes: u8,
+    /// Length of this header with its table of sections: the offset of the first section. Bytes.
+    pub header_len: u64,
+    /// The sections in order; their expansions, one after the other, are the original.
+    pub sections: Vec<Section>,
+}
+
+impl ContainerHeader {
+    /// Length of the whole container, in bytes.
+    #[must_use]
+    pub fn container_len(&self) -> u64 {
+        self.sections
+            .last()
+            .map_or(self.header_len, |last| last.offset + last.stored_len)
+    }
+
+    /// First byte after the header, table and head section: what must arrive for the instance to be listed.
+    #[must_use]
+    pub fn head_end(&self) -> u64 {
+        self.sections
+            .first()
+            .filter(|section| section.kind == SectionKind::Head)
+            .map_or(self.header_len, |head| head.offset + head.stored_len)
+    }
+
+    /// Whether a head section is there to read elements from.
+    #[must_use]
+    pub fn has_head(&self) -> bool {
+        self.sections
+            .first()
+            .is_some_and(|section| section.kind == SectionKind::Head)
+    }
+}
+
+/// How a section is coded. The numbers are written to disk and sent; they are never reused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum SectionKind {
+    /// Elements before the first frame, zstd.
+    Head = 1,
+    /// One native frame: its samples split into byte planes, then zstd.
+    NativeFrame = 2,
+    /// One fragment of an encapsulated frame, as it is; the 8 bytes of its item header are regenerated.
+    Fragment = 3,
+    /// Bytes after the last frame, zstd.
+    Tail = 4,
+    /// Bytes without structure, zstd; part of a frame when the frame number is not 0.
+    Opaque = 5,
+}
+
+/// One row of the table of sections.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Section {
+    /// How it is coded.
+    pub kind: SectionKind,
+    /// Bytes of one sample in a native frame; 0 elsewhere.
+    pub sample_bytes: u8,
+    /// Frame it belongs to, counted from 1; 0 for none.
+    pub frame: u32,
+    /// Where its stored bytes begin in the container.
+    pub offset: u64,
+    /// Stored bytes.
+    pub stored_len: u64,
+    /// Bytes of the original data set it stands for.
+    pub expanded_len: u64,
+    /// SHA-256 of the stored bytes.
+    pub sha256: [u8; 32],
+}
+
+/// What was written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ContainerSummary {
+    /// Length of the container, in bytes.
+    pub container_len: u64,
+    /// First byte after header, table and head section.
+    pub head_end: u64,
+    /// Its header, as a reader will see it.
+    pub header: ContainerHeader,
+}
+
+/// Why a container was not written or not read.
+#[derive(Debug, thiserror::Error)]
+pub enum ContainerError {
+    /// The bytes are not a container this version reads, or break its rules.
+    #[error("container malformed: {0}")]
+    Malformed(&'static str),
+    /// Stored bytes differ from their SHA-256.
+    #[error("section {0} differs from its digest")]
+    DigestMismatch(usize),
+    /// The rebuilt data set differs from the original's SHA-256.
+    #[error("rebuilt data set differs from the original")]
+    OriginalMismatch,
+    /// The source does not have the digest or length it was scanned with.
+    #[error("source changed since it was scanned")]
+    SourceChanged,
+    /// A section could not be proved by decoding it.
+    #[error("section {0} could not be proved")]
+    ProofFailed(usize),
+    /// There is no such frame.
+    #[error("frame {0} expected between 1 and the number of frames")]
+    NoSuchFrame(u32),
+    /// The part asked for is larger than the caller allows.
+    #[error("part larger than {0} bytes")]
+    TooLarge(u64),
+    /// Reading or writing failed.
+    #[error("container input or output failed")]
+    Io(#[from] io::Error),
+}
+
+impl ContainerError {
+    /// The stable code for answers and rows.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Malformed(_) => "container_malformed",
+            Self::DigestMismatch(_) => "section_digest_mismatch",
+            Self::OriginalMismatch => "original_digest_mismatch",
+            Self::SourceChanged => "source_changed",
+            Self::ProofFailed(_) => "proof_failed",
+            Self::NoSuchFrame(_) => "frame_not_found",
+            Self::TooLarge(_) => "part_too_large",
+            Self::Io(_) => "io_failed",
+        }
+    }
+}
+
+/// Writes the container of the data set in `src`, whose scan and SHA-256 the caller already has.
+///
+/// Streams `src` once; every section is decoded again and compared before it counts. The caller hashes
+/// the finished file with [`digest`], makes it durable, and only then offers it.
+pub fn encode<R: Read + Seek, W: Write + Seek>(
+    _src: &mut R,
+    _scan: &DataSetScan,
+    _transfer_syntax: &TransferSyntaxUid,
+    _original_sha256: &[u8; 32],
+    _out: &mut W,
+) -> Result<ContainerSummary, ContainerError> {
+    Err(ContainerError::Io(io::ErrorKind::Unsupported.into()))
+}
+
+/// Reads the header from the first bytes of a container; `None` when more bytes are needed.
+pub fn parse_header(_bytes: &[u8]) -> Result<Option<ContainerHeader>, ContainerError> {
+    Err(ContainerError::Io(io::ErrorKind::Unsupported.into()))
+}
+
+/// SHA-256 of everything in `src`, from its first byte.
+pub fn digest<R: Read + Seek>(_src: &mut R) -> io::Result<[u8; 32]> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+/// A container open for reading.
+pub struct Container<R> {
+    src: R,
+    header: ContainerHeader,
+}
+
+impl<R: Read + Seek> Container<R> {
+    /// Opens a container: reads and checks its header and table.
+    pub fn open(_src: R) -> Result<Self, ContainerError> {
+        Err(ContainerError::Io(io::ErrorKind::Unsupported.into()))
+    }
+
+    /// The header.
+    #[must_use]
+    pub fn header(&self) -> &ContainerHeader {
+        &self.header
+    }
+
+    /// Reads every section and compares it with its digest.
+    pub fn verify_sections(&mut self) -> Result<(), ContainerError> {
+        let _ = &mut self.src;
+        Err(ContainerError::Io(io::ErrorKind::Unsupported.into()))
+    }
+
+    /// Writes the original data set, byte for byte, and returns its SHA-256 after comparing it with the header's.
+    pub fn rebuild<W: Write>(&mut self, _out: &mut W) -> Result<[u8; 32], ContainerError> {
+        Err(ContainerError::Io(io::ErrorKind::Unsupported.into()))
+    }
+
+    /// The elements before the first frame; for an object without frames the whole data set, when it is
+    /// no longer than `bytes_max`.
+    pub fn head_bytes(&mut self, _bytes_max: u64) -> Result<Vec<u8>, ContainerError> {
+        Err(ContainerError::Io(io::ErrorKind::Unsupported.into()))
+    }
+
+    /// Frame `number`, counted from 1: native samples in the byte order received, or the codestream
+    /// of an encapsulated frame with its fragments joined.
+    pub fn frame(&mut self, number: u32) -> Result<Vec<u8>, ContainerError> {
+        Err(ContainerError::NoSuchFrame(number))
+    }
+}

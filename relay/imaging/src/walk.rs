@@ -1,0 +1,1 @@
+//! The element walk shared by scanner, metadata and comparison.
