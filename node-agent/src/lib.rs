@@ -1,1 +1,8 @@
-//! Tancho.
+//! `tancho-agent`: takes studies from modalities by C-STORE, keeps them durably, and brings them to the relay.
+//!
+//! Reading order: `config` (what can be set), `dimse` (what modalities see), `spool` (what success means),
+//! `uplink` (the line to the relay), `page` (what the technologist sees), `cli` (what an operator types).
+
+pub mod clock;
+pub mod spool;
+pub mod link;
