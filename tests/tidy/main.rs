@@ -1,0 +1,1 @@
+//! The borders of the code base, checked from the cargo metadata and the sources.
