@@ -27,7 +27,9 @@ pub const UID_CHARS_MAX: usize = 64;
 pub fn is_uid(text: &str) -> bool {
     !text.is_empty()
         && text.len() <= UID_CHARS_MAX
-        && text.split('.').all(|part| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit()))
+        && text
+            .split('.')
+            .all(|part| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 macro_rules! uid {
@@ -95,7 +97,9 @@ impl AeTitle {
     /// Parses a title; spaces before and after it do not count.
     pub fn parse(text: &str) -> Result<Self, InvalidDicomId> {
         let text = text.trim_matches(' ');
-        let printable = text.bytes().all(|byte| (b' '..=b'~').contains(&byte) && byte != b'\\');
+        let printable = text
+            .bytes()
+            .all(|byte| (b' '..=b'~').contains(&byte) && byte != b'\\');
         if (1..=16).contains(&text.len()) && printable {
             Ok(Self(text.to_owned()))
         } else {
@@ -171,10 +175,23 @@ mod tests {
 
     #[test]
     fn uids_with_paths_letters_or_length_are_refused() {
-        for bad in ["", "1..2", ".1", "1.", "../1", "1/2", "1.2a", "1.2\0.3", &"1".repeat(65)] {
+        for bad in [
+            "",
+            "1..2",
+            ".1",
+            "1.",
+            "../1",
+            "1/2",
+            "1.2a",
+            "1.2\0.3",
+            &"1".repeat(65),
+        ] {
             assert!(StudyInstanceUid::parse(bad).is_err(), "{bad:?}");
         }
-        assert_eq!(StudyInstanceUid::parse("1.2.840\0").map(String::from), Ok("1.2.840".to_owned()));
+        assert_eq!(
+            StudyInstanceUid::parse("1.2.840\0").map(String::from),
+            Ok("1.2.840".to_owned())
+        );
         assert!(StudyInstanceUid::parse(&"1".repeat(64)).is_ok());
     }
 
