@@ -1,0 +1,597 @@
+//! The agent's end: what to offer, which range to send next, what a receipt settles.
+//!
+//! It lives as long as the process and outlasts connections. It never deletes anything: it reports receipts, the
+//! spool decides. Instants are milliseconds of a monotonic clock.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::ops::Range;
+
+use tancho_domain::dicom::{
+    Priority, SeriesInstanceUid, SopClassUid, SopInstanceUid, StudyInstanceUid, TransferSyntaxUid,
+};
+use tancho_domain::ids::CommandId;
+
+use super::ranges::RangeSet;
+use super::schedule::{Pass, Schedule, Seq};
+use crate::close::Violation;
+use crate::digest::Digest;
+use crate::frame::{
+    Frame, Offer, OfferItem, Receipt, Refusal, RefusalKind, RequestForm, StudyManifest, Want,
+};
+use crate::limits::{
+    OFFER_ITEMS_MAX, RANGE_BYTES_MAX, REOFFER_AFTER_MS, REQUESTS_OPEN_MAX, WANT_ITEMS_MAX, WANT_RANGES_MAX,
+};
+
+const CLASSES: [Priority; 3] = [Priority::Stat, Priority::Urgent, Priority::Routine];
+
+/// An instance the agent holds, durable and immutable, and that has no receipt yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outbound {
+    /// SHA-256 of the container file; names it here and on the line.
+    pub container_sha256: Digest,
+    /// Bytes in the container.
+    pub container_len: u64,
+    /// Bytes of header, table and coded head.
+    pub head_end: u64,
+    /// SHA-256 of the data set as received.
+    pub original_sha256: Digest,
+    /// Bytes of the data set as received.
+    pub original_len: u64,
+    /// Its study.
+    pub study_instance_uid: StudyInstanceUid,
+    /// Its series.
+    pub series_instance_uid: SeriesInstanceUid,
+    /// Its own identifier.
+    pub sop_instance_uid: SopInstanceUid,
+    /// Its kind.
+    pub sop_class_uid: SopClassUid,
+    /// How the data set came.
+    pub transfer_syntax_uid: TransferSyntaxUid,
+    /// Who sent it to the agent.
+    pub calling_ae: String,
+    /// Which title of the agent it was sent to.
+    pub called_ae: String,
+    /// How soon the relay needs it.
+    pub priority: Priority,
+    /// When it was durable at the agent, milliseconds UTC.
+    pub received_at_ms: i64,
+}
+
+/// Choices of the site.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SenderConfig {
+    /// A new study of a class is offered only while fewer bytes of the class are offered and unsent.
+    pub offer_ahead_bytes: u64,
+    /// Thousandths of the line for urgent work while stat work is busy.
+    pub urgent_share_per_mille: u16,
+    /// Thousandths of the line for routine work while higher work is busy.
+    pub routine_share_per_mille: u16,
+}
+
+impl Default for SenderConfig {
+    fn default() -> Self {
+        Self {
+            offer_ahead_bytes: 32 << 20,
+            urgent_share_per_mille: 100,
+            routine_share_per_mille: 50,
+        }
+    }
+}
+
+/// A range to put on the line now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RangeToSend {
+    /// Which container.
+    pub container_sha256: Digest,
+    /// First byte.
+    pub offset: u64,
+    /// Number of bytes, at most `limits::RANGE_BYTES_MAX`.
+    pub len: u64,
+    /// Class it was chosen in.
+    pub priority: Priority,
+}
+
+/// What the spool must record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SenderEvent {
+    /// The relay holds it durably and rebuilt it to the right digest.
+    Durable(Receipt),
+    /// The relay did not take it; not offered again unless the kind is `Later`.
+    Refused(Refusal),
+    /// A receipt named another original digest than ours: never delete, tell a person.
+    ReceiptDoubtful(Receipt),
+}
+
+#[derive(Debug)]
+struct Entry {
+    outbound: Outbound,
+    seq: Seq,
+    phase: Phase,
+    wanted: RangeSet,
+    ahead_bytes: u64,
+    listed_in: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// May be offered.
+    Waiting,
+    /// May be offered again at this instant.
+    Delayed { until_ms: u64 },
+    /// Offered on this connection.
+    Offered { active_at_ms: u64 },
+    /// Answered for good; kept until the spool stops listing it.
+    Settled,
+}
+
+/// State machine of the agent's end.
+#[derive(Debug)]
+pub struct Sender {
+    config: SenderConfig,
+    entries: HashMap<Digest, Entry>,
+    by_study: HashMap<StudyInstanceUid, BTreeMap<Seq, Digest>>,
+    delayed: BTreeMap<(u64, Seq), Digest>,
+    schedule: Schedule,
+    next_seq: Seq,
+    sync_round: u64,
+    /// `None` while no connection stands.
+    offers_open_max: Option<usize>,
+    manifests: BTreeMap<StudyInstanceUid, StudyManifest>,
+    manifests_due: VecDeque<StudyInstanceUid>,
+    requests: BTreeMap<CommandId, RequestForm>,
+    requests_due: VecDeque<CommandId>,
+}
+
+impl Sender {
+    /// A sender without objects and without a connection.
+    #[must_use]
+    pub fn new(config: SenderConfig) -> Self {
+        Self {
+            schedule: Schedule::new(config.urgent_share_per_mille, config.routine_share_per_mille),
+            config,
+            entries: HashMap::new(),
+            by_study: HashMap::new(),
+            delayed: BTreeMap::new(),
+            next_seq: 0,
+            sync_round: 0,
+            offers_open_max: None,
+            manifests: BTreeMap::new(),
+            manifests_due: VecDeque::new(),
+            requests: BTreeMap::new(),
+            requests_due: VecDeque::new(),
+        }
+    }
+
+    /// Takes the spool's whole list of objects without receipt, most urgent and oldest first.
+    pub fn sync(&mut self, objects: impl IntoIterator<Item = Outbound>) {
+        self.sync_round += 1;
+        for outbound in objects {
+            self.list(outbound);
+        }
+        let round = self.sync_round;
+        let gone: Vec<Digest> = self
+            .entries
+            .iter()
+            .filter(|(_, entry)| entry.listed_in != round)
+            .map(|(digest, _)| *digest)
+            .collect();
+        for digest in gone {
+            self.remove(&digest);
+        }
+    }
+
+    fn list(&mut self, outbound: Outbound) {
+        let digest = outbound.container_sha256;
+        let round = self.sync_round;
+        if let Some(entry) = self.entries.get_mut(&digest) {
+            entry.listed_in = round;
+            if entry.outbound.priority != outbound.priority {
+                self.change_priority(&digest, outbound.priority);
+            }
+            return;
+        }
+        let seq = self.next_seq;
+        self.next_seq += 1;
+        self.by_study
+            .entry(outbound.study_instance_uid.clone())
+            .or_default()
+            .insert(seq, digest);
+        self.schedule
+            .add_waiting(outbound.priority, &outbound.study_instance_uid, seq, digest);
+        let entry = Entry {
+            outbound,
+            seq,
+            phase: Phase::Waiting,
+            wanted: RangeSet::new(),
+            ahead_bytes: 0,
+            listed_in: round,
+        };
+        self.entries.insert(digest, entry);
+    }
+
+    fn change_priority(&mut self, digest: &Digest, priority: Priority) {
+        let Some(mut entry) = self.detach(digest) else {
+            return;
+        };
+        entry.outbound.priority = priority;
+        let uid = entry.outbound.study_instance_uid.clone();
+        match entry.phase {
+            Phase::Waiting => self.schedule.add_waiting(priority, &uid, entry.seq, *digest),
+            Phase::Offered { .. } => {
+                self.schedule.offered(priority, &uid, entry.seq, &[]);
+                self.schedule.change_ahead(priority, 0, entry.ahead_bytes);
+            }
+            Phase::Delayed { until_ms } => {
+                self.delayed.insert((until_ms, entry.seq), *digest);
+            }
+            Phase::Settled => {}
+        }
+        self.entries.insert(*digest, entry);
+        self.refresh_ready(digest);
+    }
+
+    /// Takes an entry out of the map and out of the schedule.
+    fn detach(&mut self, digest: &Digest) -> Option<Entry> {
+        let entry = self.entries.remove(digest)?;
+        let (class, uid) = (entry.outbound.priority, &entry.outbound.study_instance_uid);
+        for pass in [0, 1] {
+            self.schedule.clear_ready(class, uid, &(pass, entry.seq, *digest));
+        }
+        match entry.phase {
+            Phase::Waiting => self.schedule.remove_waiting(class, uid, entry.seq),
+            Phase::Offered { .. } => {
+                self.schedule.change_ahead(class, entry.ahead_bytes, 0);
+                self.schedule.unoffered(class, uid);
+            }
+            Phase::Delayed { until_ms } => {
+                self.delayed.remove(&(until_ms, entry.seq));
+            }
+            Phase::Settled => {}
+        }
+        Some(entry)
+    }
+
+    fn remove(&mut self, digest: &Digest) {
+        let Some(entry) = self.detach(digest) else { return };
+        let uid = &entry.outbound.study_instance_uid;
+        if let Some(of_study) = self.by_study.get_mut(uid) {
+            of_study.remove(&entry.seq);
+            if of_study.is_empty() {
+                self.by_study.remove(uid);
+            }
+        }
+    }
+
+    /// Puts an entry into another phase; whatever was wanted of it is forgotten.
+    fn set_phase(&mut self, digest: &Digest, phase: Phase) {
+        let Some(mut entry) = self.detach(digest) else {
+            return;
+        };
+        entry.phase = phase;
+        entry.wanted = RangeSet::new();
+        entry.ahead_bytes = 0;
+        let (class, uid) = (entry.outbound.priority, &entry.outbound.study_instance_uid);
+        match phase {
+            Phase::Waiting => self.schedule.add_waiting(class, uid, entry.seq, *digest),
+            Phase::Delayed { until_ms } => {
+                self.delayed.insert((until_ms, entry.seq), *digest);
+            }
+            Phase::Offered { .. } | Phase::Settled => {}
+        }
+        self.entries.insert(*digest, entry);
+    }
+
+    /// Takes the spool's list of manifests; those that are new or changed go out.
+    pub fn set_manifests(&mut self, manifests: impl IntoIterator<Item = StudyManifest>) {
+        let before = std::mem::take(&mut self.manifests);
+        for manifest in manifests {
+            let uid = manifest.study_instance_uid.clone();
+            if before.get(&uid) != Some(&manifest) && !self.manifests_due.contains(&uid) {
+                self.manifests_due.push_back(uid.clone());
+            }
+            self.manifests.insert(uid, manifest);
+        }
+    }
+
+    /// Takes the reading requests without a result; new ones go out, at most `REQUESTS_OPEN_MAX` are kept.
+    pub fn set_requests(&mut self, requests: impl IntoIterator<Item = RequestForm>) {
+        let before = std::mem::take(&mut self.requests);
+        for request in requests.into_iter().take(REQUESTS_OPEN_MAX) {
+            let id = request.command_id.clone();
+            if !before.contains_key(&id) {
+                self.requests_due.push_back(id.clone());
+            }
+            self.requests.insert(id, request);
+        }
+    }
+
+    /// A connection stands and its Welcome has come.
+    pub fn connected(&mut self, offers_open_max: u32) {
+        self.disconnected();
+        self.offers_open_max = Some(offers_open_max.max(4) as usize);
+        self.manifests_due = self.manifests.keys().cloned().collect();
+        self.requests_due = self.requests.keys().cloned().collect();
+    }
+
+    /// The connection is gone: everything unanswered will be offered again.
+    pub fn disconnected(&mut self) {
+        self.offers_open_max = None;
+        let mut offered: Vec<(Seq, Digest)> = self
+            .entries
+            .iter()
+            .filter(|(_, entry)| matches!(entry.phase, Phase::Offered { .. }))
+            .map(|(digest, entry)| (entry.seq, *digest))
+            .collect();
+        offered.sort_unstable();
+        for (_, digest) in offered {
+            self.set_phase(&digest, Phase::Waiting);
+        }
+    }
+
+    /// The next control frame to write, if any: requests, manifests, then offers by class.
+    pub fn poll_frame(&mut self, now_ms: u64) -> Option<Frame> {
+        let offers_open_max = self.offers_open_max?;
+        while let Some(id) = self.requests_due.pop_front() {
+            if let Some(request) = self.requests.get(&id) {
+                return Some(Frame::Request(request.clone()));
+            }
+        }
+        while let Some(uid) = self.manifests_due.pop_front() {
+            if let Some(manifest) = self.manifests.get(&uid) {
+                return Some(Frame::Manifest(manifest.clone()));
+            }
+        }
+        self.wake_delayed(now_ms);
+        // A higher class may use what a lower one must leave free, so that a backlog never blocks a stat study.
+        let room = [offers_open_max, offers_open_max * 3 / 4, offers_open_max / 2];
+        let mut open: usize = CLASSES.iter().map(|class| self.schedule.n_offered(*class)).sum();
+        for (class, room) in CLASSES.into_iter().zip(room) {
+            let mut offer: Option<Offer> = None;
+            while open < room
+                && offer
+                    .as_ref()
+                    .is_none_or(|offer| offer.items.len() < OFFER_ITEMS_MAX)
+            {
+                let Some(digest) = self.schedule.next_waiting(class, self.config.offer_ahead_bytes) else {
+                    break;
+                };
+                let Some(entry) = self.entries.get(&digest) else {
+                    break;
+                };
+                match &mut offer {
+                    Some(offer) if !same_group(offer, &entry.outbound) => break,
+                    Some(offer) => offer.items.push(offer_item(&entry.outbound)),
+                    None => offer = Some(new_offer(&entry.outbound)),
+                }
+                self.mark_offered(&digest, now_ms);
+                open += 1;
+            }
+            if let Some(offer) = offer {
+                return Some(Frame::Offer(offer));
+            }
+        }
+        None
+    }
+
+    fn mark_offered(&mut self, digest: &Digest, now_ms: u64) {
+        let Some(entry) = self.entries.get_mut(digest) else {
+            return;
+        };
+        entry.phase = Phase::Offered { active_at_ms: now_ms };
+        entry.ahead_bytes = entry.outbound.container_len;
+        let (class, uid) = (entry.outbound.priority, entry.outbound.study_instance_uid.clone());
+        let of_study: Vec<(Seq, Digest)> = match self.schedule.n_offered_of(class, &uid) {
+            0 => self
+                .by_study
+                .get(&uid)
+                .into_iter()
+                .flatten()
+                .map(|(seq, digest)| (*seq, *digest))
+                .collect(),
+            _ => Vec::new(),
+        };
+        self.schedule.change_ahead(class, 0, entry.ahead_bytes);
+        self.schedule.offered(class, &uid, entry.seq, &of_study);
+    }
+
+    /// The range to put on the line now, if any. It counts as sent from here on.
+    pub fn next_range(&mut self, now_ms: u64) -> Option<RangeToSend> {
+        self.offers_open_max?;
+        let (pass, digest) = self.schedule.next_ready()?;
+        let entry = self.entries.get_mut(&digest)?;
+        let range = entry
+            .wanted
+            .first_in(pass_range(&entry.outbound, pass), RANGE_BYTES_MAX)?;
+        entry.wanted.remove(range.clone());
+        entry.phase = Phase::Offered { active_at_ms: now_ms };
+        let priority = entry.outbound.priority;
+        let len = range.end - range.start;
+        self.schedule.sent(priority, len);
+        self.refresh_ready(&digest);
+        Some(RangeToSend {
+            container_sha256: digest,
+            offset: range.start,
+            len,
+            priority,
+        })
+    }
+
+    /// Brings the schedule in line with what is wanted of an object.
+    fn refresh_ready(&mut self, digest: &Digest) {
+        let Some(entry) = self.entries.get_mut(digest) else {
+            return;
+        };
+        let Phase::Offered { .. } = entry.phase else {
+            return;
+        };
+        let (class, uid) = (entry.outbound.priority, &entry.outbound.study_instance_uid);
+        for pass in [0, 1] {
+            let key = (pass, entry.seq, *digest);
+            match entry.wanted.first_in(pass_range(&entry.outbound, pass), 1) {
+                Some(_) => self.schedule.set_ready(class, uid, key),
+                None => self.schedule.clear_ready(class, uid, &key),
+            }
+        }
+        let ahead = entry.wanted.len();
+        self.schedule.change_ahead(class, entry.ahead_bytes, ahead);
+        entry.ahead_bytes = ahead;
+    }
+
+    /// Takes a transfer frame of the relay. Frames that are not about instances are refused here.
+    pub fn on_frame(&mut self, frame: Frame, now_ms: u64) -> Result<Option<SenderEvent>, Violation> {
+        match frame {
+            Frame::Want(want) => self.on_want(&want, now_ms).map(|()| None),
+            Frame::Receipt(receipt) => Ok(self.on_receipt(receipt)),
+            Frame::Refusal(refusal) => Ok(self.on_refusal(refusal, now_ms)),
+            _ => Err(Violation::protocol(
+                "the relay sent a frame that only an agent sends",
+            )),
+        }
+    }
+
+    fn on_want(&mut self, want: &Want, now_ms: u64) -> Result<(), Violation> {
+        if want.items.len() > WANT_ITEMS_MAX {
+            return Err(Violation::limit("a want names too many instances"));
+        }
+        for item in &want.items {
+            let Some(entry) = self.entries.get_mut(&item.container_sha256) else {
+                continue;
+            };
+            let Phase::Offered { .. } = entry.phase else {
+                continue;
+            };
+            if item.ranges.len() > WANT_RANGES_MAX {
+                return Err(Violation::limit("a want names too many ranges"));
+            }
+            if item
+                .ranges
+                .iter()
+                .any(|(start, end)| start >= end || *end > entry.outbound.container_len)
+            {
+                return Err(Violation::protocol("a want names bytes outside the container"));
+            }
+            item.ranges
+                .iter()
+                .for_each(|(start, end)| entry.wanted.insert(*start..*end));
+            entry.phase = Phase::Offered { active_at_ms: now_ms };
+            self.refresh_ready(&item.container_sha256);
+        }
+        Ok(())
+    }
+
+    fn on_receipt(&mut self, receipt: Receipt) -> Option<SenderEvent> {
+        let entry = self.entries.get(&receipt.container_sha256)?;
+        if entry.phase == Phase::Settled {
+            return None;
+        }
+        let right = entry.outbound.original_sha256 == receipt.original_sha256;
+        self.set_phase(&receipt.container_sha256, Phase::Settled);
+        Some(if right {
+            SenderEvent::Durable(receipt)
+        } else {
+            SenderEvent::ReceiptDoubtful(receipt)
+        })
+    }
+
+    fn on_refusal(&mut self, refusal: Refusal, now_ms: u64) -> Option<SenderEvent> {
+        let entry = self.entries.get(&refusal.container_sha256)?;
+        if entry.phase == Phase::Settled {
+            return None;
+        }
+        let phase = match refusal.kind {
+            RefusalKind::Later => Phase::Delayed {
+                until_ms: now_ms.saturating_add(refusal.retry_after_ms),
+            },
+            RefusalKind::Final | RefusalKind::Recode => Phase::Settled,
+        };
+        self.set_phase(&refusal.container_sha256, phase);
+        Some(SenderEvent::Refused(refusal))
+    }
+
+    /// Offers again what was refused for a while or what the relay seems to have forgotten. Call it once in a while.
+    pub fn tick(&mut self, now_ms: u64) {
+        self.wake_delayed(now_ms);
+        let forgotten: Vec<Digest> = self
+            .entries
+            .iter()
+            .filter(|(_, entry)| match entry.phase {
+                Phase::Offered { active_at_ms } => {
+                    entry.wanted.is_empty() && now_ms.saturating_sub(active_at_ms) >= REOFFER_AFTER_MS
+                }
+                _ => false,
+            })
+            .map(|(digest, _)| *digest)
+            .collect();
+        for digest in forgotten {
+            self.set_phase(&digest, Phase::Waiting);
+        }
+    }
+
+    fn wake_delayed(&mut self, now_ms: u64) {
+        while let Some((&(until_ms, _), &digest)) = self.delayed.first_key_value() {
+            if until_ms > now_ms {
+                return;
+            }
+            self.set_phase(&digest, Phase::Waiting);
+        }
+    }
+
+    /// Instances that have no receipt and no final refusal.
+    #[must_use]
+    pub fn n_unsettled(&self) -> usize {
+        self.entries
+            .values()
+            .filter(|entry| entry.phase != Phase::Settled)
+            .count()
+    }
+
+    /// Whether a range could be sent now.
+    #[must_use]
+    pub fn has_ranges(&self) -> bool {
+        self.offers_open_max.is_some() && self.schedule.has_ready()
+    }
+}
+
+fn pass_range(outbound: &Outbound, pass: Pass) -> Range<u64> {
+    let head_end = outbound.head_end.min(outbound.container_len);
+    if pass == 0 {
+        0..head_end
+    } else {
+        head_end..outbound.container_len
+    }
+}
+
+fn same_group(offer: &Offer, outbound: &Outbound) -> bool {
+    offer.study_instance_uid == outbound.study_instance_uid
+        && offer.series_instance_uid == outbound.series_instance_uid
+        && offer.sop_class_uid == outbound.sop_class_uid
+        && offer.transfer_syntax_uid == outbound.transfer_syntax_uid
+        && offer.calling_ae == outbound.calling_ae
+        && offer.called_ae == outbound.called_ae
+        && offer.priority == outbound.priority
+}
+
+fn new_offer(outbound: &Outbound) -> Offer {
+    Offer {
+        study_instance_uid: outbound.study_instance_uid.clone(),
+        series_instance_uid: outbound.series_instance_uid.clone(),
+        sop_class_uid: outbound.sop_class_uid.clone(),
+        transfer_syntax_uid: outbound.transfer_syntax_uid.clone(),
+        calling_ae: outbound.calling_ae.clone(),
+        called_ae: outbound.called_ae.clone(),
+        priority: outbound.priority,
+        items: vec![offer_item(outbound)],
+    }
+}
+
+fn offer_item(outbound: &Outbound) -> OfferItem {
+    OfferItem {
+        container_sha256: outbound.container_sha256,
+        container_len: outbound.container_len,
+        head_end: outbound.head_end,
+        sop_instance_uid: outbound.sop_instance_uid.clone(),
+        original_sha256: outbound.original_sha256,
+        original_len: outbound.original_len,
+        received_at_ms: outbound.received_at_ms,
+    }
+}
