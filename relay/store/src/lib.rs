@@ -13,6 +13,8 @@ pub mod sites;
 pub mod users;
 pub mod sessions;
 pub mod tokens;
+pub mod nodes;
+pub mod studies;
 pub mod audit;
 pub mod outbox;
 pub mod commands;

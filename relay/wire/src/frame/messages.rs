@@ -236,7 +236,7 @@ pub struct Refusal {
     pub retry_after_ms: u64,
 }
 
-/// What a study consists of as far as the site knows. A higher generation replaces a lower one.
+/// What a study consists of as far as the site knows. A lower generation than one taken before is ignored.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct StudyManifest {
@@ -255,7 +255,7 @@ pub struct StudyManifest {
     /// Sum of their original sizes in bytes.
     #[n(4)]
     pub bytes_original: u64,
-    /// Counts up with each change.
+    /// Counts up each time a late instance reopens a closed study.
     #[n(5)]
     pub generation: u64,
 }
@@ -273,23 +273,32 @@ pub struct StudyStatus {
     /// Instances that are whole and durable.
     #[n(2)]
     pub n_verified: u64,
-    /// The generation of the newest manifest the relay has taken.
+    /// The generation of the manifest the relay has taken.
     #[n(3)]
     pub manifest_generation: u64,
-    /// State of the reading request, if there is one (`requested`, `claimed`, `final`, ...).
-    #[cbor(n(4), with = "field::text")]
+    /// Whether that manifest said that the study is closed.
+    #[n(4)]
+    pub manifest_closed: bool,
+    /// The relay's id of the reading request; empty without one.
+    #[cbor(n(5), with = "field::text")]
+    pub reading_request_id: String,
+    /// State of the reading request (`requested`, `claimed`, `final`, ...); empty without one.
+    #[cbor(n(6), with = "field::text")]
     pub reading_state: String,
     /// The code spoken on the phone; empty without a request.
-    #[cbor(n(5), with = "field::text")]
+    #[cbor(n(7), with = "field::text")]
     pub case_code: String,
     /// Name of the reader who claimed it; empty without one.
-    #[cbor(n(6), with = "field::text")]
+    #[cbor(n(8), with = "field::text")]
     pub reader_name: String,
+    /// Whether the request's clinical context is complete.
+    #[n(9)]
+    pub clinical_context_complete: bool,
     /// When this became so; the relay's clock, milliseconds UTC.
-    #[n(7)]
+    #[n(10)]
     pub at_ms: i64,
     /// Codes of warnings that concern the sender, such as `study_conflict`.
-    #[n(8)]
+    #[n(11)]
     pub warnings: Vec<String>,
 }
 

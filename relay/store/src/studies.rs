@@ -1,0 +1,27 @@
+//! Studies, series and instances as they arrive from a node: the writes of the ingest.
+//!
+//! Reading them back is in `instances.rs`. Everything is keyed by network and site first, so two sites that send one
+//! UID make two unrelated rows. Nothing here is ever overwritten: another version of an instance is another revision.
+
+mod arrival;
+mod manifest;
+
+pub use arrival::{
+    ArrivedInstance, ArrivingInstance, InstanceFacts, InstanceState, KnownInstance, Relation, SeriesFacts,
+    StudyFacts, VerifiedInstance, begin_instance, find_by_container, find_first_revision, list_arriving,
+    verify_instance, withdraw_instance,
+};
+pub use manifest::{Manifest, StudyArrival, get_study_arrival, record_manifest};
+
+use tancho_domain::ids::{NetworkId, NodeId, SiteId};
+
+/// Where an instance comes from, by the node's certificate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Origin {
+    /// The tenant.
+    pub network_id: NetworkId,
+    /// The site the node stands at.
+    pub site_id: SiteId,
+    /// The node.
+    pub node_id: NodeId,
+}

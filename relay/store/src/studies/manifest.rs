@@ -1,0 +1,129 @@
+//! What a site says a study consists of, and how far it has come.
+
+use tancho_domain::dicom::{Priority, StudyInstanceUid};
+use tancho_domain::ids::StudyId;
+
+use super::Origin;
+use crate::db::Tx;
+use crate::error::StoreError;
+
+/// A node's statement about a study.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Manifest<'a> {
+    /// The study.
+    pub study_instance_uid: &'a StudyInstanceUid,
+    /// Its priority now.
+    pub priority: Priority,
+    /// Whether no more instances are expected.
+    pub closed: bool,
+    /// Instances at the site.
+    pub n_instances: i64,
+    /// Bytes of their data sets.
+    pub bytes_original: i64,
+    /// A lower one than stored is old news.
+    pub generation: i64,
+}
+
+/// How far a study is.
+#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+pub struct StudyArrival {
+    /// The study's id.
+    #[sqlx(try_from = "String")]
+    pub id: StudyId,
+    /// Displayed instances of which the head is there.
+    pub n_received: i64,
+    /// Displayed instances that are whole and durable.
+    pub n_verified: i64,
+    /// Instances the site says it has.
+    pub announced_instances: Option<i64>,
+    /// Generation of the manifest that said so; 0 without one.
+    pub announced_generation: i64,
+    /// When the site said that no more come.
+    pub closed_at_ms: Option<i64>,
+    /// When the last head came.
+    pub last_arrival_at_ms: i64,
+    /// When another version of an instance came.
+    pub conflict_at_ms: Option<i64>,
+    /// When an instance of another patient came.
+    pub held_at_ms: Option<i64>,
+}
+
+/// Takes a manifest. Gives the study's id if it has arrived and the manifest changed something.
+pub async fn record_manifest(
+    tx: &mut Tx,
+    origin: &Origin,
+    manifest: &Manifest<'_>,
+    now_ms: i64,
+) -> Result<Option<StudyId>, StoreError> {
+    let closed_at_ms = manifest.closed.then_some(now_ms);
+    let changed = execute!(
+        tx,
+        "insert into study_manifests (network_id, site_id, study_instance_uid, priority, n_instances, \
+         bytes_original, generation, closed_at_ms, updated_at_ms) values ($1, $2, $3, $4, $5, $6, $7, $8, $9) \
+         on conflict (network_id, site_id, study_instance_uid) do update set priority = excluded.priority, \
+         n_instances = excluded.n_instances, bytes_original = excluded.bytes_original, \
+         generation = excluded.generation, updated_at_ms = excluded.updated_at_ms, \
+         closed_at_ms = case when excluded.closed_at_ms is null then null \
+         else coalesce(study_manifests.closed_at_ms, excluded.closed_at_ms) end \
+         where excluded.generation >= study_manifests.generation and (\
+         excluded.generation <> study_manifests.generation or excluded.priority <> study_manifests.priority or \
+         excluded.n_instances <> study_manifests.n_instances or \
+         excluded.bytes_original <> study_manifests.bytes_original or \
+         (excluded.closed_at_ms is null) <> (study_manifests.closed_at_ms is null))",
+        origin.network_id.as_str(),
+        origin.site_id.as_str(),
+        manifest.study_instance_uid.as_str(),
+        manifest.priority.as_str(),
+        manifest.n_instances,
+        manifest.bytes_original,
+        manifest.generation,
+        closed_at_ms,
+        now_ms
+    )?;
+    if changed == 0 {
+        return Ok(None);
+    }
+    let row = fetch_optional!(
+        tx,
+        (String,),
+        "select id from studies where network_id = $1 and site_id = $2 and study_instance_uid = $3",
+        origin.network_id.as_str(),
+        origin.site_id.as_str(),
+        manifest.study_instance_uid.as_str()
+    )?;
+    let Some((id,)) = row else { return Ok(None) };
+    let id = StudyId::parse(&id)?;
+    copy_manifest(tx, &id).await?;
+    Ok(Some(id))
+}
+
+/// Copies the site's statement onto the study row, where the lists read it.
+pub(super) async fn copy_manifest(tx: &mut Tx, study_id: &StudyId) -> Result<(), StoreError> {
+    execute!(
+        tx,
+        "update studies set priority = m.priority, announced_instances = m.n_instances, \
+         announced_bytes = m.bytes_original, announced_generation = m.generation, closed_at_ms = m.closed_at_ms \
+         from study_manifests m where studies.id = $1 and m.network_id = studies.network_id \
+         and m.site_id = studies.site_id and m.study_instance_uid = studies.study_instance_uid",
+        study_id.as_str()
+    )?;
+    Ok(())
+}
+
+/// How far one of a node's studies is; `NotFound` before its first head.
+pub async fn get_study_arrival(
+    tx: &mut Tx,
+    origin: &Origin,
+    uid: &StudyInstanceUid,
+) -> Result<StudyArrival, StoreError> {
+    fetch_one!(
+        tx,
+        StudyArrival,
+        "select id, n_received, n_verified, announced_instances, announced_generation, closed_at_ms, \
+         last_arrival_at_ms, conflict_at_ms, held_at_ms from studies \
+         where network_id = $1 and site_id = $2 and study_instance_uid = $3",
+        origin.network_id.as_str(),
+        origin.site_id.as_str(),
+        uid.as_str()
+    )
+}
