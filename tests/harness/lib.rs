@@ -8,6 +8,7 @@ pub mod hospital;
 pub mod mail;
 pub mod modality;
 pub mod node;
+pub mod orthanc;
 pub mod people;
 pub mod phantom;
 pub mod ports;

@@ -101,6 +101,11 @@ impl Program {
         Self::start(name, command.process_group(0), log)
     }
 
+    /// As given when it was started.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// The process id.
     pub fn id(&self) -> u32 {
         self.child.id()

@@ -1,0 +1,7 @@
+//! Promises of the whole product, one file each, kept by the real programs on this machine.
+
+mod duplicates_change_nothing;
+mod hostile_objects_stop_only_themselves;
+mod nothing_acknowledged_is_lost;
+mod one_reader_claims;
+mod study_reaches_reader;
