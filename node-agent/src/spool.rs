@@ -4,14 +4,48 @@
 //! before the relay's receipt and a retention time. `spool/README.md` gives the format on disk.
 
 pub mod outbound;
+pub mod studies;
+pub mod object_file;
+pub mod layout;
+pub mod space;
+mod index;
+mod picture;
+mod commit;
+mod receive;
+mod activity;
+mod recover;
+mod coder;
+mod keeper;
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
+use sqlx::sqlite::SqliteConnection;
+use tancho_domain::dicom::Priority;
 use tancho_domain::ids::{CommandId, ObjectId};
-use tokio::sync::watch;
+use tancho_imaging::limits::ScanLimits;
+use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
+use crate::clock::Clock;
+use commit::{COMMIT_QUEUE_MAX, Change, Writer};
+use layout::{Layout, LayoutError};
+use picture::Picture;
+use space::{Room, SpaceGauge};
+
+pub use activity::Activity;
+pub use commit::Stored;
+pub use index::QuarantineRow;
 pub use outbound::{OutboundObject, Receipt, RequestForm, RequestResult, StudyManifest, StudyUpdate};
+pub use picture::{Counters, RequestPicture};
+pub use receive::{Arrival, Incoming, IntakeError};
+pub use studies::{ObjectState, StudyPicture};
 
 /// Most objects one call of [`Spool::outbound`] returns; the next ones move up as receipts come in.
 pub const OUTBOUND_OBJECTS_MAX: usize = 4096;
@@ -20,11 +54,14 @@ pub const OUTBOUND_OBJECTS_MAX: usize = 4096;
 #[derive(Debug, thiserror::Error)]
 pub enum SpoolError {
     /// Nothing in the spool has this identifier.
-    #[error("object not found in the spool")]
+    #[error("not found in the spool")]
     NotFound,
     /// A receipt names digests that are not the object's: it must not lead to a deletion.
     #[error("receipt does not name the digests of the object")]
     ReceiptMismatch,
+    /// The spool is shutting down.
+    #[error("the spool is stopping")]
+    Stopped,
     /// The file system failed.
     #[error("spool file system: {0}")]
     Io(#[from] io::Error),
@@ -33,69 +70,349 @@ pub enum SpoolError {
     Index(String),
 }
 
+impl SpoolError {
+    /// Another change of the same transaction failed.
+    fn batch() -> Self {
+        Self::Index("another change of the same transaction failed".to_owned())
+    }
+}
+
+impl From<sqlx::Error> for SpoolError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Index(error.to_string())
+    }
+}
+
+/// Why the spool did not open.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The data folder cannot be used.
+    #[error(transparent)]
+    Layout(#[from] LayoutError),
+    /// The index cannot be used.
+    #[error(transparent)]
+    Spool(#[from] SpoolError),
+}
+
+/// How a spool works.
+#[derive(Debug, Clone)]
+pub struct SpoolOptions {
+    /// Folder of everything the agent keeps.
+    pub data_dir: PathBuf,
+    /// How long objects stay after the relay's receipt.
+    pub retention_ms: i64,
+    /// Bytes that intake leaves free on the disk; `None` for 5 % or 2 GiB, the larger.
+    pub reserve_bytes: Option<u64>,
+    /// Most bytes of objects and containers together; `None` for no limit but the disk.
+    pub quota_bytes: Option<u64>,
+    /// Most bytes kept in quarantine; beyond that only the fact is recorded.
+    pub quarantine_bytes_max: u64,
+    /// Quiet time after which a study counts as closed.
+    pub quiet_ms: i64,
+    /// The same for stat studies.
+    pub quiet_stat_ms: i64,
+    /// Threads that make containers.
+    pub coder_threads: usize,
+    /// Pause of the coder after it could not write.
+    pub coder_retry: Duration,
+    /// What an object may ask of the scanner.
+    pub limits: ScanLimits,
+}
+
+impl SpoolOptions {
+    /// The defaults for a data folder.
+    #[must_use]
+    pub fn new(data_dir: &Path) -> Self {
+        Self {
+            data_dir: data_dir.to_owned(),
+            retention_ms: 72 * 3_600_000,
+            reserve_bytes: None,
+            quota_bytes: None,
+            quarantine_bytes_max: 2 * 1024 * 1024 * 1024,
+            quiet_ms: 20_000,
+            quiet_stat_ms: 3_000,
+            coder_threads: std::thread::available_parallelism().map_or(1, |n| (n.get() / 2).max(1)),
+            coder_retry: Duration::from_secs(2),
+            limits: ScanLimits::default(),
+        }
+    }
+}
+
+/// What all parts of the spool share.
+pub(crate) struct Shared {
+    layout: Layout,
+    options: SpoolOptions,
+    clock: Clock,
+    gauge: SpaceGauge,
+    picture: Mutex<Picture>,
+    /// Studies with open associations that brought objects of them, and how many.
+    open_studies: Mutex<HashMap<String, usize>>,
+    quarantine_bytes: AtomicU64,
+    changes: mpsc::Sender<Change>,
+    changed: watch::Sender<u64>,
+    coder_wake: Notify,
+    reader: tokio::sync::Mutex<SqliteConnection>,
+    stopping: CancellationToken,
+}
+
+impl Shared {
+    fn picture(&self) -> MutexGuard<'_, Picture> {
+        self.picture.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn open_studies(&self) -> MutexGuard<'_, HashMap<String, usize>> {
+        self.open_studies.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn new_object_id(&self) -> ObjectId {
+        ObjectId::new(Uuid::now_v7())
+    }
+
+    async fn send(&self, change: Change) -> Result<(), SpoolError> {
+        self.changes.send(change).await.map_err(|_| SpoolError::Stopped)
+    }
+
+    fn send_blocking(&self, change: Change) -> Result<(), SpoolError> {
+        self.changes
+            .blocking_send(change)
+            .map_err(|_| SpoolError::Stopped)
+    }
+
+    /// Refuses intake at the reserve or the quota, so that committing, sending and deleting still work.
+    fn check_room(&self) -> Result<(), IntakeError> {
+        let room = self.gauge.measure()?;
+        let over_quota = self
+            .options
+            .quota_bytes
+            .is_some_and(|quota| self.bytes_held() >= quota);
+        if room.allows_intake() && !over_quota {
+            return Ok(());
+        }
+        self.picture().counters.n_refused_no_space += 1;
+        tracing::error!(
+            free_bytes = room.free_bytes,
+            reserve_bytes = room.reserve_bytes,
+            over_quota,
+            "intake refused: the spool is full"
+        );
+        Err(IntakeError::NoSpace)
+    }
+
+    fn bytes_held(&self) -> u64 {
+        let picture = self.picture();
+        let states = |study: &StudyPicture| -> u64 {
+            ObjectState::ALL
+                .into_iter()
+                .map(|state| study.tally(state))
+                .map(|tally| tally.original_bytes + tally.container_bytes)
+                .sum()
+        };
+        picture.studies.values().map(states).sum()
+    }
+
+    /// Takes room in the quarantine; false when it is full.
+    fn take_quarantine_room(&self, bytes: u64) -> bool {
+        let room = |used: u64| Some(used + bytes).filter(|sum| *sum <= self.options.quarantine_bytes_max);
+        self.quarantine_bytes
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, room)
+            .is_ok()
+    }
+}
+
 /// Handle to the spool; clones share it.
 #[derive(Clone)]
 pub struct Spool {
-    changed: watch::Sender<u64>,
+    shared: Arc<Shared>,
+}
+
+/// Threads and tasks of a spool; join them after [`Spool::stop`].
+pub struct SpoolWorkers {
+    writer: std::thread::JoinHandle<()>,
+    coder: std::thread::JoinHandle<()>,
+    keeper: tokio::task::JoinHandle<()>,
+}
+
+impl SpoolWorkers {
+    /// Waits until everything accepted is committed and the threads have ended.
+    pub async fn join(self) {
+        self.keeper.await.ok();
+        let (coder, writer) = (self.coder, self.writer);
+        tokio::task::spawn_blocking(move || {
+            coder.join().ok();
+            writer.join().ok();
+        })
+        .await
+        .ok();
+    }
 }
 
 impl Spool {
+    /// Opens the spool in its data folder: lock, self-test, recovery, threads.
+    pub async fn open(options: SpoolOptions, clock: Clock) -> Result<(Self, SpoolWorkers), OpenError> {
+        let data_dir = options.data_dir.clone();
+        let layout = Layout::open(&data_dir)?;
+        let now_ms = clock.now_ms();
+        let mut db = recover::open_index(&layout, &options.limits, now_ms).await?;
+        let picture = load_picture(&mut db, now_ms).await.map_err(SpoolError::from)?;
+        let reader = index::open_reader(&layout.index_file())
+            .await
+            .map_err(SpoolError::from)?;
+        let quarantine_bytes = folder_bytes(&layout.quarantine()).map_err(SpoolError::from)?;
+        let (changes, waiting) = mpsc::channel(COMMIT_QUEUE_MAX);
+        let shared = Arc::new(Shared {
+            gauge: SpaceGauge::new(&layout.spool(), options.reserve_bytes),
+            layout,
+            options,
+            clock,
+            picture: Mutex::new(picture),
+            open_studies: Mutex::default(),
+            quarantine_bytes: AtomicU64::new(quarantine_bytes),
+            changes,
+            changed: watch::Sender::new(0),
+            coder_wake: Notify::new(),
+            reader: tokio::sync::Mutex::new(reader),
+            stopping: CancellationToken::new(),
+        });
+        let writer = Writer::new(Arc::clone(&shared), db)
+            .await
+            .map_err(SpoolError::from)?;
+        let stopping = shared.stopping.clone();
+        let writer = std::thread::Builder::new()
+            .name("spool-commit".to_owned())
+            .spawn(move || run_writer(writer, waiting, &stopping))
+            .map_err(SpoolError::from)?;
+        let coder_shared = Arc::clone(&shared);
+        let coder = std::thread::Builder::new()
+            .name("spool-coder".to_owned())
+            .spawn(move || coder::run(&coder_shared))
+            .map_err(SpoolError::from)?;
+        let spool = Self { shared };
+        let keeper = tokio::spawn(keeper::run(spool.clone()));
+        Ok((
+            spool,
+            SpoolWorkers {
+                writer,
+                coder,
+                keeper,
+            },
+        ))
+    }
+
+    /// Begins to stop: what waits for a commit is still committed, nothing new is taken.
+    pub fn stop(&self) {
+        self.shared.stopping.cancel();
+    }
+
+    /// Notes an association or import that brings objects; studies stay open while it lives.
+    #[must_use]
+    pub fn activity(&self) -> Activity {
+        Activity::new(Arc::clone(&self.shared))
+    }
+
+    /// Begins to receive an object.
+    pub fn receive(&self, arrival: Arrival) -> Result<Incoming, IntakeError> {
+        Incoming::begin(Arc::clone(&self.shared), arrival)
+    }
+
     /// Coded objects without a receipt, most urgent and longest waiting first, at most [`OUTBOUND_OBJECTS_MAX`].
     #[must_use]
     pub fn outbound(&self) -> Vec<OutboundObject> {
-        todo!()
+        self.shared.picture().outbound()
     }
 
     /// Bumps when outbound objects, study manifests or pending requests changed.
     #[must_use]
     pub fn subscribe(&self) -> watch::Receiver<u64> {
-        self.changed.subscribe()
+        self.shared.changed.subscribe()
     }
 
     /// Opens the object's container for positional reads; it is durable and never changes.
     pub async fn container_file(&self, object_id: &ObjectId) -> io::Result<File> {
-        let _ = object_id;
-        todo!()
+        let in_line = self.shared.picture().folder_of(object_id);
+        let folder = match in_line {
+            Some(folder) => folder,
+            None => {
+                let mut reader = self.shared.reader.lock().await;
+                let object = index::find_object(&mut reader, object_id)
+                    .await
+                    .map_err(io::Error::other)?;
+                object.ok_or(io::ErrorKind::NotFound)?.folder
+            }
+        };
+        File::open(self.shared.layout.container_file(folder, object_id))
     }
 
     /// Records the relay's receipt; both digests must be the object's own.
     pub async fn record_receipt(&self, receipt: Receipt) -> Result<(), SpoolError> {
-        let _ = receipt;
-        todo!()
+        self.change(|reply| Change::Receipt { receipt, reply }).await
     }
 
     /// Records that the relay refused an object; it leaves the outbound list and shows on the page.
-    /// Code `container_mismatch` has the container made again in its plain form instead.
+    /// Code `container_mismatch` has the container made again instead.
     pub async fn record_refusal(
         &self,
         object_id: &ObjectId,
         code: &str,
         text: &str,
     ) -> Result<(), SpoolError> {
-        let _ = (object_id, code, text);
-        todo!()
+        tracing::warn!(object.id = %object_id, code, text, "the relay refused an object");
+        let (object_id, code) = (object_id.clone(), code.to_owned());
+        if code == "container_mismatch" {
+            return self.change(|reply| Change::CodeAgain { object_id, reply }).await;
+        }
+        self.change(|reply| Change::SetAside {
+            object_id,
+            state: ObjectState::Refused,
+            code,
+            reply,
+        })
+        .await
     }
 
     /// Studies that the relay has not confirmed whole at their current generation, open or closed.
     #[must_use]
     pub fn study_manifests(&self) -> Vec<StudyManifest> {
-        todo!()
+        let picture = self.shared.picture();
+        let unconfirmed = picture
+            .studies
+            .values()
+            .filter(|study| study.closed_at_ms.is_none() || study.confirmed_generation < study.generation);
+        unconfirmed
+            .filter_map(|study| {
+                let announced = study.announced();
+                Some(StudyManifest {
+                    study_instance_uid: study.study_instance_uid.clone().try_into().ok()?,
+                    priority: study.priority,
+                    closed: study.closed_at_ms.is_some(),
+                    n_instances: announced.n_objects,
+                    n_bytes_original: announced.original_bytes,
+                    generation: study.generation,
+                })
+            })
+            .collect()
     }
 
     /// Records that the relay confirmed the manifest of a closed study at this generation.
-    pub async fn record_manifest_confirmed(
-        &self,
-        study_instance_uid: &str,
-        generation: u64,
-    ) -> Result<(), SpoolError> {
-        let _ = (study_instance_uid, generation);
-        todo!()
+    pub async fn record_manifest_confirmed(&self, study: &str, generation: u64) -> Result<(), SpoolError> {
+        let study = study.to_owned();
+        self.change(|reply| Change::ManifestConfirmed {
+            study,
+            generation,
+            reply,
+        })
+        .await
     }
 
     /// The technologist's requests without an answer from the relay, oldest first.
     #[must_use]
     pub fn pending_requests(&self) -> Vec<RequestForm> {
-        todo!()
+        let picture = self.shared.picture();
+        picture
+            .requests
+            .iter()
+            .filter(|r| r.result.is_none())
+            .map(|r| r.form.clone())
+            .collect()
     }
 
     /// Records the relay's answer to a request.
@@ -104,13 +421,226 @@ impl Spool {
         command_id: &CommandId,
         result: RequestResult,
     ) -> Result<(), SpoolError> {
-        let _ = (command_id, result);
-        todo!()
+        let command_id = command_id.clone();
+        self.change(|reply| Change::RequestResult {
+            command_id,
+            result,
+            reply,
+        })
+        .await
     }
 
     /// Records what the relay says about the reading of a study.
     pub async fn record_relay_update(&self, update: StudyUpdate) -> Result<(), SpoolError> {
-        let _ = update;
-        todo!()
+        self.change(|reply| Change::RelayUpdate {
+            update: Box::new(update),
+            reply,
+        })
+        .await
     }
+
+    /// Keeps a reading request form durably until the relay answers it. The same command again changes nothing.
+    pub async fn add_request(&self, form: RequestForm) -> Result<(), SpoolError> {
+        let path = self.shared.layout.request_file(&form.command_id);
+        let json = serde_json::to_vec(&form).map_err(|error| SpoolError::Index(error.to_string()))?;
+        let known = self
+            .shared
+            .picture()
+            .requests
+            .iter()
+            .any(|r| r.form.command_id == form.command_id);
+        if known {
+            return Ok(());
+        }
+        tokio::task::spawn_blocking(move || layout::write_durably(&path, &json))
+            .await
+            .map_err(|_| SpoolError::Stopped)??;
+        self.change(|reply| Change::Request {
+            form: Box::new(form),
+            reply,
+        })
+        .await
+    }
+
+    /// Closes a study: nothing more is expected of it. A later object reopens it.
+    pub async fn close_study(&self, study: &str) -> Result<(), SpoolError> {
+        let study = study.to_owned();
+        self.change(|reply| Change::Close { study, reply }).await
+    }
+
+    /// Gives everything of a study that is still to be sent another priority.
+    pub async fn set_priority(&self, study: &str, priority: Priority) -> Result<(), SpoolError> {
+        let study = study.to_owned();
+        self.change(|reply| Change::Prioritise {
+            study,
+            priority,
+            reply,
+        })
+        .await
+    }
+
+    /// Lets the held objects of a study go to the relay after a person looked at them.
+    pub async fn release_held(&self, study: &str) -> Result<(), SpoolError> {
+        let study = study.to_owned();
+        self.change(|reply| Change::ReleaseHeld { study, reply }).await
+    }
+
+    /// Takes a quarantined object off the technologist's list; its bytes stay.
+    pub async fn dismiss_quarantine(&self, object_id: &ObjectId) -> Result<(), SpoolError> {
+        let object_id = object_id.clone();
+        self.change(|reply| Change::Dismiss { object_id, reply }).await
+    }
+
+    /// Deletes receipted objects past their retention now; gives how many.
+    pub async fn delete_expired(&self) -> Result<usize, SpoolError> {
+        keeper::delete_expired(&self.shared).await
+    }
+
+    /// States of some objects with the bytes of data set and container and the reason, for those still here.
+    pub async fn object_states(
+        &self,
+        ids: &[ObjectId],
+    ) -> Result<Vec<(ObjectState, u64, u64, Option<String>)>, SpoolError> {
+        let mut reader = self.shared.reader.lock().await;
+        Ok(index::list_states(&mut reader, ids).await?)
+    }
+
+    /// All studies with their counts, the latest arrival first.
+    #[must_use]
+    pub fn studies(&self) -> Vec<StudyPicture> {
+        let mut studies: Vec<StudyPicture> = self.shared.picture().studies.values().cloned().collect();
+        studies.sort_by_key(|study| std::cmp::Reverse(study.last_received_at_ms));
+        studies
+    }
+
+    /// Requests with their answers, oldest first.
+    #[must_use]
+    pub fn requests(&self) -> Vec<RequestPicture> {
+        self.shared.picture().requests.clone()
+    }
+
+    /// Quarantined objects nobody dismissed, newest first.
+    #[must_use]
+    pub fn quarantine(&self) -> Vec<QuarantineRow> {
+        self.shared.picture().quarantine.iter().cloned().collect()
+    }
+
+    /// Counts since start.
+    #[must_use]
+    pub fn counters(&self) -> Counters {
+        self.shared.picture().counters
+    }
+
+    /// Studies with an open association that brought objects of them.
+    #[must_use]
+    pub fn receiving(&self) -> Vec<String> {
+        self.shared.open_studies().keys().cloned().collect()
+    }
+
+    /// How full the disk is.
+    pub fn room(&self) -> io::Result<Room> {
+        self.shared.gauge.measure()
+    }
+
+    /// Objects at the front of the line with the study each belongs to.
+    #[must_use]
+    pub fn line_by_study(&self) -> HashMap<String, Vec<ObjectId>> {
+        let mut by_study: HashMap<String, Vec<ObjectId>> = HashMap::new();
+        for object in self.shared.picture().in_line() {
+            let study = object.study_instance_uid.as_str().to_owned();
+            by_study.entry(study).or_default().push(object.object_id.clone());
+        }
+        by_study
+    }
+
+    async fn change<T>(&self, make: impl FnOnce(commit::Reply<T>) -> Change) -> Result<T, SpoolError> {
+        let (reply, answer) = oneshot::channel();
+        self.shared.send(make(reply)).await?;
+        answer.await.map_err(|_| SpoolError::Stopped)?
+    }
+}
+
+async fn load_picture(db: &mut SqliteConnection, now_ms: i64) -> sqlx::Result<Picture> {
+    let mut picture = Picture::default();
+    for row in index::list_studies(db).await? {
+        picture.put_study(&row, now_ms);
+    }
+    for sum in index::sum_by_study(db).await? {
+        let Some(study) = picture.studies.get_mut(&sum.study_instance_uid) else {
+            continue;
+        };
+        let is_first = study.announced().n_objects == 0 && study.tally(ObjectState::Held).n_objects == 0;
+        let tally = study.tally_mut(sum.state);
+        tally.n_objects = sum.n_objects;
+        tally.original_bytes = sum.original_len;
+        tally.container_bytes = sum.container_len;
+        study.n_revisions += sum.n_revisions;
+        if is_first {
+            study.first_received_at_ms = sum.first_received_at_ms;
+            study.last_received_at_ms = sum.last_received_at_ms;
+        } else {
+            study.first_received_at_ms = study.first_received_at_ms.min(sum.first_received_at_ms);
+            study.last_received_at_ms = study.last_received_at_ms.max(sum.last_received_at_ms);
+        }
+    }
+    for row in index::list_requests(db).await? {
+        let Ok(form) = serde_json::from_str::<RequestForm>(&row.form) else {
+            continue;
+        };
+        let result = row
+            .result
+            .as_deref()
+            .and_then(|json| serde_json::from_str(json).ok());
+        picture.requests.push(RequestPicture {
+            form,
+            result,
+            answered_at_ms: row.answered_at_ms,
+        });
+    }
+    picture.quarantine = index::list_quarantine(db, picture::QUARANTINE_SHOWN_MAX)
+        .await?
+        .into();
+    picture.set_line(index::list_outbound(db, OUTBOUND_OBJECTS_MAX).await?);
+    Ok(picture)
+}
+
+fn run_writer(writer: Writer, waiting: mpsc::Receiver<Change>, stopping: &CancellationToken) {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build();
+    match runtime {
+        Ok(runtime) => runtime.block_on(writer.run(waiting, stopping)),
+        Err(error) => tracing::error!(%error, "the spool's commit thread cannot start"),
+    }
+}
+
+fn folder_bytes(folder: &Path) -> io::Result<u64> {
+    let mut sum = 0;
+    for entry in std::fs::read_dir(folder)? {
+        sum += entry?.metadata()?.len();
+    }
+    Ok(sum)
+}
+
+/// Ends the process like a power cut would, when a test asks for this point. Not part of a release build.
+pub(crate) fn crash_point(name: &str) {
+    #[cfg(debug_assertions)]
+    {
+        use std::sync::OnceLock;
+        use std::sync::atomic::AtomicI64;
+        static WANTED: OnceLock<Option<(String, AtomicI64)>> = OnceLock::new();
+        let wanted = WANTED.get_or_init(|| {
+            let text = std::env::var("TANCHO_CRASH_POINT").ok()?;
+            let (point, pass) = text.split_once(':').unwrap_or((&text, "1"));
+            Some((point.to_owned(), AtomicI64::new(pass.parse().unwrap_or(1))))
+        });
+        if let Some((point, passes)) = wanted
+            && point == name
+            && passes.fetch_sub(1, Ordering::SeqCst) == 1
+        {
+            std::process::abort();
+        }
+    }
+    #[cfg(not(debug_assertions))]
+    let _ = name;
 }

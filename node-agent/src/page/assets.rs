@@ -1,0 +1,65 @@
+//! The page's files, inside the binary. No third-party content, no inline script or style.
+
+use axum::extract::Path;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+
+const FILES: [(&str, &str, &str); 7] = [
+    ("", "text/html; charset=utf-8", include_str!("assets/index.html")),
+    ("style.css", "text/css; charset=utf-8", include_str!("assets/style.css")),
+    ("app.js", "text/javascript; charset=utf-8", include_str!("assets/app.js")),
+    ("form.js", "text/javascript; charset=utf-8", include_str!("assets/form.js")),
+    ("fields.js", "text/javascript; charset=utf-8", include_str!("assets/fields.js")),
+    ("strings.js", "text/javascript; charset=utf-8", include_str!("assets/strings.js")),
+    ("icon.svg", "image/svg+xml", include_str!("assets/icon.svg")),
+];
+
+/// `GET /`
+pub async fn index() -> Response {
+    file("")
+}
+
+/// `GET /{name}`
+pub async fn named(Path(name): Path<String>) -> Response {
+    file(&name)
+}
+
+fn file(name: &str) -> Response {
+    match FILES.iter().find(|(known, _, _)| *known == name) {
+        Some((_, content_type, text)) => {
+            ([(header::CONTENT_TYPE, *content_type), (header::CACHE_CONTROL, "no-cache")], *text).into_response()
+        }
+        None => (StatusCode::NOT_FOUND, "not found").into_response(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_languages_have_the_same_words() {
+        let text = FILES.iter().find(|file| file.0 == "strings.js").map(|file| file.2).unwrap();
+        let (ja, en) = text.split_once("export const en").unwrap();
+        let ja = ja.split_once("export const ja").unwrap().1;
+        let keys = |part: &str| -> Vec<String> {
+            part.lines()
+                .filter_map(|line| line.strip_prefix("  "))
+                .filter(|line| line.starts_with(|first: char| first.is_ascii_lowercase()))
+                .filter_map(|line| line.split_once(':').map(|(key, _)| key.to_owned()))
+                .collect()
+        };
+        assert_eq!(keys(ja), keys(en));
+        assert!(keys(ja).len() > 25, "{}", keys(ja).len());
+    }
+
+    #[test]
+    fn nothing_on_the_page_comes_from_another_host() {
+        for (name, _, text) in FILES {
+            let text = text.replace("http://www.w3.org/2000/svg", "");
+            assert!(!text.contains("http://") && !text.contains("https://"), "{name}");
+        }
+        let index = FILES[0].2;
+        assert!(!index.contains("<style") && !index.contains(" style="));
+    }
+}

@@ -1,0 +1,192 @@
+// The technologist's page: draws the node's state as it changes and sends the technologist's acts.
+// Patient data lives in this page's memory only; nothing is written to browser storage but the language.
+
+import { ja, en } from './strings.js';
+import { element as h, openRequestForm, toLocal } from './form.js';
+
+const strings = { ja, en };
+const RETRY_MS = 2_000;
+const ANSWERS_MAX = 50;
+let lang = localStorage.getItem('tancho.language') === 'en' ? 'en' : 'ja';
+let state = null;
+let reachable = true;
+const answers = new Map();
+const known = new Set();
+const $ = (id) => document.getElementById(id);
+const t = () => strings[lang];
+
+const locale = () => (lang === 'ja' ? 'ja-JP' : 'en-GB');
+const clock = (ms) => new Intl.DateTimeFormat(locale(), { month: 'numeric', day: 'numeric', hour: '2-digit', minute: '2-digit', second: '2-digit' }).format(ms);
+const size = (n) => {
+  const units = ['B', 'kB', 'MB', 'GB', 'TB'];
+  let step = 0;
+  while (n >= 1000 && step < units.length - 1) { n /= 1000; step += 1; }
+  return `${n.toFixed(n < 10 && step ? 1 : 0)} ${units[step]}`;
+};
+const span = (seconds) => (seconds < 60 ? t().seconds(Math.ceil(seconds)) : seconds < 5400 ? t().minutes(Math.ceil(seconds / 60)) : t().hours(Math.round(seconds / 3600)));
+const date = (text) => {
+  if (!/^\d{8}$/.test(text ?? '')) return text || '';
+  const at = new Date(Number(text.slice(0, 4)), Number(text.slice(4, 6)) - 1, Number(text.slice(6, 8)));
+  const western = `${text.slice(0, 4)}-${text.slice(4, 6)}-${text.slice(6, 8)}`;
+  return lang === 'ja' ? `${western}(${new Intl.DateTimeFormat('ja-JP-u-ca-japanese', { era: 'short', year: 'numeric' }).format(at)})` : western;
+};
+
+async function post(path, body) {
+  try {
+    const answer = await fetch(path, { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) });
+    if (answer.ok) return null;
+    const problem = await answer.json().catch(() => ({}));
+    return problem.detail ?? `HTTP ${answer.status}`;
+  } catch {
+    return t().pageOffline;
+  }
+}
+const say = (text) => { $('announce').textContent = text; };
+
+function identity(study) {
+  const name = study.patient_name;
+  const written = name.ideographic || name.alphabetic || t().unnamed;
+  const sound = [name.phonetic, name.ideographic ? name.alphabetic : ''].filter(Boolean).join(' / ');
+  return h('div', {},
+    h('p', { class: 'name' }, written.replaceAll('^', ' ')),
+    sound ? h('p', { class: 'kana' }, sound.replaceAll('^', ' ')) : null,
+    h('p', { class: 'facts' },
+      h('span', {}, `${t().patientId} `, h('b', {}, study.patient_id || '—')),
+      h('span', {}, `${t().birth} `, h('b', {}, date(study.birth_date) || '—')),
+      h('span', {}, t().sex[study.sex] ?? '')),
+    study.name_uncertain ? h('span', { class: 'tag warn' }, `⚠ ${t().uncertainName}`) : null);
+}
+
+function why(study) {
+  const waiting = study.n_received - study.n_durable - study.n_refused;
+  if (study.n_refused) return t().why.refused(study.n_refused);
+  if (!waiting) return study.closed ? t().why.done : t().why.receiving;
+  if (state.link.state === 'not_enrolled') return t().why.not_enrolled;
+  if (state.link.state !== 'connected') return t().why.offline;
+  if (study.bytes_sent_now > 0) return t().why.sending;
+  if (study.n_coding) return t().why.coding(study.n_coding);
+  return t().why.waiting;
+}
+
+function request(study) {
+  const r = study.request;
+  if (!r) return null;
+  const parts = [];
+  if (r.case_code) parts.push(h('p', { class: 'sub' }, t().caseCode), h('p', { class: 'code' }, r.case_code));
+  if (r.refused) parts.push(h('span', { class: 'tag bad' }, `✕ ${t().refusedRequest(r.refused)}`));
+  else if (r.pending) parts.push(h('span', { class: 'tag warn' }, `… ${t().sentRequest}`));
+  if (r.state) parts.push(h('span', { class: `tag ${['final', 'acknowledged', 'closed', 'acted_on'].includes(r.state) ? 'good' : ''}` }, t().state[r.state] ?? r.state));
+  if (r.reader_name) parts.push(h('p', { class: 'sub' }, t().reader(r.reader_name)));
+  if (r.case_code && r.clinical_context_complete === false) parts.push(h('span', { class: 'tag warn' }, `⚠ ${t().incomplete}`));
+  return h('div', { class: 'tags' }, ...parts);
+}
+
+function studyCard(study) {
+  const all = Math.max(study.n_received, 1);
+  const left = study.bytes_total - study.bytes_sent;
+  const moving = state.link.state === 'connected' && state.link.bytes_per_second > 0 && left > 0 && study.bytes_sent_now > 0;
+  const open = () => openRequestForm($('request'), study, remembered(study), {
+    text: t(), lang, identity: () => identity(study),
+    send: async (body) => {
+      const error = await post('/api/requests', body);
+      if (!error) { say(t().form.saved); answers.delete(study.study_instance_uid); }
+      return error;
+    },
+  });
+  const uid = study.study_instance_uid;
+  return h('article', { class: `study ${study.priority}`, 'aria-label': `${t().patientId} ${study.patient_id}` },
+    h('div', {}, identity(study),
+      h('p', { class: 'facts' }, h('b', {}, study.modalities.join(', ')), h('span', {}, study.description), h('span', {}, `${t().from} ${study.calling_ae}`), h('span', {}, `${t().received} ${clock(study.last_received_at_ms)}`))),
+    h('div', {},
+      h('div', { class: 'tags' },
+        h('span', { class: `tag ${study.priority === 'stat' ? 'bad' : ''}` }, `${study.priority === 'stat' ? '● ' : ''}${t().priority[study.priority]}`),
+        h('span', { class: `tag ${study.closed ? 'good' : ''}` }, study.closed ? t().closed : t().open)),
+      h('progress', { max: study.bytes_total || 1, value: study.bytes_total ? study.bytes_sent : 0, 'aria-label': t().verified(study.n_durable, study.n_received) }),
+      h('p', { class: 'count' }, h('strong', {}, t().verified(study.n_durable, study.n_received)), h('span', {}, t().bytes(size(study.bytes_sent), size(study.bytes_total)))),
+      h('p', { class: 'why' }, moving ? `${why(study)} ${t().rate(size(state.link.bytes_per_second), span(left / state.link.bytes_per_second))}` : why(study)),
+      request(study)),
+    h('div', { class: 'acts' },
+      h('button', { type: 'button', class: 'main', onclick: open, 'data-act': 'request' }, study.request?.case_code ? t().completeRequest : t().request),
+      study.priority !== 'stat' && study.n_durable < all ? h('button', { type: 'button', class: 'stat', onclick: async () => say((await post('/api/studies/priority', { study_instance_uid: uid, priority: 'stat' })) ?? t().announce.stat) }, t().makeStat) : null,
+      study.closed ? null : h('button', { type: 'button', onclick: async () => say((await post('/api/studies/close', { study_instance_uid: uid })) ?? t().announce.closed) }, t().closeNow)));
+}
+
+function remembered(study) {
+  const uid = study.study_instance_uid;
+  if (!answers.has(uid)) {
+    if (answers.size >= ANSWERS_MAX) answers.delete(answers.keys().next().value);
+    answers.set(uid, { scan_dt: study.scan_at_ms ? toLocal(study.scan_at_ms) : undefined, ...(study.priority === 'stat' ? { requested_urgency: 'critical' } : {}) });
+  }
+  return answers.get(uid);
+}
+
+function drawLink() {
+  const link = state.link;
+  const box = $('link');
+  box.className = `link ${link.state === 'connected' ? 'good' : link.state === 'offline' ? 'bad' : 'warn'}`;
+  const mark = { connected: '●', connecting: '…', offline: '✕', not_enrolled: '!' }[link.state];
+  let text = t().link[link.state];
+  if (link.state === 'connected') text = t().link.connected(link);
+  if (link.state === 'offline') text = `${t().link.offline(clock(link.since_ms))} ${t().link.reasons[link.code] ?? t().link.reasons.other}`;
+  const line = `${mark} ${text}`;
+  if (box.textContent !== line) box.textContent = line;
+}
+
+function drawNotices() {
+  const notes = [];
+  if (!reachable) notes.push(['bad', t().pageOffline]);
+  if (state?.disk.full) notes.push(['bad', t().disk.full(size(state.disk.free_bytes))]);
+  else if (state?.disk.low) notes.push(['', t().disk.low(size(state.disk.free_bytes))]);
+  const next = notes.map(([kind, text]) => h('p', { class: `note ${kind}` }, text));
+  if ($('notices').textContent !== next.map((node) => node.textContent).join('')) $('notices').replaceChildren(...next);
+}
+
+function keepFocus(root, draw) {
+  const cards = [...root.querySelectorAll('button')];
+  const at = cards.indexOf(document.activeElement);
+  draw();
+  if (at >= 0) [...root.querySelectorAll('button')][at]?.focus();
+}
+
+function draw() {
+  document.documentElement.lang = lang;
+  document.title = t().title;
+  for (const node of document.querySelectorAll('[data-text]')) node.textContent = t()[node.dataset.text];
+  for (const node of document.querySelectorAll('[data-lang]')) node.setAttribute('aria-pressed', String(node.dataset.lang === lang));
+  drawNotices();
+  const list = $('studies');
+  if (!state) { list.replaceChildren(h('p', { class: 'empty' }, t().loading)); return; }
+  list.setAttribute('aria-busy', 'false');
+  $('where').textContent = t().where(state);
+  $('totals').textContent = t().totals(state.studies.length, state.studies.reduce((sum, study) => sum + study.n_received - study.n_durable - study.n_refused, 0));
+  drawLink();
+  keepFocus(list, () => list.replaceChildren(...(state.studies.length ? state.studies.map(studyCard)
+    : [h('p', { class: 'empty' }, h('strong', {}, t().emptyTitle), t().emptyHelp(state))])));
+  $('quarantine-section').hidden = state.quarantine.length === 0;
+  $('quarantine').replaceChildren(h('table', {}, h('thead', {}, h('tr', {}, ...t().quarantineColumns.map((text) => h('th', { scope: 'col' }, text)))),
+    h('tbody', {}, ...state.quarantine.map((one) => h('tr', {}, h('td', {}, clock(one.at_ms)), h('td', {}, one.calling_ae), h('td', {}, t().reasons[one.code] ?? `${t().reasons.other} (${one.code})`), h('td', {}, size(one.bytes)))))));
+}
+
+function listen() {
+  const source = new EventSource('/api/events');
+  source.addEventListener('state', (event) => {
+    const next = JSON.parse(event.data);
+    const fresh = next.studies.filter((study) => !known.has(study.study_instance_uid));
+    fresh.forEach((study) => known.add(study.study_instance_uid));
+    if (state && fresh.length) say(t().announce.arrived(fresh.length));
+    state = next;
+    reachable = true;
+    draw();
+  });
+  source.addEventListener('error', () => {
+    reachable = false;
+    drawNotices();
+    if (source.readyState === EventSource.CLOSED) setTimeout(listen, RETRY_MS);
+  });
+}
+
+for (const button of document.querySelectorAll('[data-lang]')) {
+  button.addEventListener('click', () => { lang = button.dataset.lang; localStorage.setItem('tancho.language', lang); draw(); });
+}
+draw();
+listen();

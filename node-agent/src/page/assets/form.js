@@ -1,0 +1,182 @@
+// The reading request form: built from fields.js, keeps answers while the page lives, marks what is missing.
+
+import { groups, required, shown, answered } from './fields.js';
+
+const element = (name, attributes = {}, ...children) => {
+  const node = document.createElement(name);
+  for (const [key, value] of Object.entries(attributes)) {
+    if (value === undefined || value === false) continue;
+    if (key === 'class') node.className = value;
+    else if (key.startsWith('on')) node.addEventListener(key.slice(2), value);
+    else if (key === 'value' || key === 'checked') node[key] = value;
+    else node.setAttribute(key, value === true ? '' : value);
+  }
+  node.append(...children.filter((child) => child !== null && child !== undefined));
+  return node;
+};
+export { element };
+
+const TOP = ['requested_urgency'];
+
+/** Local date and time of an input as RFC 3339 with this computer's offset. */
+export function withOffset(local) {
+  const at = new Date(local);
+  if (Number.isNaN(at.getTime())) return undefined;
+  const minutes = -at.getTimezoneOffset();
+  const two = (n) => String(Math.trunc(Math.abs(n))).padStart(2, '0');
+  return `${local.length === 16 ? `${local}:00` : local}${minutes < 0 ? '-' : '+'}${two(minutes / 60)}:${two(minutes % 60)}`;
+}
+
+/** An input's local form of an instant in milliseconds. */
+export function toLocal(ms) {
+  const at = new Date(ms);
+  return new Date(at.getTime() - at.getTimezoneOffset() * 60_000).toISOString().slice(0, 16);
+}
+
+/** Opens the form for one study; `send(body)` answers with nothing or an error text. */
+export function openRequestForm(dialog, study, values, { text, lang, send, identity }) {
+  const label = (entry) => entry[lang] ?? entry.ja;
+  const wrong = new Map();
+  const commandId = crypto.randomUUID();
+  const missingLine = element('p', { class: 'sub', role: 'status' });
+  const body = element('div', { class: 'form-body' });
+  const sendButton = element('button', { type: 'submit', class: 'main' }, text.form.send);
+
+  const numeric = (field) => {
+    const value = values[field.id];
+    if (!answered(value)) return true;
+    return Number.isFinite(value) && value >= field.min && value <= field.max;
+  };
+  const check = () => {
+    wrong.clear();
+    let missing = 0;
+    for (const field of groups.flatMap((group) => group.fields)) {
+      if (!shown(field, values)) continue;
+      if (required(field, values) && !answered(values[field.id])) {
+        missing += 1;
+        if (field.now) wrong.set(field.id, text.form.must);
+      } else if (field.type === 'number' && !numeric(field)) wrong.set(field.id, `${text.form.bad} (${field.min}–${field.max})`);
+    }
+    missingLine.textContent = missing ? `${text.form.missing(missing)}・${text.form.sendPartial}` : '';
+    return missing;
+  };
+  const set = (id, value, redraw) => {
+    if (answered(value)) values[id] = value; else delete values[id];
+    check();
+    if (redraw) draw();
+  };
+
+  const choice = (field, kind) => element('div', { class: 'choices', role: kind === 'radio' ? 'radiogroup' : 'group', 'aria-labelledby': `l-${field.id}` },
+    ...field.options.map((option) => element('label', {}, element('input', {
+      type: kind, id: `f-${field.id}-${option.code}`, name: field.id, value: option.code,
+      checked: kind === 'radio' ? values[field.id] === option.code : (values[field.id] ?? []).some((one) => (one.class ?? one) === option.code),
+      onchange: (event) => {
+        if (kind === 'radio') { set(field.id, option.code, true); return; }
+        const drugs = field.type === 'drugs';
+        const make = (code) => (drugs ? { class: code } : code);
+        const code = (one) => (drugs ? one.class : one);
+        let list = (values[field.id] ?? []).filter((one) => code(one) !== option.code);
+        if (event.target.checked) list = option.code === field.none ? [make(option.code)] : [...list.filter((one) => code(one) !== field.none), make(option.code)];
+        set(field.id, list, true);
+      },
+    }), label(option))));
+
+  const drugs = (field) => element('div', {}, choice(field, 'checkbox'),
+    ...(values[field.id] ?? []).filter((one) => !['none', 'unknown'].includes(one.class)).map((one) => element('div', { class: 'fields' },
+      element('div', { class: 'field' }, element('label', { for: `d-${one.class}` }, label(field.options.find((option) => option.code === one.class))),
+        element('input', { id: `d-${one.class}`, value: one.drug ?? '', maxlength: 100, oninput: (event) => { one.drug = event.target.value || undefined; } })),
+      element('div', { class: 'field' }, element('label', { for: `t-${one.class}` }, text.form.last),
+        element('input', { id: `t-${one.class}`, type: 'datetime-local', value: one.last ?? '', oninput: (event) => { one.last = event.target.value || undefined; } })))));
+
+  const labs = (field) => element('div', { class: 'fields' }, ...field.items.map((item) => {
+    const current = values.labs?.[item.code] ?? {};
+    const put = (next) => {
+      const all = { ...values.labs };
+      if (answered(next)) all[item.code] = next; else delete all[item.code];
+      set('labs', all);
+    };
+    return element('div', { class: 'field' }, element('label', { for: `lab-${item.code}` }, label(item)),
+      element('input', { id: `lab-${item.code}`, type: 'number', step: 'any', min: 0, disabled: current.not_tested, value: current.value ?? '',
+        oninput: (event) => put(event.target.value === '' ? {} : { value: Number(event.target.value) }) }),
+      element('label', {}, element('input', { type: 'checkbox', class: 'inline', checked: current.not_tested ?? false,
+        onchange: (event) => { put(event.target.checked ? { not_tested: true } : {}); draw(); } }), ` ${text.form.notTested}`));
+  }));
+
+  const input = (field) => {
+    const common = { id: `f-${field.id}`, name: field.id, 'aria-required': required(field, values) };
+    switch (field.type) {
+      case 'enum': return choice(field, 'radio');
+      case 'multi': return choice(field, 'checkbox');
+      case 'drugs': return drugs(field);
+      case 'labs': return labs(field);
+      case 'select': return element('select', { ...common, onchange: (event) => set(field.id, event.target.value, field.id === 'request_template') },
+        element('option', { value: '' }, text.form.choose),
+        ...field.options.map((option) => {
+          const node = element('option', { value: option.code }, label(option));
+          node.selected = values[field.id] === option.code;
+          return node;
+        }));
+      case 'number': return element('input', { ...common, type: 'number', inputmode: 'decimal', min: field.min, max: field.max, step: field.step, value: values[field.id] ?? '',
+        oninput: (event) => set(field.id, event.target.value === '' ? undefined : Number(event.target.value)), onblur: draw });
+      case 'time': return element('input', { ...common, type: 'datetime-local', value: values[field.id] ?? '', max: toLocal(Date.now()), oninput: (event) => set(field.id, event.target.value) });
+      case 'text': return element('textarea', { ...common, maxlength: field.max, value: values[field.id] ?? '', oninput: (event) => set(field.id, event.target.value) });
+      default: return element('input', { ...common, type: field.type === 'tel' ? 'tel' : 'text', maxlength: 100, value: values[field.id] ?? '', oninput: (event) => set(field.id, event.target.value) });
+    }
+  };
+  const grouped = ['enum', 'multi', 'drugs', 'labs'];
+  const row = (field) => {
+    const title = [label(field), required(field, values) ? element('span', { class: 'must' }, text.form.must) : null];
+    const isGroup = grouped.includes(field.type);
+    return element('div', { class: `field${field.wide ? ' wide' : ''}${wrong.has(field.id) && values.touched ? ' wrong' : ''}` },
+      isGroup ? element('span', { class: 'label', id: `l-${field.id}` }, ...title) : element('label', { for: `f-${field.id}` }, ...title),
+      input(field),
+      wrong.has(field.id) && values.touched ? element('span', { class: 'wrong-text' }, wrong.get(field.id)) : null);
+  };
+  function draw() {
+    const focused = document.activeElement?.id;
+    const scroll = body.scrollTop;
+    check();
+    body.replaceChildren(element('p', { class: 'sub' }, text.form.unanswered),
+      ...groups.map((group, index) => element('fieldset', { class: index ? 'group' : '' }, element('legend', {}, label(group)),
+        element('div', { class: 'fields' }, ...group.fields.filter((field) => shown(field, values)).map(row)))));
+    body.scrollTop = scroll;
+    if (focused) document.getElementById(focused)?.focus();
+  }
+
+  const collect = () => {
+    const context = {};
+    for (const field of groups.flatMap((group) => group.fields)) {
+      if (!shown(field, values) || !answered(values[field.id]) || field.top) continue;
+      const value = values[field.id];
+      if (field.type === 'time') context[field.id] = withOffset(value);
+      else if (field.type === 'drugs') context[field.id] = value.map((one) => ({ class: one.class, drug: one.drug, last_dose_dt: one.last ? withOffset(one.last) : undefined }));
+      else context[field.id] = value;
+    }
+    return {
+      command_id: commandId, study_instance_uid: study.study_instance_uid, urgency: values.requested_urgency, clinical_context: context,
+      callback_number: values.callback_number, callback_person: values.callback_person, responsible_physician: values.responsible_physician,
+    };
+  };
+
+  const failure = element('p', { class: 'wrong-text', role: 'alert' });
+  const form = element('form', { method: 'dialog', novalidate: true, onsubmit: async (event) => {
+    event.preventDefault();
+    values.touched = true;
+    check();
+    if (wrong.size) { draw(); body.querySelector(`[name="${[...wrong.keys()][0]}"]`)?.focus(); body.querySelector('.wrong')?.scrollIntoView({ block: 'center' }); return; }
+    sendButton.disabled = true;
+    sendButton.textContent = text.form.sending;
+    const error = await send(collect());
+    sendButton.disabled = false;
+    sendButton.textContent = text.form.send;
+    if (error) failure.textContent = `${text.form.failed} ${error}`; else dialog.close();
+  } },
+    element('div', { class: 'form-head' }, element('h2', { id: 'request-title' }, text.form.title), identity()),
+    body,
+    element('div', { class: 'form-foot' }, missingLine, failure,
+      element('button', { type: 'button', onclick: () => dialog.close() }, text.form.cancel), sendButton));
+  dialog.replaceChildren(form);
+  draw();
+  dialog.showModal();
+  for (const id of TOP) body.querySelector(`[name="${id}"]`)?.focus();
+}

@@ -1,0 +1,233 @@
+//! Makes the containers that travel: durable file first, then the index, then the line.
+//!
+//! Threads of low priority, so that intake and answers to modalities always come first. Most urgent object
+//! first, in small rounds, so that a stat study overtakes at the next round. Each round shares its folder
+//! fsync and its commit.
+
+use std::collections::VecDeque;
+use std::fs::{self, File};
+use std::io::{self, BufReader, BufWriter, Seek, SeekFrom};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tancho_imaging::container::{self, ContainerError};
+use tancho_imaging::scan;
+use tokio::sync::oneshot;
+
+use super::commit::Change;
+use super::index::{self, CodedObject, StoredObject};
+use super::layout::{self, Layout};
+use super::object_file::DataSet;
+use super::studies::ObjectState;
+use super::{Shared, SpoolError, crash_point};
+
+/// Objects per round.
+const ROUND_MAX: usize = 16;
+/// Bytes read or written at once.
+const BUFFER_BYTES: usize = 128 * 1024;
+
+/// What coding one object came to.
+enum Outcome {
+    Coded(CodedObject),
+    /// Give up on it with this state and code.
+    Aside(ObjectState, &'static str),
+    /// The disk failed or is full: try again later.
+    Later(io::Error),
+}
+
+/// Runs until the spool stops.
+pub fn run(shared: &Arc<Shared>) {
+    lower_priority();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build();
+    let runtime = match runtime {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            tracing::error!(%error, "the coder cannot start");
+            return;
+        }
+    };
+    runtime.block_on(async {
+        let mut db = match index::open_reader(&shared.layout.index_file()).await {
+            Ok(db) => db,
+            Err(error) => {
+                tracing::error!(%error, "the coder cannot read the index");
+                return;
+            }
+        };
+        while !shared.stopping.is_cancelled() {
+            let round = match index::list_stored(&mut db, ROUND_MAX).await {
+                Ok(round) => round,
+                Err(error) => {
+                    tracing::error!(%error, "the coder cannot read the index");
+                    Vec::new()
+                }
+            };
+            let progressed = !round.is_empty() && code_round(shared, round);
+            if !progressed {
+                tokio::select! {
+                    () = shared.coder_wake.notified() => {}
+                    () = shared.stopping.cancelled() => {}
+                    () = tokio::time::sleep(shared.options.coder_retry) => {}
+                }
+            }
+        }
+    });
+}
+
+/// Codes a round; false when nothing of it could be finished now.
+fn code_round(shared: &Arc<Shared>, round: Vec<StoredObject>) -> bool {
+    let queue: Mutex<VecDeque<StoredObject>> = Mutex::new(round.into());
+    let finished = Mutex::new(Vec::new());
+    let work = || {
+        loop {
+            let next = queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+            let Some(object) = next else { return };
+            let outcome = code_one(shared, &object);
+            finished
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .push((object, outcome));
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 1..shared.options.coder_threads {
+            scope.spawn(|| {
+                lower_priority();
+                work();
+            });
+        }
+        work();
+    });
+    match hand_over(
+        shared,
+        finished.into_inner().unwrap_or_else(PoisonError::into_inner),
+    ) {
+        Ok(progressed) => progressed,
+        Err(error) => {
+            tracing::error!(%error, "containers could not be handed over; they are made again");
+            false
+        }
+    }
+}
+
+/// Renames, syncs the folders once, and commits the round.
+fn hand_over(shared: &Arc<Shared>, finished: Vec<(StoredObject, Outcome)>) -> Result<bool, SpoolError> {
+    let mut coded = Vec::new();
+    let mut folders = Vec::new();
+    let mut progressed = false;
+    for (object, outcome) in finished {
+        match outcome {
+            Outcome::Coded(container) => {
+                let folder = shared.layout.container_folder(object.folder);
+                Layout::ensure_folder(&folder)?;
+                fs::rename(
+                    shared.layout.partial_file(&object.object_id, "tanc"),
+                    shared.layout.container_file(object.folder, &object.object_id),
+                )?;
+                if !folders.contains(&folder) {
+                    folders.push(folder);
+                }
+                coded.push(container);
+            }
+            Outcome::Aside(state, code) => {
+                tracing::error!(object.id = %object.object_id, code, "object cannot be sent; it stays in the spool");
+                let (reply, answer) = oneshot::channel();
+                let code = code.to_owned();
+                shared.send_blocking(Change::SetAside {
+                    object_id: object.object_id,
+                    state,
+                    code,
+                    reply,
+                })?;
+                answer.blocking_recv().map_err(|_| SpoolError::Stopped)??;
+                progressed = true;
+            }
+            Outcome::Later(error) => {
+                tracing::warn!(object.id = %object.object_id, %error, "container could not be written; tried again later");
+            }
+        }
+    }
+    crash_point("coded.renamed");
+    for folder in folders {
+        layout::sync_folder(&folder)?;
+    }
+    if !coded.is_empty() {
+        let (reply, answer) = oneshot::channel();
+        shared.send_blocking(Change::Coded {
+            objects: coded,
+            reply,
+        })?;
+        answer.blocking_recv().map_err(|_| SpoolError::Stopped)??;
+        progressed = true;
+    }
+    crash_point("coded.committed");
+    Ok(progressed)
+}
+
+fn code_one(shared: &Shared, object: &StoredObject) -> Outcome {
+    let coded = catch_unwind(AssertUnwindSafe(|| try_code(shared, object)));
+    match coded {
+        Ok(Ok(coded)) => Outcome::Coded(coded),
+        Ok(Err(ContainerError::SourceChanged)) => Outcome::Aside(ObjectState::Damaged, "damaged_in_spool"),
+        Ok(Err(ContainerError::Io(error))) if error.kind() == io::ErrorKind::NotFound => {
+            Outcome::Aside(ObjectState::Damaged, "missing_in_spool")
+        }
+        Ok(Err(ContainerError::Io(error))) => Outcome::Later(error),
+        Ok(Err(error)) => Outcome::Aside(ObjectState::Refused, error.code()),
+        Err(_) => Outcome::Aside(ObjectState::Refused, "coder_panicked"),
+    }
+}
+
+/// Writes the container of one object and makes it durable under its partial name.
+fn try_code(shared: &Shared, object: &StoredObject) -> Result<CodedObject, ContainerError> {
+    let source = File::open(shared.layout.object_file(object.folder, &object.object_id))?;
+    if source.metadata()?.len() != super::object_file::HEADER_BYTES as u64 + object.original_len {
+        return Err(ContainerError::SourceChanged);
+    }
+    let mut source = BufReader::with_capacity(BUFFER_BYTES, DataSet::new(source, object.original_len)?);
+    // The bytes were scanned when they came: another verdict now means they are no longer the same.
+    let scan =
+        scan::scan(&mut source, &object.transfer_syntax, &shared.options.limits).map_err(
+            |error| match error {
+                scan::ScanError::Io(error) => ContainerError::Io(error),
+                _ => ContainerError::SourceChanged,
+            },
+        )?;
+    source.seek(SeekFrom::Start(0))?;
+    let partial = shared.layout.partial_file(&object.object_id, "tanc");
+    let file = File::options()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .open(&partial)?;
+    let mut out = BufWriter::with_capacity(BUFFER_BYTES, file);
+    let summary = container::encode(
+        &mut source,
+        &scan,
+        &object.transfer_syntax,
+        &object.original_sha256,
+        &mut out,
+    )?;
+    let mut file = out
+        .into_inner()
+        .map_err(|error| ContainerError::Io(error.into_error()))?;
+    file.sync_data()?;
+    let container_sha256 = container::digest(&mut file)?;
+    Ok(CodedObject {
+        object_id: object.object_id.clone(),
+        container_len: summary.container_len,
+        container_sha256,
+        head_end: summary.head_end,
+    })
+}
+
+/// Lets intake run first on a small machine.
+fn lower_priority() {
+    #[cfg(target_os = "linux")]
+    if let Err(error) = rustix::process::setpriority_process(Some(rustix::thread::gettid()), 10) {
+        tracing::debug!(%error, "the coder runs with normal priority");
+    }
+}

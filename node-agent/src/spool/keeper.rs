@@ -1,0 +1,104 @@
+//! The spool's housekeeping: closes studies after their quiet time and deletes what the relay has, after the
+//! retention time. Nothing without a receipt is ever deleted.
+
+use std::fs;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tancho_domain::dicom::Priority;
+use tokio::sync::oneshot;
+
+use super::commit::Change;
+use super::{Shared, Spool, SpoolError, index};
+
+/// How often quiet studies are looked for.
+const QUIET_CHECK: Duration = Duration::from_millis(250);
+/// How often expired objects are looked for.
+const RETENTION_CHECK: Duration = Duration::from_secs(60);
+/// Objects deleted per look.
+const DELETE_BATCH_MAX: usize = 500;
+
+/// Runs until the spool stops.
+pub async fn run(spool: Spool) {
+    let shared = Arc::clone(&spool.shared);
+    let mut quiet = tokio::time::interval(QUIET_CHECK);
+    let mut retention = tokio::time::interval(RETENTION_CHECK);
+    for interval in [&mut quiet, &mut retention] {
+        interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    }
+    loop {
+        tokio::select! {
+            () = shared.stopping.cancelled() => return,
+            _ = quiet.tick() => close_quiet_studies(&spool).await,
+            _ = retention.tick() => {
+                if let Err(error) = delete_expired(&shared).await {
+                    tracing::warn!(%error, "expired objects could not be deleted; tried again in a minute");
+                }
+            }
+        }
+    }
+}
+
+async fn close_quiet_studies(spool: &Spool) {
+    let shared = &spool.shared;
+    let now_ms = shared.clock.now_ms();
+    let quiet: Vec<String> = {
+        let open = shared.open_studies();
+        let picture = shared.picture();
+        let studies = picture
+            .studies
+            .values()
+            .filter(|study| !open.contains_key(&study.study_instance_uid));
+        studies
+            .filter(|study| {
+                let wait = match study.priority {
+                    Priority::Stat => shared.options.quiet_stat_ms,
+                    Priority::Urgent | Priority::Routine => shared.options.quiet_ms,
+                };
+                study.is_quiet(now_ms, wait)
+            })
+            .map(|study| study.study_instance_uid.clone())
+            .collect()
+    };
+    for study in quiet {
+        if let Err(error) = spool.close_study(&study).await {
+            tracing::warn!(%error, "a quiet study could not be closed; tried again");
+        }
+    }
+}
+
+/// Deletes receipted objects past their retention; gives how many.
+pub async fn delete_expired(shared: &Shared) -> Result<usize, SpoolError> {
+    let before_ms = shared.clock.now_ms() - shared.options.retention_ms;
+    let expired = {
+        let mut reader = shared.reader.lock().await;
+        index::list_expired(&mut reader, before_ms, DELETE_BATCH_MAX).await?
+    };
+    if expired.is_empty() {
+        return Ok(0);
+    }
+    for (object_id, folder) in &expired {
+        // The receipt is durable in the index; a crash between here and the commit only repeats this.
+        for file in [
+            shared.layout.container_file(*folder, object_id),
+            shared.layout.object_file(*folder, object_id),
+        ] {
+            match fs::remove_file(file) {
+                Ok(()) => {}
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+    let n_deleted = expired.len();
+    let objects = expired.into_iter().map(|(object_id, _)| object_id).collect();
+    let (reply, answer) = oneshot::channel();
+    shared.send(Change::Delete { objects, reply }).await?;
+    answer.await.map_err(|_| SpoolError::Stopped)??;
+    tracing::info!(
+        n_deleted,
+        "objects that the relay holds were deleted after their retention time"
+    );
+    Ok(n_deleted)
+}

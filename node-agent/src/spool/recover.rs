@@ -1,0 +1,246 @@
+//! Start-up: opens the index, or rebuilds it from the object files when it is missing or damaged, and takes in
+//! files that were renamed but not committed when the last run ended.
+
+use std::fs::{self, File};
+use std::io::{self, BufReader};
+use std::path::{Path, PathBuf};
+
+use sqlx::sqlite::SqliteConnection;
+use tancho_domain::dicom::{AeTitle, StudyInstanceUid};
+use tancho_domain::ids::ObjectId;
+use tancho_imaging::limits::ScanLimits;
+use tancho_imaging::scan;
+
+use super::SpoolError;
+use super::index::{self, NewObject, QuarantineRow, StudyRow};
+use super::layout::Layout;
+use super::object_file::{DataSet, ObjectHeader};
+use super::outbound::RequestForm;
+use super::studies::{ObjectState, StudyLabel};
+
+/// Objects taken into the index per transaction while rebuilding.
+const REBUILD_BATCH: usize = 500;
+
+/// Opens the index for writing, whatever state it is in.
+pub async fn open_index(
+    layout: &Layout,
+    limits: &ScanLimits,
+    now_ms: i64,
+) -> Result<SqliteConnection, SpoolError> {
+    let path = layout.index_file();
+    let (mut db, is_new) = match index::open_writer(&path).await {
+        Ok(opened) => opened,
+        Err(error) => {
+            tracing::error!(%error, "the spool's index is damaged; it is kept aside and rebuilt from the files");
+            set_aside(layout, now_ms)?;
+            index::open_writer(&path).await?
+        }
+    };
+    let folders = layout.object_folders()?;
+    let from_folder = if is_new {
+        0
+    } else {
+        index::newest_folder(&mut db).await?.0
+    };
+    let mut n_taken_in = 0;
+    for folder in folders.into_iter().filter(|folder| *folder >= from_folder) {
+        n_taken_in += take_in_folder(layout, limits, &mut db, folder).await?;
+    }
+    if is_new {
+        take_in_quarantine(layout, &mut db).await?;
+        take_in_requests(layout, &mut db).await?;
+    }
+    if n_taken_in > 0 {
+        tracing::warn!(
+            n_taken_in,
+            rebuilt = is_new,
+            "objects were taken into the index from their files"
+        );
+    }
+    Ok(db)
+}
+
+fn set_aside(layout: &Layout, now_ms: i64) -> io::Result<()> {
+    let path = layout.index_file();
+    for suffix in ["", "-wal", "-shm"] {
+        let mut from = path.clone().into_os_string();
+        from.push(suffix);
+        let to = layout.aside().join(format!("index-{now_ms}.sqlite3{suffix}"));
+        match fs::rename(PathBuf::from(from), to) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+async fn take_in_folder(
+    layout: &Layout,
+    limits: &ScanLimits,
+    db: &mut SqliteConnection,
+    folder: i64,
+) -> Result<u64, SpoolError> {
+    let mut ids = Layout::object_ids(&layout.object_folder(folder))?;
+    // Version 7 identifiers sort by the time they were made, so revisions keep their order.
+    ids.sort();
+    let mut n_taken_in = 0;
+    for chunk in ids.chunks(REBUILD_BATCH) {
+        index::begin(db).await?;
+        for object_id in chunk {
+            if index::has_object(db, object_id).await? {
+                continue;
+            }
+            let path = layout.object_file(folder, object_id);
+            match describe(&path, object_id, limits)? {
+                Some((object, label)) => {
+                    if index::insert_object(db, &object, folder).await?.is_some() {
+                        ensure_study(db, &object, label).await?;
+                        n_taken_in += 1;
+                    } else {
+                        fs::remove_file(&path)?;
+                    }
+                }
+                None => quarantine_damaged(layout, db, &path, object_id).await?,
+            }
+        }
+        index::commit(db).await?;
+    }
+    Ok(n_taken_in)
+}
+
+/// Reads an object file as intake would have described it; `None` when its header or digest is broken.
+fn describe(
+    path: &Path,
+    object_id: &ObjectId,
+    limits: &ScanLimits,
+) -> Result<Option<(NewObject, StudyLabel)>, SpoolError> {
+    let mut file = File::open(path)?;
+    let Some(header) = ObjectHeader::read(&mut file)? else {
+        return Ok(None);
+    };
+    let mut data = DataSet::new(file, header.data_len)?;
+    if &header.object_id != object_id || data.sha256()? != header.data_sha256 {
+        return Ok(None);
+    }
+    let texts = (
+        header.transfer_syntax.clone().try_into(),
+        AeTitle::parse(&header.calling_ae),
+        AeTitle::parse(&header.called_ae),
+    );
+    let (Ok(transfer_syntax), Ok(calling_ae), Ok(called_ae)) = texts else {
+        return Ok(None);
+    };
+    let Ok(scan) = scan::scan(&mut BufReader::new(data), &transfer_syntax, limits) else {
+        return Ok(None);
+    };
+    let warnings: Vec<&str> = scan.warnings.iter().map(scan::ScanWarning::code).collect();
+    let object = NewObject {
+        object_id: header.object_id,
+        study_instance_uid: scan.identity.study_instance_uid.clone(),
+        series_instance_uid: scan.identity.series_instance_uid.clone(),
+        sop_instance_uid: scan.identity.sop_instance_uid.clone(),
+        sop_class_uid: scan.identity.sop_class_uid.clone(),
+        transfer_syntax,
+        calling_ae,
+        called_ae,
+        priority: header.priority,
+        received_at_ms: header.received_at_ms,
+        original_len: header.data_len,
+        original_sha256: header.data_sha256,
+        warnings: warnings.join(","),
+        state: ObjectState::Stored,
+        reason: None,
+    };
+    Ok(Some((object, StudyLabel::of(&scan.identity))))
+}
+
+async fn ensure_study(
+    db: &mut SqliteConnection,
+    object: &NewObject,
+    label: StudyLabel,
+) -> Result<(), SpoolError> {
+    let study = object.study_instance_uid.as_str();
+    let known = index::list_studies(db)
+        .await?
+        .into_iter()
+        .find(|row| row.study_instance_uid == study);
+    let row = match known {
+        Some(mut row) => {
+            if row.label.patient.contradicts(&label.patient) {
+                let held = ObjectState::Held;
+                index::set_state(db, &object.object_id, held, Some("patient_differs"), None).await?;
+            }
+            row.label.add_modalities(&label.modalities);
+            row.priority = row.priority.min(object.priority);
+            row.generation += u64::from(row.closed_at_ms.take().is_some());
+            row
+        }
+        None => StudyRow {
+            study_instance_uid: study.to_owned(),
+            label,
+            priority: object.priority,
+            generation: 1,
+            confirmed_generation: 0,
+            closed_at_ms: None,
+            relay_update: None,
+        },
+    };
+    Ok(index::put_study(db, &row).await?)
+}
+
+async fn quarantine_damaged(
+    layout: &Layout,
+    db: &mut SqliteConnection,
+    path: &Path,
+    object_id: &ObjectId,
+) -> Result<(), SpoolError> {
+    tracing::error!(object.id = %object_id, "a spool file is damaged; send the study again from the modality");
+    let header = ObjectHeader::read(&mut File::open(path)?)?;
+    let row = QuarantineRow {
+        object_id: object_id.clone(),
+        reason: "damaged_in_spool".to_owned(),
+        received_at_ms: header.as_ref().map_or(0, |header| header.received_at_ms),
+        calling_ae: header.map_or(String::new(), |header| header.calling_ae),
+        data_len: fs::metadata(path)?.len(),
+    };
+    index::insert_quarantine(db, &row).await?;
+    fs::rename(path, layout.quarantine_file(object_id))?;
+    Ok(())
+}
+
+async fn take_in_quarantine(layout: &Layout, db: &mut SqliteConnection) -> Result<(), SpoolError> {
+    for object_id in Layout::object_ids(&layout.quarantine())? {
+        let header = ObjectHeader::read(&mut File::open(layout.quarantine_file(&object_id))?)?;
+        let row = QuarantineRow {
+            object_id,
+            reason: header
+                .as_ref()
+                .map_or("damaged_in_spool".to_owned(), |header| header.reason.clone()),
+            received_at_ms: header.as_ref().map_or(0, |header| header.received_at_ms),
+            calling_ae: header
+                .as_ref()
+                .map_or(String::new(), |header| header.calling_ae.clone()),
+            data_len: header.map_or(0, |header| header.data_len),
+        };
+        index::insert_quarantine(db, &row).await?;
+    }
+    Ok(())
+}
+
+async fn take_in_requests(layout: &Layout, db: &mut SqliteConnection) -> Result<(), SpoolError> {
+    for entry in fs::read_dir(layout.requests())? {
+        let path = entry?.path();
+        let form: Option<RequestForm> = fs::read(&path)
+            .ok()
+            .and_then(|json| serde_json::from_slice(&json).ok());
+        let Some(form) = form else {
+            tracing::error!("a reading request form in the spool is damaged and was left where it is");
+            continue;
+        };
+        let json = serde_json::to_string(&form).map_err(|error| SpoolError::Index(error.to_string()))?;
+        let study = StudyInstanceUid::as_str(&form.study_instance_uid);
+        index::insert_request(db, &form.command_id, study, &json, form.created_at_ms).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,257 @@
+//! Studies as this agent holds them: who and what for the technologist's page, counts per state, and when
+//! nothing more is expected.
+
+use std::collections::BTreeSet;
+
+use serde::Serialize;
+use tancho_domain::dicom::Priority;
+use tancho_imaging::scan::InstanceIdentity;
+
+use super::index::StudyRow;
+use super::outbound::StudyUpdate;
+
+/// Where an object stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ObjectState {
+    /// Durable here, its container not made yet.
+    Stored,
+    /// Container durable, waiting for the line.
+    Coded,
+    /// Durable at the relay.
+    Receipted,
+    /// The relay would not take it.
+    Refused,
+    /// Kept back until a person looks: another patient under the same Study Instance UID.
+    Held,
+    /// The bytes on our disk are no longer those received.
+    Damaged,
+}
+
+impl ObjectState {
+    /// All states, in the order of their tallies.
+    pub const ALL: [Self; 6] = [
+        Self::Stored,
+        Self::Coded,
+        Self::Receipted,
+        Self::Refused,
+        Self::Held,
+        Self::Damaged,
+    ];
+
+    /// The stable text form.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Stored => "stored",
+            Self::Coded => "coded",
+            Self::Receipted => "receipted",
+            Self::Refused => "refused",
+            Self::Held => "held",
+            Self::Damaged => "damaged",
+        }
+    }
+
+    /// Parses the stable text form.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.as_str() == text)
+    }
+}
+
+/// Patient as shown to the technologist; never printed in logs.
+#[derive(Clone, PartialEq, Eq, Default, Serialize)]
+pub struct PatientLabel {
+    /// Alphabetic group of the name.
+    pub alphabetic: String,
+    /// Ideographic group.
+    pub ideographic: String,
+    /// Phonetic group.
+    pub phonetic: String,
+    /// The name could not be read with certainty.
+    pub name_uncertain: bool,
+    /// Patient ID (0010,0020).
+    pub patient_id: String,
+    /// Birth date, YYYYMMDD.
+    pub birth_date: String,
+    /// Sex (0010,0040).
+    pub sex: String,
+}
+
+impl std::fmt::Debug for PatientLabel {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("PatientLabel([redacted])")
+    }
+}
+
+impl PatientLabel {
+    /// Whether the two cannot be the same patient: an identifier that both have differs.
+    #[must_use]
+    pub fn contradicts(&self, other: &Self) -> bool {
+        let differ = |a: &str, b: &str| !a.is_empty() && !b.is_empty() && a != b;
+        differ(&self.patient_id, &other.patient_id) || differ(&self.birth_date, &other.birth_date)
+    }
+}
+
+/// What the page shows about a study.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct StudyLabel {
+    /// Patient of its first object.
+    pub patient: PatientLabel,
+    /// Study Date as sent.
+    pub study_date: String,
+    /// Study Time as sent.
+    pub study_time: String,
+    /// Study Description.
+    pub description: String,
+    /// Modalities of its series.
+    pub modalities: Vec<String>,
+}
+
+impl StudyLabel {
+    /// The label from one object's identity.
+    #[must_use]
+    pub fn of(identity: &InstanceIdentity) -> Self {
+        let text = |value: &Option<String>| value.clone().unwrap_or_default();
+        let name = identity.patient_name.clone().unwrap_or_default();
+        Self {
+            patient: PatientLabel {
+                name_uncertain: name.uncertain,
+                alphabetic: name.alphabetic,
+                ideographic: name.ideographic,
+                phonetic: name.phonetic,
+                patient_id: text(&identity.patient_id),
+                birth_date: text(&identity.birth_date),
+                sex: text(&identity.sex),
+            },
+            study_date: text(&identity.study_date),
+            study_time: text(&identity.study_time),
+            description: text(&identity.study_description),
+            modalities: identity.modality.iter().cloned().collect(),
+        }
+    }
+
+    /// Adds modalities that are new; gives whether there were any.
+    pub fn add_modalities(&mut self, modalities: &[String]) -> bool {
+        let all: BTreeSet<String> = self.modalities.iter().chain(modalities).cloned().collect();
+        let grown = all.len() > self.modalities.len();
+        if grown {
+            self.modalities = all.into_iter().collect();
+        }
+        grown
+    }
+}
+
+/// Objects in one state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub struct Tally {
+    /// Objects.
+    pub n_objects: u64,
+    /// Bytes of their data sets as received.
+    pub original_bytes: u64,
+    /// Bytes of their containers, as far as they are made.
+    pub container_bytes: u64,
+}
+
+/// A study with its counts.
+#[derive(Debug, Clone)]
+pub struct StudyPicture {
+    /// Study Instance UID.
+    pub study_instance_uid: String,
+    /// Who and what.
+    pub label: StudyLabel,
+    /// Priority on the line.
+    pub priority: Priority,
+    /// Grows when a late object reopens the study.
+    pub generation: u64,
+    /// Last generation the relay confirmed whole.
+    pub confirmed_generation: u64,
+    /// When it was closed.
+    pub closed_at_ms: Option<i64>,
+    /// What the relay last said about its reading.
+    pub relay_update: Option<StudyUpdate>,
+    /// Counts in the order of [`ObjectState::ALL`].
+    tallies: [Tally; 6],
+    /// Objects whose SOP Instance UID had come before with other bytes.
+    pub n_revisions: u64,
+    /// First arrival.
+    pub first_received_at_ms: i64,
+    /// Last arrival.
+    pub last_received_at_ms: i64,
+    /// Last arrival or end of an association that brought objects of it, since start.
+    pub last_activity_ms: i64,
+}
+
+impl StudyPicture {
+    /// A study from its row, without objects.
+    #[must_use]
+    pub fn new(row: &StudyRow, now_ms: i64) -> Self {
+        let mut picture = Self {
+            study_instance_uid: row.study_instance_uid.clone(),
+            label: StudyLabel::default(),
+            priority: row.priority,
+            generation: 0,
+            confirmed_generation: 0,
+            closed_at_ms: None,
+            relay_update: None,
+            tallies: [Tally::default(); 6],
+            n_revisions: 0,
+            first_received_at_ms: now_ms,
+            last_received_at_ms: now_ms,
+            last_activity_ms: now_ms,
+        };
+        picture.take_row(row);
+        picture
+    }
+
+    /// Takes over what a row says; counts stay.
+    pub fn take_row(&mut self, row: &StudyRow) {
+        self.label = row.label.clone();
+        self.priority = row.priority;
+        self.generation = row.generation;
+        self.confirmed_generation = row.confirmed_generation;
+        self.closed_at_ms = row.closed_at_ms;
+        self.relay_update = row
+            .relay_update
+            .as_deref()
+            .and_then(|json| serde_json::from_str(json).ok());
+    }
+
+    /// Objects in one state.
+    #[must_use]
+    pub fn tally(&self, state: ObjectState) -> Tally {
+        self.tallies[state as usize]
+    }
+
+    /// Access to change a count.
+    pub fn tally_mut(&mut self, state: ObjectState) -> &mut Tally {
+        &mut self.tallies[state as usize]
+    }
+
+    /// Objects that are or will be announced to the relay: all but those held back or damaged here.
+    #[must_use]
+    pub fn announced(&self) -> Tally {
+        let states = [
+            ObjectState::Stored,
+            ObjectState::Coded,
+            ObjectState::Receipted,
+            ObjectState::Refused,
+        ];
+        states.into_iter().fold(Tally::default(), |sum, state| {
+            let tally = self.tally(state);
+            Tally {
+                n_objects: sum.n_objects + tally.n_objects,
+                original_bytes: sum.original_bytes + tally.original_bytes,
+                container_bytes: sum.container_bytes + tally.container_bytes,
+            }
+        })
+    }
+
+    /// Whether the study is open and nothing came for the quiet time.
+    #[must_use]
+    pub fn is_quiet(&self, now_ms: i64, quiet_ms: i64) -> bool {
+        self.closed_at_ms.is_none()
+            && now_ms - self.last_activity_ms >= quiet_ms
+            && self.announced().n_objects > 0
+    }
+}
