@@ -138,24 +138,19 @@ impl Drop for Sending {
     }
 }
 
-/// DCMTK's storescu as Debian ships it.
-pub fn storescu(agent: SocketAddr, called_ae_title: &str, folder: &Path) -> Command {
+/// DCMTK's storescu as Debian ships it, sending a folder.
+pub fn storescu(receiver: SocketAddr, called_ae_title: &str, folder: &Path) -> Command {
+    let mut command = storescu_files(receiver, called_ae_title, &[]);
+    command.args(["--scan-directories", "--recurse"]).arg(folder);
+    command
+}
+
+/// DCMTK's storescu as Debian ships it, sending files.
+pub fn storescu_files(receiver: SocketAddr, called_ae_title: &str, files: &[PathBuf]) -> Command {
     let mut command = Command::new("storescu");
     command
-        .args([
-            "--aetitle",
-            "CT01",
-            "--call",
-            called_ae_title,
-            "--propose-lossless",
-            "--no-halt",
-        ])
-        .args([
-            &agent.ip().to_string(),
-            &agent.port().to_string(),
-            "--scan-directories",
-            "--recurse",
-        ])
-        .arg(folder);
+        .args(["--aetitle", "CT01", "--call", called_ae_title])
+        .args([&receiver.ip().to_string(), &receiver.port().to_string()])
+        .args(files);
     command
 }

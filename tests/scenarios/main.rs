@@ -1,5 +1,6 @@
 //! Promises of the whole product, one file each, kept by the real programs on this machine.
 
+mod critical_finding_is_acknowledged;
 mod duplicates_change_nothing;
 mod hostile_objects_stop_only_themselves;
 mod nothing_acknowledged_is_lost;
