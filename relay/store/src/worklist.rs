@@ -1,0 +1,206 @@
+//! The reading worklist: requests within reach with their study, sites and claim, most urgent first.
+
+use tancho_domain::access::Scope;
+use tancho_domain::ids::ReadingRequestId;
+
+use crate::db::Tx;
+use crate::error::StoreError;
+use crate::reading::{ReadingRequest, request_columns, site_of_reach};
+
+/// Most items one page of the worklist gives.
+pub const PAGE_ITEMS_MAX: i64 = 500;
+
+/// Longest search text, in characters.
+pub const SEARCH_CHARS_MAX: usize = 100;
+
+/// Which requests are asked for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Openness {
+    /// Something is still expected.
+    #[default]
+    Open,
+    /// Nothing more is expected.
+    Closed,
+    /// Both.
+    All,
+}
+
+/// What is asked of the worklist.
+#[derive(Debug, Clone, Default)]
+pub struct WorklistFilter<'a> {
+    /// Open, closed or all.
+    pub openness: Openness,
+    /// Sent by or to the site with this code.
+    pub site_code: Option<&'a str>,
+    /// Part of the patient's name or id, of the accession number, or the case code.
+    pub search: Option<&'a str>,
+}
+
+/// One request with everything a line of the worklist shows.
+#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+pub struct WorklistItem {
+    /// The request.
+    #[sqlx(flatten)]
+    pub request: ReadingRequest,
+    /// Who asks.
+    pub requesting_site_code: String,
+    /// Who asks, as people say it.
+    pub requesting_site_name: String,
+    /// Who reads.
+    pub reading_site_code: String,
+    /// Who reads, as people say it.
+    pub reading_site_name: String,
+    /// Name of the claim's holder.
+    pub claim_reader_name: Option<String>,
+    /// The study; everything absent until its first head is here.
+    #[sqlx(flatten)]
+    pub study: StudyOfItem,
+}
+
+/// The study of a line; everything absent until its first head is here.
+#[derive(Debug, Clone, Default, PartialEq, Eq, sqlx::FromRow)]
+pub struct StudyOfItem {
+    /// Patient ID (0010,0020).
+    pub patient_id: Option<String>,
+    /// Patient's Name, alphabetic group.
+    pub patient_name_alphabetic: Option<String>,
+    /// Patient's Name, ideographic group.
+    pub patient_name_ideographic: Option<String>,
+    /// Patient's Name, phonetic group.
+    pub patient_name_phonetic: Option<String>,
+    /// 1 when the decoder was not sure.
+    pub patient_name_uncertain: Option<i64>,
+    /// `YYYYMMDD`.
+    pub patient_birth_date: Option<String>,
+    /// Patient's Sex (0010,0040).
+    pub patient_sex: Option<String>,
+    /// `YYYYMMDD`.
+    pub study_date: Option<String>,
+    /// `HHMMSS.FFFFFF`.
+    pub study_time: Option<String>,
+    /// Accession Number.
+    pub accession_number: Option<String>,
+    /// Study Description.
+    pub study_description: Option<String>,
+    /// Instances whose head is here.
+    pub n_received: Option<i64>,
+    /// Instances that are whole and durable.
+    pub n_verified: Option<i64>,
+    /// Bytes of them.
+    pub bytes_received: Option<i64>,
+    /// Instances the agent has announced.
+    pub announced_instances: Option<i64>,
+    /// When the agent closed the study.
+    pub study_closed_at_ms: Option<i64>,
+    /// First head.
+    pub first_arrival_at_ms: Option<i64>,
+    /// Newest head or commit.
+    pub last_arrival_at_ms: Option<i64>,
+    /// Since when the study holds two contents under one UID, or another patient's instance.
+    pub conflict_at_ms: Option<i64>,
+}
+
+macro_rules! item_select {
+    ($rest:literal) => {
+        concat!(
+            "select ",
+            request_columns!(),
+            ", q.code as requesting_site_code, q.name as requesting_site_name, d.code as reading_site_code, \
+             d.name as reading_site_name, u.name as claim_reader_name, s.patient_id, s.patient_name_alphabetic, \
+             s.patient_name_ideographic, s.patient_name_phonetic, s.patient_name_uncertain, \
+             s.patient_birth_date, s.patient_sex, s.study_date, s.study_time, s.accession_number, \
+             s.study_description, s.n_received, s.n_verified, s.bytes_received, s.announced_instances, \
+             s.closed_at_ms as study_closed_at_ms, s.first_arrival_at_ms, s.last_arrival_at_ms, s.conflict_at_ms \
+             from reading_requests r join sites q on q.id = r.requesting_site_id \
+             join sites d on d.id = r.reading_site_id left join studies s on s.id = r.study_id \
+             left join users u on u.id = r.claim_reader_id \
+             where r.network_id = $1 and ($2 is null or r.requesting_site_id = $2 or r.reading_site_id = $2) ",
+            $rest
+        )
+    };
+}
+
+/// The requests within reach that match, open before closed, then most urgent, then longest waiting.
+pub async fn list_worklist(
+    tx: &mut Tx,
+    scope: &Scope,
+    filter: &WorklistFilter<'_>,
+) -> Result<Vec<WorklistItem>, StoreError> {
+    let (from, to) = match filter.openness {
+        Openness::Open => (0_i64, 0_i64),
+        Openness::Closed => (1, 1),
+        Openness::All => (0, 1),
+    };
+    let pattern = filter.search.map(like_pattern);
+    fetch_all!(
+        tx,
+        WorklistItem,
+        item_select!(
+            "and case when r.closed_at_ms is null then 0 else 1 end between $3 and $4 \
+             and ($5 is null or q.code = $5 or d.code = $5) \
+             and ($6 is null or r.case_code = $7 or lower(s.patient_id) like $6 escape '!' \
+               or lower(s.patient_name_alphabetic) like $6 escape '!' \
+               or lower(s.patient_name_ideographic) like $6 escape '!' \
+               or lower(s.patient_name_phonetic) like $6 escape '!' \
+               or lower(s.accession_number) like $6 escape '!') \
+             order by case when r.closed_at_ms is null then 0 else 1 end, \
+               case r.urgency when 'stroke_code' then 0 when 'critical' then 1 when 'urgent' then 2 \
+                 when 'routine' then 3 else 4 end, \
+               r.requested_at_ms, r.id limit $8"
+        ),
+        scope.network_id.as_str(),
+        site_of_reach(scope),
+        from,
+        to,
+        filter.site_code,
+        pattern.as_deref(),
+        filter.search,
+        PAGE_ITEMS_MAX
+    )
+}
+
+/// One request within reach, as a line of the worklist.
+pub async fn get_worklist_item(
+    tx: &mut Tx,
+    scope: &Scope,
+    id: &ReadingRequestId,
+) -> Result<WorklistItem, StoreError> {
+    fetch_one!(
+        tx,
+        WorklistItem,
+        item_select!("and r.id = $3"),
+        scope.network_id.as_str(),
+        site_of_reach(scope),
+        id.as_str()
+    )
+}
+
+/// The modalities of the studies behind the requests within reach, as (study id, modality), each pair once.
+pub async fn list_modalities(
+    tx: &mut Tx,
+    scope: &Scope,
+    id: Option<&ReadingRequestId>,
+) -> Result<Vec<(String, String)>, StoreError> {
+    fetch_all!(
+        tx,
+        (String, String),
+        "select distinct e.study_id, e.modality from series e join reading_requests r on r.study_id = e.study_id \
+         where r.network_id = $1 and ($2 is null or r.requesting_site_id = $2 or r.reading_site_id = $2) \
+         and ($3 is null or r.id = $3) order by e.study_id, e.modality",
+        scope.network_id.as_str(),
+        site_of_reach(scope),
+        id.map(ReadingRequestId::as_str)
+    )
+}
+
+fn like_pattern(search: &str) -> String {
+    let mut pattern = String::from("%");
+    for c in search.to_lowercase().chars().take(SEARCH_CHARS_MAX) {
+        if matches!(c, '%' | '_' | '!') {
+            pattern.push('!');
+        }
+        pattern.push(c);
+    }
+    pattern.push('%');
+    pattern
+}
