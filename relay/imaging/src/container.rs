@@ -4,13 +4,22 @@
 //! chunk in memory. Reading trusts nothing: every length is checked against the bytes, every section
 //! against its SHA-256. Containers are immutable once written.
 
-use std::io::{self, Read, Seek, Write};
+mod code;
+mod header;
+mod reader;
+mod writer;
+
+use std::io::{self, Read, Seek, SeekFrom};
+
+use sha2::{Digest, Sha256};
 
 use tancho_domain::dicom::{
     SeriesInstanceUid, SopClassUid, SopInstanceUid, StudyInstanceUid, TransferSyntaxUid,
 };
 
-use crate::scan::DataSetScan;
+pub use header::parse_header;
+pub use reader::Container;
+pub use writer::{Encoder, encode};
 
 /// What a container holds, read from its first bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -158,68 +167,30 @@ impl ContainerError {
     }
 }
 
-/// Writes the container of the data set in `src`, whose scan and SHA-256 the caller already has.
-///
-/// Streams `src` once; every section is decoded again and compared before it counts. The caller hashes
-/// the finished file with [`digest`], makes it durable, and only then offers it.
-pub fn encode<R: Read + Seek, W: Write + Seek>(
-    _src: &mut R,
-    _scan: &DataSetScan,
-    _transfer_syntax: &TransferSyntaxUid,
-    _original_sha256: &[u8; 32],
-    _out: &mut W,
-) -> Result<ContainerSummary, ContainerError> {
-    Err(ContainerError::Io(io::ErrorKind::Unsupported.into()))
-}
-
-/// Reads the header from the first bytes of a container; `None` when more bytes are needed.
-pub fn parse_header(_bytes: &[u8]) -> Result<Option<ContainerHeader>, ContainerError> {
-    Err(ContainerError::Io(io::ErrorKind::Unsupported.into()))
-}
-
 /// SHA-256 of everything in `src`, from its first byte.
-pub fn digest<R: Read + Seek>(_src: &mut R) -> io::Result<[u8; 32]> {
-    Err(io::ErrorKind::Unsupported.into())
+///
+/// # Errors
+/// When reading fails.
+pub fn digest<R: Read + Seek>(src: &mut R) -> io::Result<[u8; 32]> {
+    src.seek(SeekFrom::Start(0))?;
+    let mut sha = Sha256::new();
+    let mut piece = vec![0u8; PIECE_BYTES];
+    loop {
+        match src.read(&mut piece) {
+            Ok(0) => return Ok(sha.finalize().into()),
+            Ok(got) => sha.update(&piece[..got]),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
 }
 
-/// A container open for reading.
-pub struct Container<R> {
-    src: R,
-    header: ContainerHeader,
-}
+/// Bytes moved at once when a part is streamed.
+const PIECE_BYTES: usize = 64 * 1024;
 
-impl<R: Read + Seek> Container<R> {
-    /// Opens a container: reads and checks its header and table.
-    pub fn open(_src: R) -> Result<Self, ContainerError> {
-        Err(ContainerError::Io(io::ErrorKind::Unsupported.into()))
-    }
-
-    /// The header.
-    #[must_use]
-    pub fn header(&self) -> &ContainerHeader {
-        &self.header
-    }
-
-    /// Reads every section and compares it with its digest.
-    pub fn verify_sections(&mut self) -> Result<(), ContainerError> {
-        let _ = &mut self.src;
-        Err(ContainerError::Io(io::ErrorKind::Unsupported.into()))
-    }
-
-    /// Writes the original data set, byte for byte, and returns its SHA-256 after comparing it with the header's.
-    pub fn rebuild<W: Write>(&mut self, _out: &mut W) -> Result<[u8; 32], ContainerError> {
-        Err(ContainerError::Io(io::ErrorKind::Unsupported.into()))
-    }
-
-    /// The elements before the first frame; for an object without frames the whole data set, when it is
-    /// no longer than `bytes_max`.
-    pub fn head_bytes(&mut self, _bytes_max: u64) -> Result<Vec<u8>, ContainerError> {
-        Err(ContainerError::Io(io::ErrorKind::Unsupported.into()))
-    }
-
-    /// Frame `number`, counted from 1: native samples in the byte order received, or the codestream
-    /// of an encapsulated frame with its fragments joined.
-    pub fn frame(&mut self, number: u32) -> Result<Vec<u8>, ContainerError> {
-        Err(ContainerError::NoSuchFrame(number))
-    }
+/// The item header of a fragment (PS3.5 section A.4); encapsulated data sets are little endian.
+fn item_header(len: u64) -> Result<[u8; 8], ContainerError> {
+    let len = u32::try_from(len).map_err(|_| ContainerError::Malformed("fragment longer than 4 GiB"))?;
+    let len = len.to_le_bytes();
+    Ok([0xFE, 0xFF, 0x00, 0xE0, len[0], len[1], len[2], len[3]])
 }

@@ -4,7 +4,12 @@
 //! Faults that leave the bytes keepable become warnings; faults that make the object unusable (no identity,
 //! lengths beyond the data, nesting beyond the limit) become errors, and the caller quarantines the bytes.
 
-use std::io::{self, Read, Seek};
+mod codestream;
+mod collect;
+mod identity;
+mod pixels;
+
+use std::io::{self, Cursor, Read, Seek};
 
 use tancho_domain::dicom::{
     SeriesInstanceUid, SopClassUid, SopInstanceUid, StudyInstanceUid, TransferSyntaxUid,
@@ -12,27 +17,113 @@ use tancho_domain::dicom::{
 
 use crate::element::Tag;
 use crate::limits::ScanLimits;
+use crate::syntax::{Encoding, Syntax};
+use crate::walk::{
+    BoundedInflate, ForwardInput, Input, SeekInput, Source, Verdict, Walker, inflate_error, judge,
+    plausible_elements,
+};
+use collect::{Collector, Readable};
 
 /// Reads a data set (no Part 10 header) from `src`, which stands at any position; the whole of it counts.
 ///
 /// Iterative, with memory bounded by `limits`; values are skipped by seeking, after their lengths were
 /// checked against the real total.
+///
+/// # Errors
+/// When the object cannot be a valid instance; the caller quarantines the bytes.
 pub fn scan<R: Read + Seek>(
-    _src: &mut R,
-    _transfer_syntax: &TransferSyntaxUid,
-    _limits: &ScanLimits,
+    src: &mut R,
+    transfer_syntax: &TransferSyntaxUid,
+    limits: &ScanLimits,
 ) -> Result<DataSetScan, ScanError> {
-    Err(ScanError::Io(io::ErrorKind::Unsupported.into()))
+    let (input, total) = SeekInput::new(src)?;
+    scan_source(Source::new(input, Some(total)), total, transfer_syntax, limits)
+}
+
+fn scan_source<I: Input>(
+    mut source: Source<I>,
+    total: u64,
+    transfer_syntax: &TransferSyntaxUid,
+    limits: &ScanLimits,
+) -> Result<DataSetScan, ScanError> {
+    if total == 0 {
+        return Err(ScanError::Empty);
+    }
+    if total > limits.max_object_bytes {
+        return Err(ScanError::ObjectTooLarge(limits.max_object_bytes));
+    }
+    let syntax = Syntax::of(transfer_syntax);
+    let verdict = judge(source.peek(DETECTION_BYTES)?, total, syntax.encoding);
+    let deflated = syntax.deflated && !reads_as(source.peek(DETECTION_BYTES)?, total, syntax.encoding);
+    if deflated {
+        let inflated = ForwardInput(BoundedInflate::new(source.into_reader(), limits));
+        let walker = Walker::new(Source::new(inflated, None), syntax.encoding, limits);
+        let collector = Collector::new(transfer_syntax, limits);
+        return collector
+            .run(walker, Readable::Opaque, total)
+            .map_err(inflate_error);
+    }
+    let mut collector = Collector::new(transfer_syntax, limits);
+    let (encoding, readable) = match verdict {
+        Verdict::Other(encoding) => (encoding, Readable::Opaque),
+        Verdict::AsNegotiated if !syntax.known => (syntax.encoding, Readable::HeadOnly),
+        Verdict::AsNegotiated if syntax.deflated => (syntax.encoding, Readable::Opaque),
+        Verdict::AsNegotiated => (syntax.encoding, Readable::Fully),
+    };
+    if verdict != Verdict::AsNegotiated || syntax.deflated {
+        collector.warn(WarningKind::EncodingMismatch, None);
+    }
+    if !syntax.known {
+        collector.warn(WarningKind::TransferSyntaxUnknown, None);
+    }
+    collector.run(Walker::new(source, encoding, limits), readable, total)
 }
 
 /// Reads identity and geometry from the head alone: the bytes of [`Layout::head_len`], as the container
 /// gives them back before the frames have arrived.
+///
+/// # Errors
+/// As [`scan`].
 pub fn scan_head(
-    _head: &[u8],
-    _transfer_syntax: &TransferSyntaxUid,
-    _limits: &ScanLimits,
+    head: &[u8],
+    transfer_syntax: &TransferSyntaxUid,
+    limits: &ScanLimits,
 ) -> Result<HeadScan, ScanError> {
-    Err(ScanError::Io(io::ErrorKind::Unsupported.into()))
+    let (input, total) = SeekInput::new(Cursor::new(head))?;
+    let source = Source::new(input, Some(total));
+    let walker = Walker::new(source, Syntax::of(transfer_syntax).encoding, limits).stop_at_pixel_data();
+    let scan = Collector::new(transfer_syntax, limits).run(walker, Readable::HeadOnly, total)?;
+    Ok(HeadScan {
+        identity: scan.identity,
+        pixels: scan.pixels,
+        warnings: scan.warnings,
+    })
+}
+
+/// As [`scan`], over bytes that can only be read on; `total` is their real number.
+///
+/// # Errors
+/// As [`scan`].
+pub(crate) fn scan_forward<R: Read>(
+    src: R,
+    total: u64,
+    transfer_syntax: &TransferSyntaxUid,
+    limits: &ScanLimits,
+) -> Result<HeadScan, ScanError> {
+    let source = Source::new(ForwardInput(src), Some(total));
+    let scan = scan_source(source, total, transfer_syntax, limits)?;
+    Ok(HeadScan {
+        identity: scan.identity,
+        pixels: scan.pixels,
+        warnings: scan.warnings,
+    })
+}
+
+/// First bytes looked at to tell the encoding.
+const DETECTION_BYTES: usize = 4096;
+
+fn reads_as(window: &[u8], total: u64, encoding: Encoding) -> bool {
+    plausible_elements(window, total, encoding) >= 2
 }
 
 /// Everything the product needs to know about one data set.
