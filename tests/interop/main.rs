@@ -1,5 +1,7 @@
 //! Other people's programs against ours: what hospitals have must work with the settings it comes with.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
+
 mod dcmtk;
 mod orthanc;
 mod pynetdicom;
