@@ -173,3 +173,14 @@ pub async fn remove_old_login_failures(tx: &mut Tx, before_ms: i64) -> Result<u6
         before_ms
     )
 }
+
+/// Takes back the failure noted at `failed_at_ms` when the attempt turned out good.
+pub async fn forgive_login_failure(
+    tx: &mut Tx,
+    limit_key: &str,
+    failed_at_ms: i64,
+) -> Result<(), StoreError> {
+    let text = "delete from login_failures where limit_key = $1 and failed_at_ms = $2";
+    execute!(tx, text, limit_key, failed_at_ms)?;
+    Ok(())
+}

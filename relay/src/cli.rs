@@ -1,0 +1,109 @@
+//! The command line, one file per noun. `--json` prints one JSON value on stdout; everything else goes to stderr.
+
+use std::path::PathBuf;
+
+use anyhow::Context;
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::Config;
+use crate::logging::LogFormat;
+
+pub mod serve;
+pub mod site;
+pub mod user;
+pub mod token;
+pub mod config;
+pub mod audit;
+pub mod migrate;
+
+/// The relay of Tancho: takes studies from node agents, serves readers and referring physicians.
+#[derive(Debug, Parser)]
+#[command(name = "tancho-relay", version)]
+pub struct Cli {
+    /// How log lines look.
+    #[arg(long, value_enum, global = true, default_value = "text")]
+    pub log_format: LogFormat,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the relay.
+    Serve(serve::ServeArgs),
+    /// Hospitals and reading centres.
+    #[command(subcommand)]
+    Site(site::SiteCommand),
+    /// People with a login.
+    #[command(subcommand)]
+    User(user::UserCommand),
+    /// Bearer tokens for the HTTP API.
+    #[command(subcommand)]
+    Token(token::TokenCommand),
+    /// The configuration.
+    #[command(subcommand)]
+    Config(config::ConfigCommand),
+    /// The audit trail.
+    #[command(subcommand)]
+    Audit(audit::AuditCommand),
+    /// Bring the store up to this version while no relay runs.
+    Migrate(Common),
+    /// Print the OpenAPI document of the HTTP API.
+    Openapi,
+}
+
+/// Options of every command.
+#[derive(Debug, Clone, Args)]
+pub struct Common {
+    /// Configuration file.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Data folder; wins over the file.
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// Print one JSON value.
+    #[arg(long)]
+    pub json: bool,
+    /// Network; made on first use.
+    #[arg(long, default_value = crate::NETWORK_DEFAULT)]
+    pub network: String,
+}
+
+impl Common {
+    /// Reads file and environment; every problem at once.
+    pub fn load_config(&self) -> anyhow::Result<Config> {
+        Config::load(self.config.as_deref(), std::env::vars(), self.data_dir.as_deref()).map_err(Into::into)
+    }
+
+    /// Prints a reply: the whole JSON, or one field of it after a label.
+    pub fn print(&self, value: &serde_json::Value, sentence: &str) -> anyhow::Result<()> {
+        if self.json {
+            println!("{}", serde_json::to_string(value).context("printing the reply")?);
+        } else {
+            println!("{sentence}");
+        }
+        Ok(())
+    }
+}
+
+/// Runs one command to its end.
+pub async fn run(cli: Cli) -> anyhow::Result<()> {
+    match cli.command {
+        Command::Serve(args) => serve::run(&args).await,
+        Command::Site(command) => site::run(command).await,
+        Command::User(command) => user::run(command).await,
+        Command::Token(command) => token::run(command).await,
+        Command::Config(command) => config::run(&command),
+        Command::Audit(command) => audit::run(command).await,
+        Command::Migrate(common) => migrate::run(&common).await,
+        Command::Openapi => {
+            println!(
+                "{}",
+                serde_json::to_string_pretty(&crate::http::openapi::document())?
+            );
+            Ok(())
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! The command line speaks to a running relay over a Unix socket in the data folder, open to this account alone.
+//!
+//! One request a connection: a JSON line, answered by a JSON line and, for exports, the bytes of a file. When no
+//! relay runs, the command opens the store itself, under the data folder's lock, and does the same. A new command
+//! adds a variant to [`Request`] and a line to [`carry_out`].
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use tancho_domain::access::{Reach, Scope};
+use tancho_domain::ids::NetworkId;
+use tancho_store::networks;
+
+use crate::cli;
+use crate::error::ApiError;
+use crate::secrets;
+use crate::state::AppState;
+
+#[cfg(unix)]
+pub mod socket;
+
+/// What the command line can ask.
+#[derive(Serialize, Deserialize)]
+#[serde(tag = "command", rename_all = "snake_case")]
+pub enum Request {
+    /// `site add`
+    SiteAdd(cli::site::AddRequest),
+    /// `user add`
+    UserAdd(cli::user::AddRequest),
+    /// `token create`
+    TokenCreate(cli::token::CreateRequest),
+    /// `audit verify`
+    AuditVerify(cli::audit::VerifyRequest),
+}
+
+/// What comes back.
+#[derive(Debug)]
+pub struct Reply {
+    /// JSON, printed as it is with `--json`.
+    pub value: Value,
+    /// A file whose bytes follow.
+    pub file: Option<tokio::fs::File>,
+}
+
+impl Reply {
+    /// A reply without a file.
+    pub fn of(value: impl Serialize) -> anyhow::Result<Self> {
+        Ok(Self {
+            value: serde_json::to_value(value)?,
+            file: None,
+        })
+    }
+}
+
+/// Why a command was refused: a stable code and a sentence.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[error("{detail} ({code})")]
+pub struct Refusal {
+    /// The codes of the HTTP API.
+    pub code: String,
+    /// A sentence a person can act on.
+    pub detail: String,
+}
+
+impl From<ApiError> for Refusal {
+    fn from(error: ApiError) -> Self {
+        let detail = match error.cause {
+            Some(cause) => format!("{}: {cause}", error.detail),
+            None => error.detail,
+        };
+        Self {
+            code: error.code.into_owned(),
+            detail,
+        }
+    }
+}
+
+impl From<anyhow::Error> for Refusal {
+    fn from(error: anyhow::Error) -> Self {
+        Self {
+            code: "failed".to_owned(),
+            detail: format!("{error:#}"),
+        }
+    }
+}
+
+impl From<tancho_store::StoreError> for Refusal {
+    fn from(error: tancho_store::StoreError) -> Self {
+        ApiError::from(error).into()
+    }
+}
+
+/// Does what was asked; the same in a running relay and beside a stopped one.
+pub async fn carry_out(app: &AppState, request: Request) -> Result<Reply, Refusal> {
+    match request {
+        Request::SiteAdd(request) => cli::site::add(app, request).await,
+        Request::UserAdd(request) => cli::user::add(app, request).await,
+        Request::TokenCreate(request) => cli::token::create(app, request).await,
+        Request::AuditVerify(request) => cli::audit::verify(app, request).await,
+    }
+}
+
+/// The whole network called `name`, made on first use.
+pub async fn network_scope(app: &AppState, name: &str) -> Result<Scope, Refusal> {
+    let mut tx = app.db.read().await?;
+    let network_id = match networks::find_network_by_name(&mut tx, name).await {
+        Ok(network) => network.id,
+        Err(tancho_store::StoreError::NotFound) => {
+            drop(tx);
+            crate::sites::service::check_name(name)?;
+            let mut tx = app.db.write().await?;
+            let fresh_id = NetworkId::new(secrets::new_uuid());
+            let network = networks::ensure_network(&mut tx, name, &fresh_id, app.now_ms()).await?;
+            tx.commit().await?;
+            network.id
+        }
+        Err(other) => return Err(other.into()),
+    };
+    Ok(Scope {
+        network_id,
+        reach: Reach::Network,
+    })
+}
+
+/// Where the socket of a data folder is.
+#[must_use]
+pub fn socket_path(data_dir: &Path) -> PathBuf {
+    data_dir.join("control.sock")
+}
+
+/// Asks the running relay, or does it here when none runs.
+pub async fn ask(common: &cli::Common, request: Request) -> anyhow::Result<Reply> {
+    let config = common.load_config()?;
+    #[cfg(unix)]
+    if let Some(stream) = socket::connect(&socket_path(&config.data_dir)).await? {
+        return socket::ask(stream, &request).await;
+    }
+    let app = AppState::open(config, std::sync::Arc::new(crate::clock::SystemClock)).await?;
+    let reply = carry_out(&app, request).await;
+    app.db.close().await;
+    reply.context("refused")
+}

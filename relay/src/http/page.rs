@@ -1,0 +1,69 @@
+//! Serves the page embedded in the binary.
+//!
+//! Files under `/assets/` carry a digest in their name: kept for ever, and 404 when missing, because an old tab
+//! that got HTML instead of WebAssembly would fail obscurely. Every other address outside the API is the page's own
+//! and gives `index.html`, never kept without asking.
+
+use axum::http::header::{ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, VARY};
+use axum::http::{HeaderMap, Method, StatusCode, Uri};
+use axum::response::{IntoResponse, Response};
+use tancho_reader_ui::Asset;
+
+/// Folders whose unknown addresses are errors, not pages.
+const NOT_PAGES: [&str; 4] = ["api", "dicom-web", "fhir", "assets"];
+
+/// The fallback of the router.
+pub async fn serve_page(method: Method, uri: Uri, headers: HeaderMap) -> Response {
+    if method != Method::GET && method != Method::HEAD {
+        return StatusCode::METHOD_NOT_ALLOWED.into_response();
+    }
+    let path = uri.path().trim_start_matches('/');
+    let accept_br = takes_brotli(&headers);
+    if let Some(asset) = tancho_reader_ui::asset(path, accept_br) {
+        let cache = if path.starts_with("assets/") {
+            "public, max-age=31536000, immutable"
+        } else {
+            "no-cache"
+        };
+        return answer(asset, cache);
+    }
+    let folder = path.split('/').next().unwrap_or("");
+    if NOT_PAGES.contains(&folder) {
+        return StatusCode::NOT_FOUND.into_response();
+    }
+    match tancho_reader_ui::asset("index.html", accept_br) {
+        Some(asset) => answer(asset, "no-cache"),
+        None => StatusCode::NOT_FOUND.into_response(),
+    }
+}
+
+fn takes_brotli(headers: &HeaderMap) -> bool {
+    headers
+        .get_all(ACCEPT_ENCODING)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .any(|coding| {
+            let mut parts = coding.split(';').map(str::trim);
+            parts.next() == Some("br")
+                && !parts.any(|part| matches!(part, "q=0" | "q=0.0" | "q=0.00" | "q=0.000"))
+        })
+}
+
+fn answer(asset: Asset, cache: &'static str) -> Response {
+    let mut response = (
+        [
+            (CONTENT_TYPE, asset.content_type),
+            (CACHE_CONTROL, cache),
+            (VARY, "accept-encoding"),
+        ],
+        asset.bytes.into_owned(),
+    )
+        .into_response();
+    if asset.brotli {
+        response
+            .headers_mut()
+            .insert(CONTENT_ENCODING, axum::http::HeaderValue::from_static("br"));
+    }
+    response
+}

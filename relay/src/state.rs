@@ -1,0 +1,115 @@
+//! What handlers, jobs and listeners share.
+//!
+//! `AppState` is opened once, by `serve` or by a command that works on a stopped relay, and is cheap to clone.
+//! A subsystem that needs something shared adds a field to [`Shared`] and opens it in [`AppState::open`].
+
+use std::fs::{File, OpenOptions};
+use std::ops::Deref;
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::{Context, bail};
+use tancho_store::Db;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::events::EventHub;
+use crate::metrics::Metrics;
+use crate::secrets;
+
+/// File in the data folder that one process at a time holds locked.
+const LOCK_FILE: &str = "relay.lock";
+
+/// Shared by everything in the relay.
+#[derive(Debug, Clone)]
+pub struct AppState(Arc<Shared>);
+
+/// What is behind [`AppState`].
+#[derive(Debug)]
+pub struct Shared {
+    /// As read at the start.
+    pub config: Config,
+    /// The store.
+    pub db: Db,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Live updates.
+    pub events: EventHub,
+    /// Counters for `/metrics`.
+    pub metrics: Metrics,
+    /// Rung after a commit that enqueued a job, so that it starts at once.
+    pub jobs_waiting: Notify,
+    /// Cancelled when the relay stops.
+    pub shutdown: CancellationToken,
+    /// Everything spawned; the relay waits for it when it stops.
+    pub tasks: TaskTracker,
+    _data_dir_lock: File,
+}
+
+impl Deref for AppState {
+    type Target = Shared;
+
+    fn deref(&self) -> &Shared {
+        &self.0
+    }
+}
+
+impl AppState {
+    /// Takes the data folder, opens the store and brings its schema up to date. Fails when another process has the
+    /// folder.
+    pub async fn open(config: Config, clock: Arc<dyn Clock>) -> anyhow::Result<Self> {
+        let lock = lock_data_dir(&config.data_dir)?;
+        let db = Db::open(&config.database.url)
+            .await
+            .context("opening the store")?;
+        db.migrate().await.context("bringing the schema up to date")?;
+        Ok(Self(Arc::new(Shared {
+            events: EventHub::new(secrets::new_uuid().simple().to_string()),
+            metrics: Metrics::new(),
+            jobs_waiting: Notify::new(),
+            shutdown: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+            config,
+            db,
+            clock,
+            _data_dir_lock: lock,
+        })))
+    }
+
+    /// Milliseconds UTC since 1970.
+    #[must_use]
+    pub fn now_ms(&self) -> i64 {
+        self.clock.now_ms()
+    }
+}
+
+fn lock_data_dir(data_dir: &Path) -> anyhow::Result<File> {
+    make_private_dir(data_dir).with_context(|| format!("making the data folder {}", data_dir.display()))?;
+    let path = data_dir.join(LOCK_FILE);
+    let file = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&path)
+        .with_context(|| format!("opening {}", path.display()))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(std::fs::TryLockError::WouldBlock) => {
+            bail!("another tancho-relay uses the data folder {}", data_dir.display())
+        }
+        Err(std::fs::TryLockError::Error(error)) => Err(error)
+            .with_context(|| format!("locking {}: the file system must support locks", path.display())),
+    }
+}
+
+/// Makes a folder that only this account can open; one that exists keeps its rights.
+pub fn make_private_dir(dir: &Path) -> std::io::Result<()> {
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(dir)
+}

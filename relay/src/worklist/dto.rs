@@ -1,0 +1,271 @@
+//! What the API says about one line of the worklist.
+
+use serde::{Deserialize, Serialize};
+use tancho_store::worklist::WorklistItem;
+use utoipa::{IntoParams, ToSchema};
+
+/// Milliseconds of a mean year, for ages.
+const YEAR_DAYS: f64 = 365.2425;
+
+/// Which lines are asked for.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct WorklistQuery {
+    /// `open` (default), `closed` or `all`.
+    pub state: Option<String>,
+    /// Code of a site: sent by it or to it.
+    pub site: Option<String>,
+    /// Part of a name, Patient ID or Accession Number, or a case code.
+    pub q: Option<String>,
+}
+
+/// The worklist.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Worklist {
+    /// Open before closed, then most urgent, then longest waiting.
+    pub items: Vec<ReadingRequestSummary>,
+    /// The relay's time, for clocks on the page.
+    pub server_time_ms: i64,
+}
+
+/// One line of the worklist.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct ReadingRequestSummary {
+    /// Id.
+    pub id: String,
+    /// Grows with every change.
+    pub version: i64,
+    /// What people say on the phone.
+    pub case_code: String,
+    /// `requested`, `readable`, `claimed`, `preliminary`, `final`, `acknowledged`, `returned`, `cancelled`, `closed`.
+    pub state: String,
+    /// `stroke_code`, `critical`, `urgent`, `routine` or `elective`.
+    pub urgency: String,
+    /// `stat`, `urgent` or `routine`.
+    pub transfer_class: String,
+    /// When it was asked.
+    pub requested_at_ms: i64,
+    /// Until when what is due.
+    pub due: Due,
+    /// Who asks.
+    pub requesting_site: SiteName,
+    /// Who reads.
+    pub reading_site: SiteName,
+    /// Whose images.
+    pub patient: Patient,
+    /// Which images.
+    pub study: StudyOfRequest,
+    /// How far the images are.
+    pub arrival: Arrival,
+    /// Who reads it now.
+    pub claim: Option<Claim>,
+    /// Whether nothing required is missing in the clinical context.
+    pub clinical_context_complete: bool,
+    /// Number to call back.
+    pub callback_number: Option<String>,
+    /// Who answers there.
+    pub callback_person: Option<String>,
+    /// Physician responsible for the patient.
+    pub responsible_physician: Option<String>,
+    /// Criticality of the newest signed version; absent for those who may not read reports.
+    pub criticality: Option<String>,
+    /// Status of the newest signed version.
+    pub report_status: Option<String>,
+    /// When the newest version was acknowledged.
+    pub acknowledged_at_ms: Option<i64>,
+    /// `study_conflict`, `name_uncertain`, `late_images`, `no_callback_number`.
+    pub warnings: Vec<String>,
+}
+
+/// Until when what is due; absent where there is no target.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct Due {
+    /// A reader opens it.
+    pub open_by_ms: Option<i64>,
+    /// First answer by voice.
+    pub verbal_by_ms: Option<i64>,
+    /// Written answer.
+    pub written_by_ms: Option<i64>,
+}
+
+/// A site as shown beside something else.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct SiteName {
+    /// Id.
+    pub id: String,
+    /// Short code.
+    pub code: String,
+    /// As people say it.
+    pub name: String,
+}
+
+/// The patient as the images name it; empty until the first head is here.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct Patient {
+    /// The three groups of Patient's Name.
+    pub name: PatientName,
+    /// Whether characters of the name could not be decoded for sure.
+    pub name_uncertain: bool,
+    /// Patient ID.
+    pub patient_id: String,
+    /// `YYYYMMDD`.
+    pub birth_date: Option<String>,
+    /// Patient's Sex.
+    pub sex: Option<String>,
+    /// Whole years on the day of the study, or today.
+    pub age_years: Option<i64>,
+}
+
+/// The three groups of Patient's Name (0010,0010).
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct PatientName {
+    /// First group.
+    pub alphabetic: String,
+    /// Second group.
+    pub ideographic: String,
+    /// Third group.
+    pub phonetic: String,
+}
+
+/// The study of a request.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct StudyOfRequest {
+    /// Id; absent until the first head is here.
+    pub id: Option<String>,
+    /// Study Instance UID.
+    pub study_instance_uid: String,
+    /// `YYYYMMDD`.
+    pub study_date: Option<String>,
+    /// `HHMMSS`.
+    pub study_time: Option<String>,
+    /// Study Description.
+    pub description: Option<String>,
+    /// Modalities of its series.
+    pub modalities: Vec<String>,
+    /// Accession Number.
+    pub accession_number: Option<String>,
+}
+
+/// How far the images are.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct Arrival {
+    /// Instances the sender has announced.
+    pub announced: Option<i64>,
+    /// Instances whose head is here.
+    pub received: i64,
+    /// Instances that are whole and proven.
+    pub verified: i64,
+    /// Whether the sender expects no more.
+    pub closed: bool,
+    /// First head.
+    pub first_arrival_at_ms: Option<i64>,
+    /// Newest arrival.
+    pub last_arrival_at_ms: Option<i64>,
+    /// Bytes of the instances that are here.
+    pub bytes: i64,
+}
+
+/// Who reads a request now.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct Claim {
+    /// The reader.
+    pub reader: PersonName,
+    /// Since when.
+    pub claimed_at_ms: i64,
+    /// Until when, without a heartbeat.
+    pub lease_until_ms: i64,
+}
+
+/// A person as shown beside something else.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct PersonName {
+    /// Id.
+    pub id: String,
+    /// Name.
+    pub name: String,
+}
+
+/// Makes the line. `now_ms` tells whether a claim still holds, `reads_reports` whether the person may know what
+/// was found.
+#[must_use]
+pub fn summary_of(
+    item: WorklistItem,
+    modalities: Vec<String>,
+    now_ms: i64,
+    reads_reports: bool,
+) -> ReadingRequestSummary {
+    let warnings = warnings_of(&item);
+    let WorklistItem { request, study, .. } = item;
+    let claim = match (request.claim_reader_id, item.claim_reader_name, request.claimed_at_ms) {
+        (Some(id), Some(name), Some(claimed_at_ms)) => {
+            let lease_until_ms = request.claim_lease_until_ms.unwrap_or(claimed_at_ms);
+            (lease_until_ms > now_ms).then_some(Claim { reader: PersonName { id, name }, claimed_at_ms, lease_until_ms })
+        }
+        _ => None,
+    };
+    let age_years = age_of(study.patient_birth_date.as_deref(), study.study_date.as_deref(), now_ms);
+    ReadingRequestSummary {
+        id: request.id.into(),
+        version: request.version,
+        case_code: request.case_code,
+        state: request.state,
+        transfer_class: transfer_class(&request.urgency).to_owned(),
+        urgency: request.urgency,
+        requested_at_ms: request.requested_at_ms,
+        due: Due {
+            open_by_ms: request.open_by_ms,
+            verbal_by_ms: request.verbal_by_ms,
+            written_by_ms: request.written_by_ms,
+        },
+        requesting_site: SiteName {
+            id: request.requesting_site_id.into(),
+            code: item.requesting_site_code,
+            name: item.requesting_site_name,
+        },
+        reading_site: SiteName {
+            id: request.reading_site_id.into(),
+            code: item.reading_site_code,
+            name: item.reading_site_name,
+        },
+        patient: Patient {
+            name: PatientName {
+                alphabetic: study.patient_name_alphabetic.unwrap_or_default(),
+                ideographic: study.patient_name_ideographic.unwrap_or_default(),
+                phonetic: study.patient_name_phonetic.unwrap_or_default(),
+            },
+            name_uncertain: study.patient_name_uncertain == Some(1),
+            patient_id: study.patient_id.unwrap_or_default(),
+            birth_date: study.patient_birth_date,
+            sex: study.patient_sex,
+            age_years,
+        },
+        study: StudyOfRequest {
+            id: request.study_id,
+            study_instance_uid: request.study_instance_uid,
+            study_date: study.study_date,
+            study_time: study.study_time,
+            description: study.study_description,
+            modalities,
+            accession_number: study.accession_number,
+        },
+        arrival: Arrival {
+            announced: study.announced_instances,
+            received: study.n_received.unwrap_or(0),
+            verified: study.n_verified.unwrap_or(0),
+            closed: study.study_closed_at_ms.is_some(),
+            first_arrival_at_ms: study.first_arrival_at_ms,
+            last_arrival_at_ms: study.last_arrival_at_ms,
+            bytes: study.bytes_received.unwrap_or(0),
+        },
+        claim,
+        clinical_context_complete: request.context_completed_at_ms.is_some(),
+        callback_number: request.callback_number,
+        callback_person: request.callback_person,
+        responsible_physician: request.responsible_physician,
+        criticality: request.criticality.filter(|_| reads_reports),
+        report_status: request.report_status,
+        acknowledged_at_ms: request.acknowledged_at_ms,
+        warnings,
+    }
+}
