@@ -6,3 +6,4 @@
 pub mod ids;
 pub mod dicom;
 pub mod access;
+pub mod scores;
