@@ -92,8 +92,15 @@ def send_raw(association, instance, message_id):
     contexts.sort(key=lambda c: c.transfer_syntax[0] != wanted)
     if not contexts:
         return None
-    association.dimse.send_msg(request, contexts[0].context_id)
-    _, response = association.dimse.get_msg(block=True)
+    # As the library's own requests do: its reactor must not take our answer off the queue.
+    association._reactor_checkpoint.clear()
+    while not association._is_paused:
+        threading.Event().wait(0.005)
+    try:
+        association.dimse.send_msg(request, contexts[0].context_id)
+        _, response = association.dimse.get_msg(block=True)
+    finally:
+        association._reactor_checkpoint.set()
     return None if response is None else response.Status
 
 
