@@ -1,6 +1,5 @@
 //! The relay as a process: set up through its command line, started, killed, started again on the same ports.
 
-use std::ffi::OsString;
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -41,6 +40,38 @@ impl RelayPlan {
             apart: false,
         }
     }
+
+    /// Where its configuration is written.
+    pub fn config_file(&self) -> PathBuf {
+        self.data_dir.with_extension("toml")
+    }
+
+    /// Listens on the planned ports, mails through the planned server, and opens a request for every CT.
+    fn config(&self) -> String {
+        let smtp = self.smtp.map_or(String::new(), |smtp| {
+            let (host, port) = (smtp.ip(), smtp.port());
+            let from = "Tancho <tancho@relay.example>";
+            format!("\n[smtp]\nhost = \"{host}\"\nport = {port}\ntls = \"none\"\nfrom = \"{from}\"\n")
+        });
+        let Self {
+            data_dir, http, quic, ..
+        } = self;
+        format!(
+            r#"data_dir = {data_dir:?}
+
+[http]
+listen = "{http}"
+
+[quic]
+listen = "{quic}"
+{smtp}
+# What comes to TANCHO_STAT opens as critical by itself; every other CT opens as routine.
+[[requests.open_rules]]
+modality = "CT"
+urgency = "routine"
+"#
+        )
+    }
 }
 
 /// A relay that may be running.
@@ -55,6 +86,7 @@ impl Relay {
     /// A relay that is not started yet; its command line works already.
     pub fn prepared(plan: RelayPlan) -> anyhow::Result<Self> {
         fs::create_dir_all(&plan.data_dir)?;
+        fs::write(plan.config_file(), plan.config())?;
         Ok(Self { plan, program: None })
     }
 
@@ -189,13 +221,8 @@ impl Relay {
         let mut command = Command::new(built_program("tancho-relay"));
         command
             .args(arguments)
-            .args([OsString::from("--data-dir"), self.plan.data_dir.clone().into()]);
-        command.env("TANCHO_HTTP__LISTEN", self.plan.http.to_string());
-        command.env("TANCHO_QUIC__LISTEN", self.plan.quic.to_string());
-        if let Some(smtp) = self.plan.smtp {
-            command.env("TANCHO_SMTP__HOST", smtp.ip().to_string());
-            command.env("TANCHO_SMTP__PORT", smtp.port().to_string());
-        }
+            .arg("--config")
+            .arg(self.plan.config_file());
         command
     }
 }
