@@ -104,24 +104,25 @@ impl Case {
     }
 }
 
+/// What the referring physician fills in: every required field of the clinical context.
 fn clinical_context() -> Value {
     json!({
-        "request_template": "ich", "requested_urgency": "critical",
-        "clinical_question": "右片麻痺と意識障害。出血の有無と手術適応について。",
+        "request_template": "ich", "clinical_question": "右片麻痺と意識障害。出血の有無と手術適応について。",
         "age_years": 78, "sex": "female", "onset_kind": "witnessed", "onset_dt": "2026-01-23T01:10:00+09:00",
-        "lkw_dt": "2026-01-23T01:10:00+09:00", "door_dt": "2026-01-23T01:52:00+09:00",
-        "scan_dt": "2026-01-23T02:14:05+09:00",
-        "jcs": "II-20", "gcs_e": 2, "gcs_v": 2, "gcs_m": 5,
-        "pupils": { "right_mm": 3.0, "left_mm": 3.0, "right_reactive": true, "left_reactive": true },
-        "sbp": 196, "dbp": 104, "deficits": ["hemiparesis_right", "aphasia"], "antithrombotics": ["none"],
-        "local_capability": ["observation_24h"],
-        "callback_number": "0153-00-1111", "callback_person": "北 健二", "responsible_physician": "北 健二"
+        "door_dt": "2026-01-23T01:52:00+09:00", "scan_dt": "2026-01-23T02:14:05+09:00",
+        "jcs": "II-20", "gcs_e": "2", "gcs_v": "2", "gcs_m": "5",
+        "pupil_right_size_mm": 3.0, "pupil_right_light_reflex": "brisk",
+        "pupil_left_size_mm": 3.0, "pupil_left_light_reflex": "brisk",
+        "sbp": 196, "dbp": 104, "deficits": ["hemiparesis_right", "aphasia"],
+        "antithrombotics": [{ "class": "none" }],
+        "labs": { "inr": 1.0, "platelets": 210.0, "not_done": ["aptt"] },
+        "local_capability": ["observation_24h"]
     })
 }
 
 fn report_body(series_instance_uid: &str, sop_instance_uid: &str) -> Value {
     json!({
-        "image_quality": "good", "limits": [],
+        "image_quality": "good", "limits": ["diagnostic_monitor"],
         "finding_blocks": [{ "template": "ich@1.0.0", "in": {
             "location": ["putamen"], "side": "left", "a_mm": 50.0, "b_mm": 32.0, "c_mm": 38.0,
             "ivh": "absent", "surrounding_oedema": "mild", "expansion_signs": ["none"],
@@ -130,8 +131,8 @@ fn report_body(series_instance_uid: &str, sop_instance_uid: &str) -> Value {
                       "hydrocephalus": "absent" } } }],
         "findings_text": "左被殻に高吸収域を認める。", "impression_text": "左被殻出血。",
         "recommendation_text": "降圧、転院を勧める。", "criticality": "crit_red",
-        "disposition": [{ "code": "transfer_requested", "urgency": "now", "candidates": "読影センター",
-                          "mode": "ambulance" }],
+        "disposition": [{ "code": "transfer_requested", "urgency": "now", "candidate_facilities": "読影センター",
+                          "mode": "ambulance", "fallback_mode": "doctor_heli" }],
         "key_images": [{ "sop_instance_uid": sop_instance_uid, "series_instance_uid": series_instance_uid, "frame": 1,
                          "caption": "血腫最大断面", "window_center": 40.0, "window_width": 80.0,
                          "annotations": [{ "kind": "length", "points": [[280.0, 220.0], [391.0, 220.0]], "mm": 49.9 }] }],
