@@ -7,3 +7,4 @@ pub mod ids;
 pub mod dicom;
 pub mod access;
 pub mod scores;
+pub mod findings;
