@@ -4,5 +4,9 @@
 //! `uplink` (the line to the relay), `page` (what the technologist sees), `cli` (what an operator types).
 
 pub mod clock;
+pub mod config;
+pub mod dimse;
 pub mod spool;
 pub mod link;
+pub mod requests;
+pub mod page;

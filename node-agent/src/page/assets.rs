@@ -6,11 +6,31 @@ use axum::response::{IntoResponse, Response};
 
 const FILES: [(&str, &str, &str); 7] = [
     ("", "text/html; charset=utf-8", include_str!("assets/index.html")),
-    ("style.css", "text/css; charset=utf-8", include_str!("assets/style.css")),
-    ("app.js", "text/javascript; charset=utf-8", include_str!("assets/app.js")),
-    ("form.js", "text/javascript; charset=utf-8", include_str!("assets/form.js")),
-    ("fields.js", "text/javascript; charset=utf-8", include_str!("assets/fields.js")),
-    ("strings.js", "text/javascript; charset=utf-8", include_str!("assets/strings.js")),
+    (
+        "style.css",
+        "text/css; charset=utf-8",
+        include_str!("assets/style.css"),
+    ),
+    (
+        "app.js",
+        "text/javascript; charset=utf-8",
+        include_str!("assets/app.js"),
+    ),
+    (
+        "form.js",
+        "text/javascript; charset=utf-8",
+        include_str!("assets/form.js"),
+    ),
+    (
+        "fields.js",
+        "text/javascript; charset=utf-8",
+        include_str!("assets/fields.js"),
+    ),
+    (
+        "strings.js",
+        "text/javascript; charset=utf-8",
+        include_str!("assets/strings.js"),
+    ),
     ("icon.svg", "image/svg+xml", include_str!("assets/icon.svg")),
 ];
 
@@ -26,9 +46,14 @@ pub async fn named(Path(name): Path<String>) -> Response {
 
 fn file(name: &str) -> Response {
     match FILES.iter().find(|(known, _, _)| *known == name) {
-        Some((_, content_type, text)) => {
-            ([(header::CONTENT_TYPE, *content_type), (header::CACHE_CONTROL, "no-cache")], *text).into_response()
-        }
+        Some((_, content_type, text)) => (
+            [
+                (header::CONTENT_TYPE, *content_type),
+                (header::CACHE_CONTROL, "no-cache"),
+            ],
+            *text,
+        )
+            .into_response(),
         None => (StatusCode::NOT_FOUND, "not found").into_response(),
     }
 }
@@ -39,7 +64,11 @@ mod tests {
 
     #[test]
     fn both_languages_have_the_same_words() {
-        let text = FILES.iter().find(|file| file.0 == "strings.js").map(|file| file.2).unwrap();
+        let text = FILES
+            .iter()
+            .find(|file| file.0 == "strings.js")
+            .map(|file| file.2)
+            .unwrap();
         let (ja, en) = text.split_once("export const en").unwrap();
         let ja = ja.split_once("export const ja").unwrap().1;
         let keys = |part: &str| -> Vec<String> {

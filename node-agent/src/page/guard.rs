@@ -28,11 +28,16 @@ impl Guard {
     /// A guard; the password is kept as its digest only.
     #[must_use]
     pub fn new(password: Option<&str>) -> Self {
-        Self { password_sha256: password.map(|text| Arc::new(Sha256::digest(text.as_bytes()).into())) }
+        Self {
+            password_sha256: password.map(|text| Arc::new(Sha256::digest(text.as_bytes()).into())),
+        }
     }
 
     fn admits(&self, headers: &HeaderMap) -> Result<(), Problem> {
-        let host = headers.get(header::HOST).and_then(|value| value.to_str().ok()).unwrap_or("");
+        let host = headers
+            .get(header::HOST)
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or("");
         match &self.password_sha256 {
             // A name that is not this computer's would let a foreign page reach us by DNS rebinding.
             None if !is_loopback_host(host) => Err(Problem::new(
@@ -53,7 +58,11 @@ impl Guard {
                 if given.is_some_and(|digest| digest == **expected) {
                     Ok(())
                 } else {
-                    Err(Problem::new(StatusCode::UNAUTHORIZED, "password_wanted", "the page's password is wanted"))
+                    Err(Problem::new(
+                        StatusCode::UNAUTHORIZED,
+                        "password_wanted",
+                        "the page's password is wanted",
+                    ))
                 }
             }
         }
@@ -71,14 +80,19 @@ fn is_loopback_host(host: &str) -> bool {
 
 /// A state change must come from the page itself: browsers say so, scripts send neither header.
 fn is_same_origin(headers: &HeaderMap) -> bool {
-    let site = headers.get("sec-fetch-site").and_then(|value| value.to_str().ok());
+    let site = headers
+        .get("sec-fetch-site")
+        .and_then(|value| value.to_str().ok());
     if let Some(site) = site {
         return site == "same-origin";
     }
     match headers.get(header::ORIGIN).and_then(|value| value.to_str().ok()) {
         None => true,
         Some(origin) => {
-            let host = headers.get(header::HOST).and_then(|value| value.to_str().ok()).unwrap_or("");
+            let host = headers
+                .get(header::HOST)
+                .and_then(|value| value.to_str().ok())
+                .unwrap_or("");
             origin.split_once("://").is_some_and(|(_, at)| at == host)
         }
     }
@@ -89,7 +103,11 @@ pub async fn guard(State(guard): State<Guard>, request: Request, next: Next) -> 
     let refusal = guard.admits(request.headers()).err().or_else(|| {
         let changes = !matches!(*request.method(), Method::GET | Method::HEAD);
         (changes && !is_same_origin(request.headers())).then(|| {
-            Problem::new(StatusCode::FORBIDDEN, "cross_site", "a change is taken from the node's own page only")
+            Problem::new(
+                StatusCode::FORBIDDEN,
+                "cross_site",
+                "a change is taken from the node's own page only",
+            )
         })
     });
     let mut response = match refusal {
@@ -97,10 +115,18 @@ pub async fn guard(State(guard): State<Guard>, request: Request, next: Next) -> 
         None => next.run(request).await,
     };
     let headers = response.headers_mut();
-    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(CONTENT_SECURITY_POLICY));
-    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(
+        header::CONTENT_SECURITY_POLICY,
+        HeaderValue::from_static(CONTENT_SECURITY_POLICY),
+    );
+    headers.insert(
+        header::X_CONTENT_TYPE_OPTIONS,
+        HeaderValue::from_static("nosniff"),
+    );
     headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
-    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    headers
+        .entry(header::CACHE_CONTROL)
+        .or_insert(HeaderValue::from_static("no-store"));
     if response.status() == StatusCode::UNAUTHORIZED {
         let challenge = HeaderValue::from_static("Basic realm=\"Tancho node\", charset=\"UTF-8\"");
         response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
@@ -113,7 +139,10 @@ mod tests {
     use super::*;
 
     fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
-        pairs.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect()
+        pairs
+            .iter()
+            .map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()))
+            .collect()
     }
 
     #[test]
@@ -131,15 +160,29 @@ mod tests {
     fn with_a_password_every_request_brings_it() {
         let guard = Guard::new(Some("正しい:pass"));
         let basic = |password: &str| format!("Basic {}", STANDARD.encode(format!("node:{password}")));
-        assert!(guard.admits(&headers(&[("authorization", &basic("正しい:pass"))])).is_ok());
-        assert!(guard.admits(&headers(&[("authorization", &basic("wrong"))])).is_err());
+        assert!(
+            guard
+                .admits(&headers(&[("authorization", &basic("正しい:pass"))]))
+                .is_ok()
+        );
+        assert!(
+            guard
+                .admits(&headers(&[("authorization", &basic("wrong"))]))
+                .is_err()
+        );
         assert!(guard.admits(&headers(&[("host", "localhost")])).is_err());
     }
 
     #[test]
     fn another_sites_form_is_refused() {
-        assert!(is_same_origin(&headers(&[("host", "localhost:8081"), ("origin", "http://localhost:8081")])));
-        assert!(!is_same_origin(&headers(&[("host", "localhost:8081"), ("origin", "http://evil.example")])));
+        assert!(is_same_origin(&headers(&[
+            ("host", "localhost:8081"),
+            ("origin", "http://localhost:8081")
+        ])));
+        assert!(!is_same_origin(&headers(&[
+            ("host", "localhost:8081"),
+            ("origin", "http://evil.example")
+        ])));
         assert!(!is_same_origin(&headers(&[("sec-fetch-site", "cross-site")])));
         assert!(is_same_origin(&headers(&[])));
     }

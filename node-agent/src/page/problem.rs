@@ -18,7 +18,11 @@ impl Problem {
     /// A refusal.
     #[must_use]
     pub fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
-        Self { status, code, detail: detail.into() }
+        Self {
+            status,
+            code,
+            detail: detail.into(),
+        }
     }
 }
 
@@ -28,16 +32,23 @@ impl IntoResponse for Problem {
             "type": "about:blank", "title": self.status.canonical_reason(), "status": self.status.as_u16(),
             "code": self.code, "detail": self.detail,
         });
-        (self.status, [(header::CONTENT_TYPE, "application/problem+json")], Json(body)).into_response()
+        (
+            self.status,
+            [(header::CONTENT_TYPE, "application/problem+json")],
+            Json(body),
+        )
+            .into_response()
     }
 }
 
 impl From<SpoolError> for Problem {
     fn from(error: SpoolError) -> Self {
         match error {
-            SpoolError::NotFound => {
-                Self::new(StatusCode::NOT_FOUND, "study_not_found", "the study is no longer in this node's spool")
-            }
+            SpoolError::NotFound => Self::new(
+                StatusCode::NOT_FOUND,
+                "study_not_found",
+                "the study is no longer in this node's spool",
+            ),
             other => {
                 tracing::error!(error = %other, "the page could not change the spool");
                 Self::new(

@@ -2,7 +2,7 @@
 // Patient data lives in this page's memory only; nothing is written to browser storage but the language.
 
 import { ja, en } from './strings.js';
-import { element as h, openRequestForm, toLocal } from './form.js';
+import { element as h, openRequestForm } from './form.js';
 
 const strings = { ja, en };
 const RETRY_MS = 2_000;
@@ -96,7 +96,7 @@ function studyCard(study) {
   const uid = study.study_instance_uid;
   return h('article', { class: `study ${study.priority}`, 'aria-label': `${t().patientId} ${study.patient_id}` },
     h('div', {}, identity(study),
-      h('p', { class: 'facts' }, h('b', {}, study.modalities.join(', ')), h('span', {}, study.description), h('span', {}, `${t().from} ${study.calling_ae}`), h('span', {}, `${t().received} ${clock(study.last_received_at_ms)}`))),
+      h('p', { class: 'facts' }, h('b', {}, study.modalities.join(', ')), h('span', {}, study.description), h('span', {}, `${t().received} ${clock(study.last_received_at_ms)}`))),
     h('div', {},
       h('div', { class: 'tags' },
         h('span', { class: `tag ${study.priority === 'stat' ? 'bad' : ''}` }, `${study.priority === 'stat' ? '● ' : ''}${t().priority[study.priority]}`),
@@ -111,11 +111,18 @@ function studyCard(study) {
       study.closed ? null : h('button', { type: 'button', onclick: async () => say((await post('/api/studies/close', { study_instance_uid: uid })) ?? t().announce.closed) }, t().closeNow)));
 }
 
+// Study Date and Time are the scanner's local time; the input wants the same, without a zone.
+function scanTime(study) {
+  const [, year, month, day] = /^(\d{4})(\d{2})(\d{2})$/.exec(study.study_date) ?? [];
+  const [, hour, minute] = /^(\d{2})(\d{2})/.exec(study.study_time) ?? [];
+  return year && hour ? `${year}-${month}-${day}T${hour}:${minute}` : undefined;
+}
+
 function remembered(study) {
   const uid = study.study_instance_uid;
   if (!answers.has(uid)) {
     if (answers.size >= ANSWERS_MAX) answers.delete(answers.keys().next().value);
-    answers.set(uid, { scan_dt: study.scan_at_ms ? toLocal(study.scan_at_ms) : undefined, ...(study.priority === 'stat' ? { requested_urgency: 'critical' } : {}) });
+    answers.set(uid, { scan_dt: scanTime(study), ...(study.priority === 'stat' ? { requested_urgency: 'critical' } : {}) });
   }
   return answers.get(uid);
 }

@@ -1,0 +1,161 @@
+//! The page's API: the picture once and as a stream, and what the technologist can do.
+
+use std::convert::Infallible;
+
+use axum::Json;
+use axum::extract::State;
+use axum::extract::rejection::JsonRejection;
+use axum::http::StatusCode;
+use axum::response::sse::{Event, KeepAlive, Sse};
+use futures_util::Stream;
+use futures_util::stream::unfold;
+use serde::Deserialize;
+use tancho_domain::dicom::{Priority, StudyInstanceUid};
+use tancho_domain::ids::CommandId;
+
+use super::problem::Problem;
+use super::view::{PageState, picture};
+use super::{KEEP_ALIVE, PICTURE_INTERVAL, PageParts};
+use crate::spool::RequestForm;
+
+/// Urgencies a form may ask for (`clinical.md` 2.2 of the network's rules).
+const URGENCIES: [&str; 5] = ["stroke_code", "critical", "urgent", "routine", "elective"];
+/// Digits that make a telephone number worth calling.
+const TELEPHONE_DIGITS_MIN: usize = 3;
+/// Longest name or number in characters.
+const LINE_CHARS_MAX: usize = 100;
+
+/// `GET /api/state`
+pub async fn state(State(parts): State<PageParts>) -> Json<PageState> {
+    Json(picture(&parts))
+}
+
+/// `GET /api/events`: the whole picture at once and after every change, at most four times a second.
+pub async fn events(State(parts): State<PageParts>) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
+    let spool = parts.spool.subscribe();
+    let board = parts.board.subscribe();
+    let stream = unfold(
+        (parts, spool, board, true),
+        |(parts, mut spool, mut board, first)| async move {
+            if !first {
+                tokio::time::sleep(PICTURE_INTERVAL).await;
+                let changed = tokio::select! {
+                    changed = spool.changed() => changed,
+                    changed = board.changed() => changed,
+                };
+                changed.ok()?;
+                spool.mark_unchanged();
+                board.mark_unchanged();
+            }
+            let event = Event::default()
+                .event("state")
+                .json_data(picture(&parts))
+                .unwrap_or_else(|error| {
+                    tracing::error!(%error, "the page's picture could not be written");
+                    Event::default().comment("no picture")
+                });
+            Some((Ok(event), (parts, spool, board, false)))
+        },
+    );
+    Sse::new(stream).keep_alive(KeepAlive::new().interval(KEEP_ALIVE))
+}
+
+/// A reading request as the form sends it.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RequestBody {
+    command_id: CommandId,
+    study_instance_uid: StudyInstanceUid,
+    urgency: String,
+    clinical_context: serde_json::Map<String, serde_json::Value>,
+    callback_number: String,
+    callback_person: Option<String>,
+    responsible_physician: Option<String>,
+}
+
+/// `POST /api/requests`: 202 when the form is durable here; the relay's answer shows in the picture.
+pub async fn send_request(
+    State(parts): State<PageParts>,
+    body: Result<Json<RequestBody>, JsonRejection>,
+) -> Result<StatusCode, Problem> {
+    let body = taken(body)?;
+    if !URGENCIES.contains(&body.urgency.as_str()) {
+        return Err(invalid("urgency_invalid", "choose the urgency of the request"));
+    }
+    let digits = body.callback_number.chars().filter(char::is_ascii_digit).count();
+    if digits < TELEPHONE_DIGITS_MIN || body.callback_number.chars().count() > LINE_CHARS_MAX {
+        return Err(invalid(
+            "callback_number_invalid",
+            "give a call-back number with digits that can be dialled",
+        ));
+    }
+    let form = RequestForm {
+        command_id: body.command_id,
+        study_instance_uid: body.study_instance_uid,
+        urgency: body.urgency,
+        clinical_context: serde_json::Value::Object(body.clinical_context),
+        callback_number: body.callback_number,
+        callback_person: body.callback_person,
+        responsible_physician: body.responsible_physician,
+        created_at_ms: parts.clock.now_ms(),
+    };
+    let (study, urgency) = (form.study_instance_uid.clone(), form.urgency.clone());
+    parts.spool.add_request(form).await?;
+    if matches!(urgency.as_str(), "stroke_code" | "critical") {
+        parts.spool.set_priority(study.as_str(), Priority::Stat).await?;
+    }
+    Ok(StatusCode::ACCEPTED)
+}
+
+/// Which study, and how soon.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PriorityBody {
+    study_instance_uid: StudyInstanceUid,
+    priority: Priority,
+}
+
+/// `POST /api/studies/priority`
+pub async fn set_priority(
+    State(parts): State<PageParts>,
+    body: Result<Json<PriorityBody>, JsonRejection>,
+) -> Result<StatusCode, Problem> {
+    let body = taken(body)?;
+    parts
+        .spool
+        .set_priority(body.study_instance_uid.as_str(), body.priority)
+        .await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Which study.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StudyBody {
+    study_instance_uid: StudyInstanceUid,
+}
+
+/// `POST /api/studies/close`
+pub async fn close_study(
+    State(parts): State<PageParts>,
+    body: Result<Json<StudyBody>, JsonRejection>,
+) -> Result<StatusCode, Problem> {
+    let body = taken(body)?;
+    parts.spool.close_study(body.study_instance_uid.as_str()).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+fn taken<T>(body: Result<Json<T>, JsonRejection>) -> Result<T, Problem> {
+    // The rejection's text may repeat what was typed, so it goes no further.
+    body.map(|Json(body)| body).map_err(|rejection| {
+        Problem::new(
+            rejection.status(),
+            "body_invalid",
+            "the request could not be read; reload the page and try again",
+        )
+    })
+}
+
+fn invalid(code: &'static str, detail: &'static str) -> Problem {
+    Problem::new(StatusCode::UNPROCESSABLE_ENTITY, code, detail)
+}

@@ -1,0 +1,255 @@
+//! What the page shows, made from the spool and the state of the line at one moment.
+
+use std::collections::HashMap;
+
+use serde::Serialize;
+use tancho_domain::dicom::Priority;
+use tancho_domain::ids::ObjectId;
+
+use super::PageParts;
+use crate::link::LinkStatus;
+use crate::spool::studies::PatientLabel;
+use crate::spool::{ObjectState, QuarantineRow, RequestPicture, RequestResult, StudyPicture};
+
+/// Most studies the page shows, the latest first; older ones stay in the spool.
+pub const STUDIES_SHOWN_MAX: usize = 200;
+
+/// One picture of the node.
+#[derive(Debug, Serialize)]
+pub struct PageState {
+    /// When it was made.
+    now_ms: i64,
+    /// Title that modalities call.
+    ae_title: String,
+    /// Title that means stat.
+    ae_title_stat: String,
+    /// Address modalities send to.
+    dimse_address: String,
+    /// The line.
+    link: LinkStatus,
+    /// The disk.
+    disk: DiskView,
+    /// Studies, the latest arrival first.
+    studies: Vec<StudyView>,
+    /// Objects set aside, the latest first.
+    quarantine: Vec<QuarantineView>,
+}
+
+#[derive(Debug, Serialize)]
+struct DiskView {
+    free_bytes: u64,
+    low: bool,
+    full: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct QuarantineView {
+    at_ms: i64,
+    calling_ae: String,
+    code: String,
+    bytes: u64,
+}
+
+/// A study on the page. Its `Debug` prints no patient data.
+#[derive(Debug, Serialize)]
+pub struct StudyView {
+    study_instance_uid: String,
+    patient_name: NameView,
+    name_uncertain: bool,
+    patient_id: Redacted,
+    birth_date: Redacted,
+    sex: String,
+    study_date: String,
+    study_time: String,
+    description: Redacted,
+    modalities: Vec<String>,
+    priority: Priority,
+    closed: bool,
+    generation: u64,
+    first_received_at_ms: i64,
+    last_received_at_ms: i64,
+    /// Objects kept, of every state but damaged.
+    n_received: u64,
+    /// Objects durable at the relay.
+    n_durable: u64,
+    /// Objects whose container is not made yet.
+    n_coding: u64,
+    /// Objects the relay would not take, held back, or damaged here.
+    n_refused: u64,
+    /// Bytes that have to cross the line; data set bytes stand in until a container is made.
+    bytes_total: u64,
+    /// Of those, durable at the relay or on the line now.
+    bytes_sent: u64,
+    /// On the line now, without a receipt.
+    bytes_sent_now: u64,
+    request: Option<RequestView>,
+}
+
+/// Text that is patient data: serialised for the page, never printed.
+#[derive(Serialize)]
+#[serde(transparent)]
+struct Redacted(String);
+
+impl std::fmt::Debug for Redacted {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("[redacted]")
+    }
+}
+
+#[derive(Debug, Serialize)]
+struct NameView {
+    alphabetic: Redacted,
+    ideographic: Redacted,
+    phonetic: Redacted,
+}
+
+#[derive(Debug, Default, Serialize)]
+struct RequestView {
+    /// A form is on its way to the relay.
+    pending: bool,
+    /// Why the relay refused the last form.
+    refused: Option<String>,
+    case_code: Option<String>,
+    state: Option<String>,
+    reader_name: Option<String>,
+    clinical_context_complete: Option<bool>,
+}
+
+/// Takes the picture.
+#[must_use]
+pub fn picture(parts: &PageParts) -> PageState {
+    let now_ms = parts.clock.now_ms();
+    let on_line = parts.board.in_flight();
+    let by_study = parts.spool.line_by_study();
+    let requests = parts.spool.requests();
+    let studies = parts.spool.studies();
+    let disk = match parts.spool.room() {
+        Ok(room) => DiskView {
+            free_bytes: room.free_bytes,
+            low: room.is_short(),
+            full: !room.allows_intake(),
+        },
+        Err(error) => {
+            tracing::warn!(%error, "free space could not be measured");
+            DiskView {
+                free_bytes: 0,
+                low: true,
+                full: false,
+            }
+        }
+    };
+    PageState {
+        now_ms,
+        ae_title: parts.ae_title.clone(),
+        ae_title_stat: format!("{}_STAT", parts.ae_title),
+        dimse_address: parts.dimse_address.to_string(),
+        link: parts.board.status(),
+        disk,
+        studies: studies
+            .iter()
+            .take(STUDIES_SHOWN_MAX)
+            .map(|study| study_view(study, &by_study, &on_line, &requests))
+            .collect(),
+        quarantine: parts
+            .spool
+            .quarantine()
+            .into_iter()
+            .map(quarantine_view)
+            .collect(),
+    }
+}
+
+fn study_view(
+    study: &StudyPicture,
+    by_study: &HashMap<String, Vec<ObjectId>>,
+    on_line: &HashMap<ObjectId, u64>,
+    requests: &[RequestPicture],
+) -> StudyView {
+    let tally = |state| study.tally(state);
+    let [stored, coded, receipted, refused, held, damaged] = ObjectState::ALL.map(tally);
+    let bytes_total = stored.original_bytes + coded.container_bytes + receipted.container_bytes;
+    let bytes_sent_now = by_study
+        .get(&study.study_instance_uid)
+        .into_iter()
+        .flatten()
+        .filter_map(|object| on_line.get(object))
+        .sum::<u64>()
+        .min(coded.container_bytes);
+    let PatientLabel {
+        alphabetic,
+        ideographic,
+        phonetic,
+        name_uncertain,
+        patient_id,
+        birth_date,
+        sex,
+    } = study.label.patient.clone();
+    StudyView {
+        study_instance_uid: study.study_instance_uid.clone(),
+        patient_name: NameView {
+            alphabetic: Redacted(alphabetic),
+            ideographic: Redacted(ideographic),
+            phonetic: Redacted(phonetic),
+        },
+        name_uncertain,
+        patient_id: Redacted(patient_id),
+        birth_date: Redacted(birth_date),
+        sex,
+        study_date: study.label.study_date.clone(),
+        study_time: study.label.study_time.clone(),
+        description: Redacted(study.label.description.clone()),
+        modalities: study.label.modalities.clone(),
+        priority: study.priority,
+        closed: study.closed_at_ms.is_some(),
+        generation: study.generation,
+        first_received_at_ms: study.first_received_at_ms,
+        last_received_at_ms: study.last_received_at_ms,
+        n_received: [stored, coded, receipted, refused, held, damaged]
+            .iter()
+            .map(|t| t.n_objects)
+            .sum(),
+        n_durable: receipted.n_objects,
+        n_coding: stored.n_objects,
+        n_refused: refused.n_objects + held.n_objects + damaged.n_objects,
+        bytes_total,
+        bytes_sent: receipted.container_bytes + bytes_sent_now,
+        bytes_sent_now,
+        request: request_view(study, requests),
+    }
+}
+
+fn request_view(study: &StudyPicture, requests: &[RequestPicture]) -> Option<RequestView> {
+    let last = requests
+        .iter()
+        .rfind(|request| request.form.study_instance_uid.as_str() == study.study_instance_uid);
+    let update = study
+        .relay_update
+        .as_ref()
+        .filter(|update| !update.state.is_empty());
+    if last.is_none() && update.is_none() {
+        return None;
+    }
+    let mut view = RequestView::default();
+    match last.map(|request| &request.result) {
+        Some(None) => view.pending = true,
+        Some(Some(RequestResult::Refused { text, .. })) => view.refused = Some(text.clone()),
+        Some(Some(RequestResult::Accepted { case_code, .. })) => view.case_code = Some(case_code.clone()),
+        None => {}
+    }
+    if let Some(update) = update {
+        view.case_code = update.case_code.clone().or(view.case_code);
+        view.state = Some(update.state.clone());
+        view.reader_name = update.reader_name.clone();
+        view.clinical_context_complete = Some(update.clinical_context_complete);
+    }
+    Some(view)
+}
+
+fn quarantine_view(row: QuarantineRow) -> QuarantineView {
+    QuarantineView {
+        at_ms: row.received_at_ms,
+        calling_ae: row.calling_ae,
+        code: row.reason,
+        bytes: row.data_len,
+    }
+}
