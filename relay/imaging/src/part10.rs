@@ -70,7 +70,9 @@ pub fn split<R: Read + Seek>(src: &mut R) -> Result<FileMeta, Part10Error> {
     src.seek(SeekFrom::Start(0))?;
     let mut front = Vec::new();
     src.by_ref().take(FRONT_BYTES_MAX).read_to_end(&mut front)?;
-    let has_preamble = front.get(PREAMBLE_BYTES..PREAMBLE_BYTES + 4) == Some(b"DICM".as_slice());
+    // The four letters count only in front of group 0002 or at the end: a bare data set may hold them by chance.
+    let marked = front.get(PREAMBLE_BYTES..PREAMBLE_BYTES + 4) == Some(b"DICM".as_slice());
+    let has_preamble = marked && bare_syntax(&front, total).is_none();
     let meta_start = if has_preamble {
         PREAMBLE_BYTES + 4
     } else if front.starts_with(b"DICM") {

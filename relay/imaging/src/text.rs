@@ -123,8 +123,9 @@ pub fn decode_values(bytes: &[u8], vr: Vr, sets: &CharacterSets) -> Values {
     for value in &mut decoded.values {
         let kept = value.trim_end_matches([' ', '\0']).len();
         value.truncate(kept);
-        if value.contains(is_unsafe_control) {
-            *value = value.replace(is_unsafe_control, "\u{FFFD}");
+        let unsafe_control = |c: char| is_unsafe_control(c, vr);
+        if value.contains(unsafe_control) {
+            *value = value.replace(unsafe_control, "\u{FFFD}");
             decoded.uncertain = true;
         }
     }
@@ -161,10 +162,11 @@ fn trim_padding(bytes: &[u8]) -> &[u8] {
     &bytes[..kept]
 }
 
-/// Controls that no VR allows (PS3.5 section 6.1.3 allows TAB, LF, FF, CR and ESC); they would break rows,
-/// logs and terminals.
-fn is_unsafe_control(c: char) -> bool {
-    c.is_control() && !matches!(c, '\t' | '\n' | '\r' | '\u{C}')
+/// Controls the VR does not allow (PS3.5 section 6.2: only LT, ST and UT may hold TAB, LF, FF and CR); they
+/// would break rows, logs and terminals.
+fn is_unsafe_control(c: char, vr: Vr) -> bool {
+    let text_may_hold = matches!(vr, Vr::LT | Vr::ST | Vr::UT) && matches!(c, '\t' | '\n' | '\r' | '\u{C}');
+    c.is_control() && !text_may_hold
 }
 
 #[cfg(test)]

@@ -27,7 +27,7 @@ pub(super) fn read(bytes: &[u8], sets: &CharacterSets) -> Option<String> {
         (None, Some(text)) => has_two_byte_text(&text).then_some(text),
         // Half-width katakana in the one are kanji in the other: only a declared JIS X 0208 without
         // JIS X 0201 speaks for EUC-JP.
-        (Some(kana), Some(kanji)) if !has_two_byte_text(&kana) => {
+        (Some(kana), Some(kanji)) if kana.contains(|c| matches!(c, '｡'..='ﾟ')) => {
             let declared = sets.declares(Charset::JisX0208) && !sets.declares(Charset::JisX0201);
             (declared && has_two_byte_text(&kanji)).then_some(kanji)
         }
