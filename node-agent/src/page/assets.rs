@@ -91,4 +91,50 @@ mod tests {
         let index = FILES[0].2;
         assert!(!index.contains("<style") && !index.contains(" style="));
     }
+
+    /// The relay would leave out a field or a code it does not know, so the form must not offer one.
+    #[test]
+    fn the_form_asks_for_the_relays_own_fields_and_codes() {
+        let path = concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/../relay/domain/src/findings/definitions/ctx@1.0.0.json"
+        );
+        let definition: serde_json::Value =
+            serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+        let form = FILES
+            .iter()
+            .find(|file| file.0 == "fields.js")
+            .map(|file| file.2)
+            .unwrap();
+        let mut ids = vec![
+            "requested_urgency",
+            "callback_number",
+            "callback_person",
+            "responsible_physician",
+        ];
+        for field in definition["fields"].as_array().unwrap() {
+            let id = field["id"].as_str().unwrap();
+            // The sum alone may be sent; the single items of the NIHSS are the reader's page's business.
+            if id == "nihss_items" {
+                continue;
+            }
+            assert!(
+                form.contains(&format!("{{ id: '{id}', ja")),
+                "the form lacks {id}"
+            );
+            ids.push(id);
+            for option in field["options"].as_array().into_iter().flatten() {
+                let code = option["code"].as_str().unwrap();
+                assert!(form.contains(&format!("o('{code}',")), "{id} lacks {code}");
+            }
+        }
+        let offered = form
+            .split("{ id: '")
+            .skip(1)
+            .filter_map(|rest| rest.split_once('\'').map(|(id, _)| id));
+        let groups = ["request", "times", "state", "vitals", "background"];
+        for id in offered.filter(|id| !groups.contains(id)) {
+            assert!(ids.contains(&id), "the relay does not know {id}");
+        }
+    }
 }

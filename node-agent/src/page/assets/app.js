@@ -118,11 +118,18 @@ function scanTime(study) {
   return year && hour ? `${year}-${month}-${day}T${hour}:${minute}` : undefined;
 }
 
+// Whole years between two DICOM dates; nothing when either is not a date.
+function ageAt(birth, day) {
+  if (!/^\d{8}$/.test(birth) || !/^\d{8}$/.test(day)) return undefined;
+  const years = Math.floor((Number(day) - Number(birth)) / 10_000);
+  return years >= 0 && years <= 120 ? years : undefined;
+}
+
 function remembered(study) {
   const uid = study.study_instance_uid;
   if (!answers.has(uid)) {
     if (answers.size >= ANSWERS_MAX) answers.delete(answers.keys().next().value);
-    answers.set(uid, { scan_dt: scanTime(study), ...(study.priority === 'stat' ? { requested_urgency: 'critical' } : {}) });
+    answers.set(uid, { scan_dt: scanTime(study), age_years: ageAt(study.birth_date, study.study_date), sex: { M: 'male', F: 'female', O: 'other' }[study.sex], ...(study.priority === 'stat' ? { requested_urgency: 'critical' } : {}) });
   }
   return answers.get(uid);
 }

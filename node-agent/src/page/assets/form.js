@@ -89,17 +89,17 @@ export function openRequestForm(dialog, study, values, { text, lang, send, ident
         element('input', { id: `t-${one.class}`, type: 'datetime-local', value: one.last ?? '', oninput: (event) => { one.last = event.target.value || undefined; } })))));
 
   const labs = (field) => element('div', { class: 'fields' }, ...field.items.map((item) => {
-    const current = values.labs?.[item.code] ?? {};
-    const put = (next) => {
-      const all = { ...values.labs };
-      if (answered(next)) all[item.code] = next; else delete all[item.code];
+    const notDone = values.labs?.not_done ?? [];
+    const put = (value, untested) => {
+      const all = { ...values.labs, [item.code]: value, not_done: notDone.filter((code) => code !== item.code).concat(untested ? [item.code] : []) };
+      for (const key of Object.keys(all)) if (!answered(all[key])) delete all[key];
       set('labs', all);
     };
     return element('div', { class: 'field' }, element('label', { for: `lab-${item.code}` }, label(item)),
-      element('input', { id: `lab-${item.code}`, type: 'number', step: 'any', min: 0, disabled: current.not_tested, value: current.value ?? '',
-        oninput: (event) => put(event.target.value === '' ? {} : { value: Number(event.target.value) }) }),
-      element('label', {}, element('input', { type: 'checkbox', class: 'inline', checked: current.not_tested ?? false,
-        onchange: (event) => { put(event.target.checked ? { not_tested: true } : {}); draw(); } }), ` ${text.form.notTested}`));
+      element('input', { id: `lab-${item.code}`, type: 'number', step: 'any', min: 0, disabled: notDone.includes(item.code), value: values.labs?.[item.code] ?? '',
+        oninput: (event) => put(event.target.value === '' ? undefined : Number(event.target.value), false) }),
+      element('label', {}, element('input', { type: 'checkbox', class: 'inline', id: `lab-${item.code}-not-done`, checked: notDone.includes(item.code),
+        onchange: (event) => { put(undefined, event.target.checked); draw(); } }), ` ${text.form.notTested}`));
   }));
 
   const input = (field) => {
