@@ -19,6 +19,7 @@ pub mod sites;
 pub mod users;
 pub mod audit;
 pub mod jobs;
+pub mod blobs;
 pub mod control;
 pub mod cli;
 pub mod logging;

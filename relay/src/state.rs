@@ -14,6 +14,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::blobs::Blobs;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::events::EventHub;
@@ -36,6 +37,8 @@ pub struct Shared {
     pub db: Db,
     /// The time.
     pub clock: Arc<dyn Clock>,
+    /// Instance containers.
+    pub blobs: Blobs,
     /// Live updates.
     pub events: EventHub,
     /// Counters for `/metrics`.
@@ -66,7 +69,9 @@ impl AppState {
             .await
             .context("opening the store")?;
         db.migrate().await.context("bringing the schema up to date")?;
+        let blobs = Blobs::open(&config.data_dir).context("opening the blob store")?;
         Ok(Self(Arc::new(Shared {
+            blobs,
             events: EventHub::new(secrets::new_uuid().simple().to_string()),
             metrics: Metrics::new(),
             jobs_waiting: Notify::new(),

@@ -1,0 +1,205 @@
+//! Instance containers at rest: files named by their own SHA-256, below their network. Written once, never changed.
+//!
+//! Putting is create-only and durable before it returns: file fsync, rename, directory fsync. Reading checks: a
+//! header against its digest when a blob is opened, a section against its digest when it is given out, so rot is an
+//! error and never a picture. All of it blocks; handlers call it through `spawn_blocking`.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use tancho_domain::ids::NetworkId;
+use tancho_imaging::container::{self, Container, ContainerError};
+
+use crate::state::make_private_dir;
+
+pub mod check;
+
+/// Ending of a container file.
+const ENDING: &str = "tic";
+
+/// The blob store of a data folder.
+#[derive(Debug, Clone)]
+pub struct Blobs {
+    root: PathBuf,
+}
+
+/// What putting a file came to. In every case the blob is there, whole and durable, and the file handed over is gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Put {
+    /// It was new.
+    Created,
+    /// The same container was there already.
+    Existed,
+    /// What was there had rotted and was replaced by the good copy.
+    Repaired,
+}
+
+/// Why a blob was not written or not given out.
+#[derive(Debug, thiserror::Error)]
+pub enum BlobError {
+    /// There is no such blob.
+    #[error("blob expected, found none")]
+    Missing,
+    /// Its bytes are not what was stored; they are never given out.
+    #[error("blob damaged: {0}")]
+    Damaged(ContainerError),
+    /// The bytes handed over do not have the digest they should be stored under.
+    #[error("file does not have the digest it is to be stored under")]
+    NotItsDigest,
+    /// The disk failed.
+    #[error("blob input or output failed")]
+    Io(#[from] io::Error),
+}
+
+impl From<ContainerError> for BlobError {
+    fn from(error: ContainerError) -> Self {
+        match error {
+            ContainerError::Io(error) => Self::Io(error),
+            other => Self::Damaged(other),
+        }
+    }
+}
+
+impl Blobs {
+    /// Opens `data_dir/blobs`, made when missing.
+    ///
+    /// # Errors
+    /// When the folder cannot be made.
+    pub fn open(data_dir: &Path) -> io::Result<Self> {
+        let root = data_dir.join("blobs");
+        make_private_dir(&root)?;
+        sync_dir(data_dir)?;
+        Ok(Self { root })
+    }
+
+    /// Takes a finished container file of the same file system into the store.
+    ///
+    /// The caller has compared the bytes with `container_sha256`; they are not read again unless a blob of that
+    /// name exists.
+    ///
+    /// # Errors
+    /// When the disk fails; `finished` is then still where it was, or the blob is already there.
+    pub fn put_file(
+        &self,
+        network_id: &NetworkId,
+        container_sha256: &[u8; 32],
+        finished: &Path,
+    ) -> Result<Put, BlobError> {
+        File::open(finished)?.sync_all()?;
+        let target = self.path(network_id, container_sha256);
+        let folder = self.make_folder(network_id, container_sha256)?;
+        let put = match fs::hard_link(finished, &target) {
+            // A link does not replace what is there, as a rename would.
+            Ok(()) => Put::Created,
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                if container::digest(&mut File::open(&target)?)? == *container_sha256 {
+                    Put::Existed
+                } else if container::digest(&mut File::open(finished)?)? == *container_sha256 {
+                    fs::rename(finished, &target)?;
+                    Put::Repaired
+                } else {
+                    return Err(BlobError::NotItsDigest);
+                }
+            }
+            // File systems without links: one relay owns the folder, and the digest names the content.
+            Err(_) if !target.try_exists()? => {
+                fs::rename(finished, &target)?;
+                Put::Created
+            }
+            Err(error) => return Err(error.into()),
+        };
+        sync_dir(&folder)?;
+        if finished.try_exists()? {
+            fs::remove_file(finished)?;
+        }
+        Ok(put)
+    }
+
+    /// Whether a blob of this name is there; its bytes are not looked at.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn exists(&self, network_id: &NetworkId, container_sha256: &[u8; 32]) -> io::Result<bool> {
+        self.path(network_id, container_sha256).try_exists()
+    }
+
+    /// The file of a blob, at its first byte.
+    ///
+    /// # Errors
+    /// [`BlobError::Missing`] when there is none.
+    pub fn file(&self, network_id: &NetworkId, container_sha256: &[u8; 32]) -> Result<File, BlobError> {
+        match File::open(self.path(network_id, container_sha256)) {
+            Ok(file) => Ok(file),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Err(BlobError::Missing),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Opens a blob as a container; its header is checked.
+    ///
+    /// # Errors
+    /// [`BlobError::Missing`], or [`BlobError::Damaged`] when the header does not hold.
+    pub fn container(
+        &self,
+        network_id: &NetworkId,
+        container_sha256: &[u8; 32],
+    ) -> Result<Container<File>, BlobError> {
+        Ok(Container::open(self.file(network_id, container_sha256)?)?)
+    }
+
+    fn path(&self, network_id: &NetworkId, container_sha256: &[u8; 32]) -> PathBuf {
+        let name = hex(container_sha256);
+        self.root
+            .join(network_id.as_str())
+            .join(&name[..2])
+            .join(format!("{name}.{ENDING}"))
+    }
+
+    /// The folder of a blob; folders that had to be made are durable in the one above.
+    fn make_folder(&self, network_id: &NetworkId, container_sha256: &[u8; 32]) -> io::Result<PathBuf> {
+        let network = self.root.join(network_id.as_str());
+        let folder = network.join(&hex(container_sha256)[..2]);
+        if !folder.try_exists()? {
+            make_private_dir(&folder)?;
+            sync_dir(&network)?;
+            sync_dir(&self.root)?;
+        }
+        Ok(folder)
+    }
+}
+
+/// Makes the entries of a folder durable; file systems of Windows do that by themselves.
+fn sync_dir(dir: &Path) -> io::Result<()> {
+    if cfg!(unix) {
+        File::open(dir)?.sync_all()
+    } else {
+        Ok(())
+    }
+}
+
+/// A digest as 64 lower-case hexadecimal digits.
+#[must_use]
+pub fn hex(digest: &[u8; 32]) -> String {
+    use std::fmt::Write as _;
+    digest.iter().fold(String::with_capacity(64), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+/// Reads [`hex`] back.
+#[must_use]
+pub fn parse_hex(text: &str) -> Option<[u8; 32]> {
+    if text.len() != 64 || !text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')) {
+        return None;
+    }
+    let mut digest = [0u8; 32];
+    for (at, byte) in digest.iter_mut().enumerate() {
+        *byte = u8::from_str_radix(&text[2 * at..2 * at + 2], 16).ok()?;
+    }
+    Some(digest)
+}
+
+#[cfg(test)]
+mod tests;
