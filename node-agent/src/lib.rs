@@ -5,8 +5,15 @@
 
 pub mod clock;
 pub mod config;
+pub mod logging;
 pub mod dimse;
 pub mod spool;
 pub mod link;
 pub mod requests;
+pub mod metrics;
 pub mod page;
+pub mod control;
+pub mod agent;
+pub mod cli;
+
+pub use agent::{Agent, StartError, run};

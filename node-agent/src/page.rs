@@ -6,6 +6,8 @@
 mod api;
 mod assets;
 mod guard;
+mod health;
+mod listener;
 mod problem;
 mod view;
 
@@ -18,9 +20,11 @@ use axum::routing::{get, post};
 
 use crate::clock::Clock;
 use crate::link::LinkBoard;
+use crate::metrics::Metrics;
 use crate::spool::Spool;
 
 pub use guard::Guard;
+pub use listener::PagePort;
 pub use view::{PageState, StudyView};
 
 /// Most bytes of a request body: a filled form is a few kilobytes.
@@ -43,6 +47,8 @@ pub struct PageParts {
     pub ae_title: String,
     /// Where modalities send to.
     pub dimse_address: SocketAddr,
+    /// Figures for `/metrics`.
+    pub metrics: Metrics,
 }
 
 /// The page with its API, below `/`.
@@ -50,6 +56,9 @@ pub fn router(parts: PageParts, guard: Guard) -> Router {
     Router::new()
         .route("/", get(assets::index))
         .route("/{name}", get(assets::named))
+        .route("/healthz", get(health::healthz))
+        .route("/readyz", get(health::readyz))
+        .route("/metrics", get(health::metrics))
         .route("/api/state", get(api::state))
         .route("/api/events", get(api::events))
         .route("/api/requests", post(api::send_request))
@@ -74,9 +83,11 @@ mod tests {
         let (spool, _workers) = Spool::open(SpoolOptions::new(folder), clock.clone())
             .await
             .unwrap();
+        let board = LinkBoard::new(clock.clone());
         let parts = PageParts {
+            metrics: Metrics::new(spool.clone(), board.clone(), None),
             spool,
-            board: LinkBoard::new(clock.clone()),
+            board,
             clock,
             ae_title: "TANCHO".to_owned(),
             dimse_address: ([127, 0, 0, 1], 11112).into(),

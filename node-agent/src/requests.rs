@@ -3,6 +3,8 @@
 //! A field that was not answered is absent from the clinical context: unanswered is never "none". A request
 //! without a number that can be called is refused here already.
 
+pub mod automatic;
+
 use tancho_domain::dicom::Priority;
 
 /// Urgencies a request can have, most urgent first.

@@ -25,7 +25,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use sqlx::sqlite::SqliteConnection;
 use tancho_domain::dicom::Priority;
 use tancho_domain::ids::{CommandId, ObjectId};
 use tancho_imaging::limits::ScanLimits;
@@ -35,13 +34,14 @@ use uuid::Uuid;
 
 use crate::clock::Clock;
 use commit::{COMMIT_QUEUE_MAX, Change, Writer};
+use index::{IndexDb, IndexError, IndexResult};
 use layout::{Layout, LayoutError};
 use picture::Picture;
 use space::{Room, SpaceGauge};
 
 pub use activity::Activity;
 pub use commit::Stored;
-pub use index::QuarantineRow;
+pub use index::{ObjectStanding, QuarantineRow};
 pub use outbound::{OutboundObject, Receipt, RequestForm, RequestResult, StudyManifest, StudyUpdate};
 pub use picture::{Counters, RequestPicture};
 pub use receive::{Arrival, Incoming, IntakeError};
@@ -77,8 +77,8 @@ impl SpoolError {
     }
 }
 
-impl From<sqlx::Error> for SpoolError {
-    fn from(error: sqlx::Error) -> Self {
+impl From<IndexError> for SpoolError {
+    fn from(error: IndexError) -> Self {
         Self::Index(error.to_string())
     }
 }
@@ -151,7 +151,7 @@ pub(crate) struct Shared {
     changes: mpsc::Sender<Change>,
     changed: watch::Sender<u64>,
     coder_wake: Notify,
-    reader: tokio::sync::Mutex<SqliteConnection>,
+    reader: tokio::sync::Mutex<IndexDb>,
     stopping: CancellationToken,
 }
 
@@ -496,11 +496,9 @@ impl Spool {
         keeper::delete_expired(&self.shared).await
     }
 
-    /// States of some objects with the bytes of data set and container and the reason, for those still here.
-    pub async fn object_states(
-        &self,
-        ids: &[ObjectId],
-    ) -> Result<Vec<(ObjectState, u64, u64, Option<String>)>, SpoolError> {
+    /// State of each object with the bytes of data set and container and the reason; `None` for those that are
+    /// gone. In the order of `ids`.
+    pub async fn object_states(&self, ids: &[ObjectId]) -> Result<Vec<Option<ObjectStanding>>, SpoolError> {
         let mut reader = self.shared.reader.lock().await;
         Ok(index::list_states(&mut reader, ids).await?)
     }
@@ -560,7 +558,7 @@ impl Spool {
     }
 }
 
-async fn load_picture(db: &mut SqliteConnection, now_ms: i64) -> sqlx::Result<Picture> {
+async fn load_picture(db: &mut IndexDb, now_ms: i64) -> IndexResult<Picture> {
     let mut picture = Picture::default();
     for row in index::list_studies(db).await? {
         picture.put_study(&row, now_ms);

@@ -9,13 +9,12 @@ use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use sqlx::sqlite::SqliteConnection;
 use tancho_domain::dicom::Priority;
 use tancho_domain::ids::{CommandId, ObjectId};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use super::index::{self, CodedObject, NewObject, QuarantineRow, StudyRow};
+use super::index::{self, CodedObject, IndexDb, IndexResult, NewObject, QuarantineRow, StudyRow};
 use super::layout::{self, Layout, OBJECTS_PER_FOLDER};
 use super::outbound::{Receipt, RequestForm, RequestResult, StudyUpdate};
 use super::picture::Effect;
@@ -135,7 +134,7 @@ type Answer = Box<dyn FnOnce(Result<(), &str>) + Send>;
 /// The writer's own state: a mirror of the study rows and the folder being filled.
 pub struct Writer {
     shared: Arc<Shared>,
-    db: SqliteConnection,
+    db: IndexDb,
     studies: HashMap<String, StudyRow>,
     folder: i64,
     n_in_folder: u64,
@@ -156,7 +155,7 @@ struct Batch {
 
 impl Writer {
     /// Takes the index over from start-up.
-    pub async fn new(shared: Arc<Shared>, mut db: SqliteConnection) -> sqlx::Result<Self> {
+    pub async fn new(shared: Arc<Shared>, mut db: IndexDb) -> IndexResult<Self> {
         let studies = index::list_studies(&mut db).await?;
         let (folder, n_in_folder) = index::newest_folder(&mut db).await?;
         let studies = studies
@@ -187,7 +186,7 @@ impl Writer {
             self.commit_together(std::mem::take(&mut waiting)).await;
         }
         // Leaves the write-ahead log empty, so that the next start need not replay it.
-        sqlx::Connection::close(self.db).await.ok();
+        index::close(self.db).await;
     }
 
     async fn commit_together(&mut self, changes: Vec<Change>) {

@@ -14,6 +14,13 @@ use tancho_domain::ids::{CommandId, ObjectId};
 use super::outbound::OutboundObject;
 use super::studies::{ObjectState, PatientLabel, StudyLabel};
 
+/// A connection to the index.
+pub type IndexDb = SqliteConnection;
+/// What the index answers.
+pub type IndexResult<T> = sqlx::Result<T>;
+/// What the index fails with.
+pub type IndexError = sqlx::Error;
+
 /// Grows when the tables change; an index of another version is rebuilt from the files.
 const SCHEMA_VERSION: i64 = 1;
 
@@ -279,6 +286,13 @@ pub async fn open_writer(path: &Path) -> sqlx::Result<(SqliteConnection, bool)> 
 /// Opens the index for reading.
 pub async fn open_reader(path: &Path) -> sqlx::Result<SqliteConnection> {
     options(path).read_only(true).connect().await
+}
+
+/// Ends the writer's connection and empties the write-ahead log.
+pub async fn close(db: SqliteConnection) {
+    if let Err(error) = db.close().await {
+        tracing::warn!(%error, "the index did not close cleanly; it is recovered at the next start");
+    }
 }
 
 /// Begins the writer's transaction.
@@ -556,11 +570,14 @@ fn outbound(row: &SqliteRow) -> sqlx::Result<Queued> {
     })
 }
 
-/// States of a handful of objects, for `tancho-agent send --wait`.
+/// State of an object, bytes of its data set and its container, and the reason of its state.
+pub type ObjectStanding = (ObjectState, u64, u64, Option<String>);
+
+/// State of each object, `None` for those that are not in the index; in the order of `ids`.
 pub async fn list_states(
     db: &mut SqliteConnection,
     ids: &[ObjectId],
-) -> sqlx::Result<Vec<(ObjectState, u64, u64, Option<String>)>> {
+) -> sqlx::Result<Vec<Option<ObjectStanding>>> {
     let mut states = Vec::with_capacity(ids.len());
     for id in ids {
         let row = sqlx::query(
@@ -569,15 +586,16 @@ pub async fn list_states(
         .bind(id.as_str())
         .fetch_optional(&mut *db)
         .await?;
-        if let Some(row) = row {
+        let standing = row.map(|row| -> sqlx::Result<ObjectStanding> {
             let (original, container) = (row.try_get(1)?, row.try_get(2)?);
-            states.push((
+            Ok((
                 object_state(&row, 0)?,
                 unsigned(original),
                 unsigned(container),
                 row.try_get(3)?,
-            ));
-        }
+            ))
+        });
+        states.push(standing.transpose()?);
     }
     Ok(states)
 }

@@ -5,14 +5,13 @@ use std::fs::{self, File};
 use std::io::{self, BufReader};
 use std::path::{Path, PathBuf};
 
-use sqlx::sqlite::SqliteConnection;
 use tancho_domain::dicom::{AeTitle, StudyInstanceUid};
 use tancho_domain::ids::ObjectId;
 use tancho_imaging::limits::ScanLimits;
 use tancho_imaging::scan;
 
 use super::SpoolError;
-use super::index::{self, NewObject, QuarantineRow, StudyRow};
+use super::index::{self, IndexDb, NewObject, QuarantineRow, StudyRow};
 use super::layout::Layout;
 use super::object_file::{DataSet, ObjectHeader};
 use super::outbound::RequestForm;
@@ -22,11 +21,7 @@ use super::studies::{ObjectState, StudyLabel};
 const REBUILD_BATCH: usize = 500;
 
 /// Opens the index for writing, whatever state it is in.
-pub async fn open_index(
-    layout: &Layout,
-    limits: &ScanLimits,
-    now_ms: i64,
-) -> Result<SqliteConnection, SpoolError> {
+pub async fn open_index(layout: &Layout, limits: &ScanLimits, now_ms: i64) -> Result<IndexDb, SpoolError> {
     let path = layout.index_file();
     let (mut db, is_new) = match index::open_writer(&path).await {
         Ok(opened) => opened,
@@ -78,7 +73,7 @@ fn set_aside(layout: &Layout, now_ms: i64) -> io::Result<()> {
 async fn take_in_folder(
     layout: &Layout,
     limits: &ScanLimits,
-    db: &mut SqliteConnection,
+    db: &mut IndexDb,
     folder: i64,
 ) -> Result<u64, SpoolError> {
     let mut ids = Layout::object_ids(&layout.object_folder(folder))?;
@@ -155,11 +150,7 @@ fn describe(
     Ok(Some((object, StudyLabel::of(&scan.identity))))
 }
 
-async fn ensure_study(
-    db: &mut SqliteConnection,
-    object: &NewObject,
-    label: StudyLabel,
-) -> Result<(), SpoolError> {
+async fn ensure_study(db: &mut IndexDb, object: &NewObject, label: StudyLabel) -> Result<(), SpoolError> {
     let study = object.study_instance_uid.as_str();
     let known = index::list_studies(db)
         .await?
@@ -191,7 +182,7 @@ async fn ensure_study(
 
 async fn quarantine_damaged(
     layout: &Layout,
-    db: &mut SqliteConnection,
+    db: &mut IndexDb,
     path: &Path,
     object_id: &ObjectId,
 ) -> Result<(), SpoolError> {
@@ -209,7 +200,7 @@ async fn quarantine_damaged(
     Ok(())
 }
 
-async fn take_in_quarantine(layout: &Layout, db: &mut SqliteConnection) -> Result<(), SpoolError> {
+async fn take_in_quarantine(layout: &Layout, db: &mut IndexDb) -> Result<(), SpoolError> {
     for object_id in Layout::object_ids(&layout.quarantine())? {
         let header = ObjectHeader::read(&mut File::open(layout.quarantine_file(&object_id))?)?;
         let row = QuarantineRow {
@@ -228,7 +219,7 @@ async fn take_in_quarantine(layout: &Layout, db: &mut SqliteConnection) -> Resul
     Ok(())
 }
 
-async fn take_in_requests(layout: &Layout, db: &mut SqliteConnection) -> Result<(), SpoolError> {
+async fn take_in_requests(layout: &Layout, db: &mut IndexDb) -> Result<(), SpoolError> {
     for entry in fs::read_dir(layout.requests())? {
         let path = entry?.path();
         let form: Option<RequestForm> = fs::read(&path)

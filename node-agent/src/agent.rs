@@ -1,0 +1,190 @@
+//! The running agent: opens everything, starts the parts, and stops them in the order that loses nothing.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::control::{self, ControlPort};
+use crate::dimse::DimsePort;
+use crate::dimse::negotiation::Policy;
+use crate::link::LinkBoard;
+use crate::metrics::Metrics;
+use crate::page::{self, Guard, PageParts, PagePort};
+use crate::requests::automatic;
+use crate::spool::{OpenError, Spool, SpoolWorkers};
+
+/// Why the agent did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The spool did not open.
+    #[error(transparent)]
+    Spool(#[from] OpenError),
+    /// A port could not be opened.
+    #[error("{key} = {address}: {source}")]
+    Port {
+        /// The configuration key.
+        key: &'static str,
+        /// What it says.
+        address: String,
+        /// What the system says.
+        source: io::Error,
+    },
+}
+
+/// A running agent.
+pub struct Agent {
+    /// The spool.
+    pub spool: Spool,
+    /// State of the line.
+    pub board: LinkBoard,
+    dimse_address: Option<SocketAddr>,
+    page_address: Option<SocketAddr>,
+    /// Stops intake and everything that people and programs ask of the agent.
+    stopping: CancellationToken,
+    tasks: JoinSet<()>,
+    workers: SpoolWorkers,
+}
+
+impl Agent {
+    /// Opens the spool and every port, then starts to serve. Nothing listens when this fails.
+    pub async fn start(config: Config, clock: Clock) -> Result<Self, StartError> {
+        let (spool, workers) = Spool::open(config.spool_options(), clock.clone()).await?;
+        let board = LinkBoard::new(clock.clone());
+        let stopping = CancellationToken::new();
+        let mut tasks = JoinSet::new();
+        let ports = match open_ports(&config, &spool, &stopping).await {
+            Ok(ports) => ports,
+            Err(error) => {
+                spool.stop();
+                workers.join().await;
+                return Err(error);
+            }
+        };
+        let dimse_address = ports.dimse.as_ref().and_then(|port| port.address().ok());
+        let page_address = ports.page.as_ref().and_then(|port| port.address().ok());
+        let figures = ports
+            .dimse
+            .as_ref()
+            .map(|port| (port.counters(), port.admission()));
+        let metrics = Metrics::new(spool.clone(), board.clone(), figures);
+        if let (Some(port), Some(page), Some(dimse)) = (ports.page, &config.page, &config.dimse) {
+            let parts = PageParts {
+                spool: spool.clone(),
+                board: board.clone(),
+                clock: clock.clone(),
+                ae_title: dimse.ae_title.as_str().to_owned(),
+                dimse_address: dimse_address.unwrap_or(dimse.listen),
+                metrics,
+            };
+            let router = page::router(parts, Guard::new(page.password.as_deref()));
+            tasks.spawn(port.run(router, stopping.clone()));
+        }
+        if let Some(port) = ports.control {
+            tasks.spawn(control::serve(
+                port,
+                spool.clone(),
+                board.clone(),
+                stopping.clone(),
+            ));
+        }
+        tasks.spawn(automatic::run(
+            spool.clone(),
+            config.requests.clone(),
+            clock.clone(),
+            stopping.clone(),
+        ));
+        if let Some(port) = ports.dimse {
+            tasks.spawn(port.run());
+        }
+        tracing::info!(
+            dimse.address = dimse_address.map(tracing::field::display),
+            page.address = page_address.map(tracing::field::display),
+            "the agent is ready"
+        );
+        Ok(Self {
+            spool,
+            board,
+            dimse_address,
+            page_address,
+            stopping,
+            tasks,
+            workers,
+        })
+    }
+
+    /// Where modalities send to.
+    #[must_use]
+    pub fn dimse_address(&self) -> Option<SocketAddr> {
+        self.dimse_address
+    }
+
+    /// Where the technologist's page is.
+    #[must_use]
+    pub fn page_address(&self) -> Option<SocketAddr> {
+        self.page_address
+    }
+
+    /// Stops: open associations are aborted, what was received whole is still committed, then the spool ends.
+    pub async fn stop(mut self) {
+        self.stopping.cancel();
+        while self.tasks.join_next().await.is_some() {}
+        self.spool.stop();
+        self.workers.join().await;
+        tracing::info!("the agent has stopped");
+    }
+}
+
+/// Runs an agent until `shutdown`.
+pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), StartError> {
+    let agent = Agent::start(config, Clock::system()).await?;
+    shutdown.cancelled().await;
+    agent.stop().await;
+    Ok(())
+}
+
+struct Ports {
+    dimse: Option<DimsePort>,
+    page: Option<PagePort>,
+    control: Option<ControlPort>,
+}
+
+async fn open_ports(
+    config: &Config,
+    spool: &Spool,
+    stopping: &CancellationToken,
+) -> Result<Ports, StartError> {
+    let failed = |key, address: String| move |source| StartError::Port { key, address, source };
+    let dimse = match &config.dimse {
+        None => None,
+        Some(dimse) => {
+            let policy = Policy {
+                ae_title: dimse.ae_title.clone(),
+                allow: dimse.allow.clone(),
+            };
+            let (limits, token) = (dimse.limits.clone(), stopping.clone());
+            let port = DimsePort::bind(dimse.listen, spool.clone(), policy, limits, token).await;
+            Some(port.map_err(failed("dimse.listen", dimse.listen.to_string()))?)
+        }
+    };
+    let page = match &config.page {
+        None => None,
+        Some(page) => {
+            let port = PagePort::bind(page.listen).await;
+            Some(port.map_err(failed("page.listen", page.listen.to_string()))?)
+        }
+    };
+    let control = match ControlPort::bind(&config.data_dir) {
+        Ok(port) => Some(port),
+        Err(source) => {
+            let path: PathBuf = control::socket_path(&config.data_dir);
+            tracing::error!(path = %path.display(), %source, "tancho-agent send and status cannot reach this agent");
+            None
+        }
+    };
+    Ok(Ports { dimse, page, control })
+}

@@ -1,0 +1,290 @@
+//! `tancho-agent send`: files and folders to the relay, through the running agent or, when none runs, by itself.
+//!
+//! Exit code 0 only when every object is where it was asked to be: durable in the spool, with `--wait` durable at
+//! the relay.
+
+use std::collections::VecDeque;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
+
+use anyhow::{Context, bail, ensure};
+use clap::{Args, ValueEnum};
+use indicatif::{ProgressBar, ProgressStyle};
+use tancho_domain::dicom::Priority;
+use tancho_domain::ids::ObjectId;
+
+use super::Common;
+use super::import::{self, Candidate};
+use crate::agent::Agent;
+use crate::clock::Clock;
+use crate::control::Client;
+use crate::control::message::{ObjectAnswer, Progress};
+
+/// Connections that hand over objects at the same time, so that they share commits.
+const HANDOVERS: usize = 4;
+
+/// Options of `send`.
+#[derive(Debug, Args)]
+pub struct SendArgs {
+    /// DICOM files, or folders that hold some.
+    #[arg(required = true, value_name = "PATH")]
+    paths: Vec<PathBuf>,
+    #[command(flatten)]
+    common: Common,
+    /// How soon the objects must be at the relay.
+    #[arg(long, value_enum, default_value = "routine")]
+    priority: PriorityArg,
+    /// Wait until everything is durable at the relay.
+    #[arg(long)]
+    wait: bool,
+    /// Print JSON lines {event, elapsed_ms} instead of a progress bar.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum PriorityArg {
+    /// Overtakes everything else.
+    Stat,
+    /// Before routine work.
+    Urgent,
+    /// In its turn.
+    Routine,
+}
+
+impl From<PriorityArg> for Priority {
+    fn from(priority: PriorityArg) -> Self {
+        match priority {
+            PriorityArg::Stat => Self::Stat,
+            PriorityArg::Urgent => Self::Urgent,
+            PriorityArg::Routine => Self::Routine,
+        }
+    }
+}
+
+/// Sends, and starts an agent of its own for as long as it takes when none runs.
+pub async fn run(args: SendArgs) -> anyhow::Result<()> {
+    let started = Instant::now();
+    let mut config = args.common.load()?;
+    let files = import::collect(&args.paths)?;
+    let data_dir = config.data_dir.clone();
+    let own_agent = match Client::connect(&data_dir) {
+        Ok(_) => None,
+        Err(_) => {
+            // No ports: this agent is for this command alone.
+            config.dimse = None;
+            config.page = None;
+            let agent = Agent::start(config, Clock::system())
+                .await
+                .context("no agent runs and none can be started")?;
+            Some(agent)
+        }
+    };
+    let done = tokio::task::spawn_blocking(move || {
+        let report = Report::new(started, args.json, files.len() as u64);
+        send(&data_dir, files, &args, &report)
+    })
+    .await?;
+    if let Some(agent) = own_agent {
+        agent.stop().await;
+    }
+    done
+}
+
+fn send(data_dir: &Path, files: Vec<Candidate>, args: &SendArgs, report: &Report) -> anyhow::Result<()> {
+    let spooled = hand_over(data_dir, files, args.priority.into(), report)?;
+    ensure!(
+        !spooled.objects.is_empty(),
+        "nothing was sent: {}",
+        spooled.describe_failures()
+    );
+    report.event(
+        "spooled",
+        &serde_json::json!({ "instances": spooled.objects.len(), "bytes_original": spooled.bytes }),
+    );
+    if args.wait {
+        wait(data_dir, &spooled, report)?;
+    }
+    if !spooled.failures.is_empty() {
+        bail!(
+            "{} file(s) were not sent: {}",
+            spooled.failures.len(),
+            spooled.describe_failures()
+        );
+    }
+    Ok(())
+}
+
+/// What reached the spool.
+#[derive(Default)]
+struct Spooled {
+    objects: Vec<ObjectId>,
+    bytes: u64,
+    failures: Vec<(PathBuf, String)>,
+    n_skipped: u64,
+}
+
+impl Spooled {
+    fn describe_failures(&self) -> String {
+        let shown = self
+            .failures
+            .iter()
+            .take(5)
+            .map(|(path, code)| format!("{} ({code})", path.display()));
+        let mut text = shown.collect::<Vec<_>>().join(", ");
+        if self.failures.len() > 5 {
+            text.push_str(", ...");
+        }
+        if text.is_empty() {
+            format!("{} file(s) are not DICOM", self.n_skipped)
+        } else {
+            text
+        }
+    }
+}
+
+fn hand_over(
+    data_dir: &Path,
+    files: Vec<Candidate>,
+    priority: Priority,
+    report: &Report,
+) -> anyhow::Result<Spooled> {
+    let queue = Mutex::new(VecDeque::from(files));
+    let spooled = Mutex::new(Spooled::default());
+    let work = || -> anyhow::Result<()> {
+        let mut client = Client::connect(data_dir).context("the agent is gone")?;
+        client.begin_send(priority)?;
+        loop {
+            let next = queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+            let Some(file) = next else { return Ok(()) };
+            let opened = import::open(&file.path);
+            let answer = match opened {
+                Ok((line, mut data)) => client
+                    .send_object(&line, &mut data)
+                    .context("the agent ended the connection")?,
+                Err(code) => ObjectAnswer::Failed { code },
+            };
+            let mut spooled = spooled.lock().unwrap_or_else(PoisonError::into_inner);
+            match answer {
+                ObjectAnswer::Stored { object_id, bytes, .. } => {
+                    spooled.objects.push(object_id);
+                    spooled.bytes += bytes;
+                }
+                ObjectAnswer::Failed { code } if code == "not_dicom" && !file.named => spooled.n_skipped += 1,
+                ObjectAnswer::Failed { code } => spooled.failures.push((file.path, code)),
+            }
+            report.spooled_one();
+        }
+    };
+    std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..HANDOVERS).map(|_| scope.spawn(work)).collect();
+        workers.into_iter().try_for_each(|worker| match worker.join() {
+            Ok(done) => done,
+            Err(_) => bail!("handing over failed"),
+        })
+    })?;
+    let mut spooled = spooled.into_inner().unwrap_or_else(PoisonError::into_inner);
+    // The same bytes twice in one command are one object.
+    spooled.objects.sort();
+    spooled.objects.dedup();
+    Ok(spooled)
+}
+
+fn wait(data_dir: &Path, spooled: &Spooled, report: &Report) -> anyhow::Result<()> {
+    let mut client = Client::connect(data_dir).context("the agent is gone")?;
+    client.begin_watch(spooled.objects.clone())?;
+    let mut last: Option<Progress> = None;
+    while let Some(progress) = client.next_progress()? {
+        let n_before = last.as_ref().map_or(0, |last| last.n_durable);
+        if n_before == 0 && progress.n_durable > 0 {
+            report.event("first_instance_durable", &serde_json::json!({}));
+        }
+        report.progress(&progress);
+        last = Some(progress);
+    }
+    let last = last.context("the agent ended before everything was at the relay")?;
+    if last.n_failed > 0 {
+        let code = last.failure.unwrap_or_default();
+        bail!(
+            "{} of {} instances were not taken ({code})",
+            last.n_failed,
+            last.n_objects
+        );
+    }
+    ensure!(
+        last.n_durable == last.n_objects,
+        "the agent stopped before everything was at the relay"
+    );
+    report.event(
+        "study_durable",
+        &serde_json::json!({
+            "instances": last.n_durable,
+            "bytes_original": last.bytes_original,
+            "bytes_sent": last.bytes_sent,
+        }),
+    );
+    Ok(())
+}
+
+/// Tells the caller: JSON lines for programs, a bar for people.
+struct Report {
+    started: Instant,
+    json: bool,
+    bar: ProgressBar,
+}
+
+impl Report {
+    fn new(started: Instant, json: bool, n_files: u64) -> Self {
+        let bar = if json {
+            ProgressBar::hidden()
+        } else {
+            ProgressBar::new(n_files)
+        };
+        if let Ok(style) = ProgressStyle::with_template("{msg:24} {wide_bar} {pos}/{len}") {
+            bar.set_style(style);
+        }
+        bar.set_message("into the spool");
+        Self { started, json, bar }
+    }
+
+    fn spooled_one(&self) {
+        self.bar.inc(1);
+    }
+
+    fn progress(&self, progress: &Progress) {
+        if self.bar.message() != "to the relay" {
+            self.bar.set_message("to the relay");
+            if let Ok(style) = ProgressStyle::with_template(
+                "{msg:24} {wide_bar} {decimal_bytes}/{decimal_total_bytes} {decimal_bytes_per_sec} {eta}",
+            ) {
+                self.bar.set_style(style);
+            }
+            self.bar.reset();
+        }
+        self.bar.set_length(progress.bytes_container.max(1));
+        self.bar.set_position(progress.bytes_sent);
+    }
+
+    fn event(&self, event: &str, fields: &serde_json::Value) {
+        let elapsed_ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        if self.json {
+            let mut line = serde_json::json!({ "event": event, "elapsed_ms": elapsed_ms });
+            if let (Some(line), Some(fields)) = (line.as_object_mut(), fields.as_object()) {
+                line.extend(fields.clone());
+            }
+            println!("{line}");
+        } else {
+            let text = match event {
+                "spooled" => format!("{} instances are durable on this machine", fields["instances"]),
+                "study_durable" => format!("{} instances are durable at the relay", fields["instances"]),
+                _ => return,
+            };
+            self.bar
+                .println(format!("{:>7.1} s  {text}", elapsed_ms as f64 / 1e3));
+            if !self.bar.is_hidden() && event == "study_durable" {
+                self.bar.finish_and_clear();
+            }
+        }
+    }
+}
