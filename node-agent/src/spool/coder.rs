@@ -48,32 +48,33 @@ pub fn run(shared: &Arc<Shared>) {
             return;
         }
     };
-    runtime.block_on(async {
-        let mut db = match index::open_reader(&shared.layout.index_file()).await {
-            Ok(db) => db,
+    let mut db = match runtime.block_on(index::open_reader(&shared.layout.index_file())) {
+        Ok(db) => db,
+        Err(error) => {
+            tracing::error!(%error, "the coder cannot read the index");
+            return;
+        }
+    };
+    while !shared.stopping.is_cancelled() {
+        let round = match runtime.block_on(index::list_stored(&mut db, ROUND_MAX)) {
+            Ok(round) => round,
             Err(error) => {
                 tracing::error!(%error, "the coder cannot read the index");
-                return;
+                Vec::new()
             }
         };
-        while !shared.stopping.is_cancelled() {
-            let round = match index::list_stored(&mut db, ROUND_MAX).await {
-                Ok(round) => round,
-                Err(error) => {
-                    tracing::error!(%error, "the coder cannot read the index");
-                    Vec::new()
-                }
-            };
-            let progressed = !round.is_empty() && code_round(shared, round);
-            if !progressed {
+        // Outside of the runtime: handing over waits for the commit by blocking this thread.
+        let progressed = !round.is_empty() && code_round(shared, round);
+        if !progressed {
+            runtime.block_on(async {
                 tokio::select! {
                     () = shared.coder_wake.notified() => {}
                     () = shared.stopping.cancelled() => {}
                     () = tokio::time::sleep(shared.options.coder_retry) => {}
                 }
-            }
+            });
         }
-    });
+    }
 }
 
 /// Codes a round; false when nothing of it could be finished now.
