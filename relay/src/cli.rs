@@ -11,6 +11,7 @@ use crate::logging::LogFormat;
 pub mod serve;
 pub mod site;
 pub mod user;
+pub mod node;
 pub mod token;
 pub mod config;
 pub mod audit;
@@ -36,6 +37,9 @@ pub enum Command {
     /// Hospitals and reading centres.
     #[command(subcommand)]
     Site(site::SiteCommand),
+    /// Agents at the sites.
+    #[command(subcommand)]
+    Node(node::NodeCommand),
     /// People with a login.
     #[command(subcommand)]
     User(user::UserCommand),
@@ -93,6 +97,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<()> {
     match cli.command {
         Command::Serve(args) => serve::run(&args).await,
         Command::Site(command) => site::run(command).await,
+        Command::Node(command) => node::run(command).await,
         Command::User(command) => user::run(command).await,
         Command::Token(command) => token::run(command).await,
         Command::Config(command) => config::run(&command),

@@ -27,6 +27,8 @@ pub mod socket;
 pub enum Request {
     /// `site add`
     SiteAdd(cli::site::AddRequest),
+    /// `node invite`
+    NodeInvite(cli::node::InviteRequest),
     /// `user add`
     UserAdd(cli::user::AddRequest),
     /// `token create`
@@ -96,6 +98,7 @@ impl From<tancho_store::StoreError> for Refusal {
 pub async fn carry_out(app: &AppState, request: Request) -> Result<Reply, Refusal> {
     match request {
         Request::SiteAdd(request) => cli::site::add(app, request).await,
+        Request::NodeInvite(request) => cli::node::invite(app, request).await,
         Request::UserAdd(request) => cli::user::add(app, request).await,
         Request::TokenCreate(request) => cli::token::create(app, request).await,
         Request::AuditVerify(request) => cli::audit::verify(app, request).await,

@@ -20,6 +20,8 @@ pub mod users;
 pub mod audit;
 pub mod jobs;
 pub mod blobs;
+pub mod nodes;
+pub mod ingest;
 pub mod control;
 pub mod cli;
 pub mod logging;
@@ -38,13 +40,15 @@ pub struct Running {
     pub app: AppState,
     /// Where the pages and the API are.
     pub http: SocketAddr,
+    /// Where node agents connect, over UDP.
+    pub quic: SocketAddr,
 }
 
 /// Starts everything and returns once every port is open.
 pub async fn run(config: Config, clock: Arc<dyn Clock>) -> anyhow::Result<Running> {
     let app = AppState::open(config, clock).await?;
     match start(&app).await {
-        Ok(http) => Ok(Running { app, http }),
+        Ok((http, quic)) => Ok(Running { app, http, quic }),
         Err(error) => {
             app.shutdown.cancel();
             app.db.close().await;
@@ -53,7 +57,7 @@ pub async fn run(config: Config, clock: Arc<dyn Clock>) -> anyhow::Result<Runnin
     }
 }
 
-async fn start(app: &AppState) -> anyhow::Result<SocketAddr> {
+async fn start(app: &AppState) -> anyhow::Result<(SocketAddr, SocketAddr)> {
     let tls = app
         .config
         .http
@@ -63,14 +67,15 @@ async fn start(app: &AppState) -> anyhow::Result<SocketAddr> {
         .transpose()?;
     let (listener, http) = http::server::bind(app.config.http.listen).await?;
     // Listeners of other subsystems start here, before anything is announced.
+    let quic = ingest::serve(app).await?;
     #[cfg(unix)]
     control::socket::listen(app)?;
     jobs::start(app);
     let router = http::router::build(app.clone());
     app.tasks
         .spawn(http::server::serve(app.clone(), listener, tls, router));
-    tracing::info!(http = %http, "relay started");
-    Ok(http)
+    tracing::info!(http = %http, quic = %quic, "relay started");
+    Ok((http, quic))
 }
 
 impl Running {

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use tancho_store::Db;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -18,7 +18,9 @@ use crate::blobs::Blobs;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::events::EventHub;
+use crate::ingest;
 use crate::metrics::Metrics;
+use crate::nodes::authority::Authority;
 use crate::secrets;
 
 /// File in the data folder that one process at a time holds locked.
@@ -39,6 +41,16 @@ pub struct Shared {
     pub clock: Arc<dyn Clock>,
     /// Instance containers.
     pub blobs: Blobs,
+    /// The relay's own certificate authority.
+    pub authority: Arc<Authority>,
+    /// Nodes connected now.
+    pub nodes_connected: ingest::Registry,
+    /// Partial containers.
+    pub incoming: Arc<ingest::Incoming>,
+    /// Verified instances on their way to their transaction.
+    pub commits: ingest::CommitQueue,
+    /// Turns of verifications, which cost processor time and memory.
+    pub verifications: Semaphore,
     /// Live updates.
     pub events: EventHub,
     /// Counters for `/metrics`.
@@ -70,8 +82,15 @@ impl AppState {
             .context("opening the store")?;
         db.migrate().await.context("bringing the schema up to date")?;
         let blobs = Blobs::open(&config.data_dir).context("opening the blob store")?;
+        let authority = Authority::open(&config.data_dir, clock.now_ms())?;
+        let incoming = ingest::Incoming::open(&config.data_dir).context("opening the incoming folder")?;
         Ok(Self(Arc::new(Shared {
             blobs,
+            authority: Arc::new(authority),
+            nodes_connected: ingest::Registry::default(),
+            incoming: Arc::new(incoming),
+            commits: ingest::CommitQueue::default(),
+            verifications: Semaphore::new(ingest::VERIFICATIONS_AT_ONCE_MAX),
             events: EventHub::new(secrets::new_uuid().simple().to_string()),
             metrics: Metrics::new(),
             jobs_waiting: Notify::new(),

@@ -8,7 +8,7 @@ use utoipa_axum::router::OpenApiRouter;
 
 use crate::http::{docs, headers, health, openapi, origin, page, problem, write};
 use crate::state::AppState;
-use crate::{audit, events, sessions, sites, users};
+use crate::{audit, events, nodes, sessions, sites, users};
 
 /// The routes of every slice, with their part of the API document. A new slice adds a line here, and its routes to
 /// the table of the authorisation test (`relay/tests/relay/access_matrix.rs`).
@@ -17,6 +17,7 @@ pub fn slices() -> OpenApiRouter<AppState> {
         .merge(sessions::routes::routes())
         .merge(sites::routes::routes())
         .merge(users::routes::routes())
+        .merge(nodes::routes::routes())
         .merge(audit::routes::routes())
         .merge(events::routes::routes())
 }

@@ -82,8 +82,10 @@ impl Authority {
         let (certificate_path, key_path) = (dir.join(CERTIFICATE_FILE), dir.join(KEY_FILE));
         let key = match (certificate_path.exists(), key_path.exists()) {
             (_, true) => {
-                let pem = fs::read_to_string(&key_path).with_context(|| format!("reading {}", key_path.display()))?;
-                KeyPair::from_pem(&pem).with_context(|| format!("{} holds no private key", key_path.display()))?
+                let pem = fs::read_to_string(&key_path)
+                    .with_context(|| format!("reading {}", key_path.display()))?;
+                KeyPair::from_pem(&pem)
+                    .with_context(|| format!("{} holds no private key", key_path.display()))?
             }
             (true, false) => bail!(
                 "{} is there but its key {} is not: restore the folder from a backup, or remove it and enrol every node again",
@@ -99,15 +101,22 @@ impl Authority {
         };
         // A crash between the two files leaves a key that has signed nothing yet.
         if !certificate_path.exists() {
-            let certificate = ca_params(now_ms).self_signed(&key).context("signing the certificate authority")?;
+            let certificate = ca_params(now_ms)
+                .self_signed(&key)
+                .context("signing the certificate authority")?;
             write_private(&certificate_path, certificate.der())
                 .with_context(|| format!("writing {}", certificate_path.display()))?;
         }
-        let der = fs::read(&certificate_path).with_context(|| format!("reading {}", certificate_path.display()))?;
+        let der =
+            fs::read(&certificate_path).with_context(|| format!("reading {}", certificate_path.display()))?;
         let certificate = CertificateDer::from(der);
         let issuer = Issuer::from_ca_cert_der(&certificate, key)
             .with_context(|| format!("{} holds no CA certificate", certificate_path.display()))?;
-        Ok(Self { certificate, issuer, relay: RwLock::new(None) })
+        Ok(Self {
+            certificate,
+            issuer,
+            relay: RwLock::new(None),
+        })
     }
 
     /// The CA certificate, which nodes trust.
@@ -123,8 +132,13 @@ impl Authority {
         }
         let der = CertificateSigningRequestDer::from(csr_der.to_vec());
         let request = CertificateSigningRequestParams::from_der(&der).map_err(|_| InvalidRequest)?;
-        let public_key_sha256 = hex(&Sha256::digest(rcgen::PublicKeyData::der_bytes(&request.public_key)));
-        Ok(CheckedRequest { request, public_key_sha256 })
+        let public_key_sha256 = hex(&Sha256::digest(rcgen::PublicKeyData::der_bytes(
+            &request.public_key,
+        )));
+        Ok(CheckedRequest {
+            request,
+            public_key_sha256,
+        })
     }
 
     /// Certifies a node's key.
@@ -136,10 +150,20 @@ impl Authority {
     ) -> anyhow::Result<IssuedCertificate> {
         let serial = new_serial();
         let (not_before_ms, not_after_ms) = (now_ms - CLOCK_SLACK_MS, now_ms + NODE_CERTIFICATE_MS);
-        let mut params = leaf_params(node_id.as_str(), ExtendedKeyUsagePurpose::ClientAuth, not_before_ms, not_after_ms);
+        let mut params = leaf_params(
+            node_id.as_str(),
+            ExtendedKeyUsagePurpose::ClientAuth,
+            not_before_ms,
+            not_after_ms,
+        );
         params.serial_number = Some(SerialNumber::from_slice(&serial));
-        let request = CertificateSigningRequestParams { params, ..checked.request };
-        let certificate = request.signed_by(&self.issuer).context("signing a node's certificate")?;
+        let request = CertificateSigningRequestParams {
+            params,
+            ..checked.request
+        };
+        let certificate = request
+            .signed_by(&self.issuer)
+            .context("signing a node's certificate")?;
         Ok(IssuedCertificate {
             chain: vec![certificate.der().clone(), self.certificate.clone()],
             serial: hex(&serial),
@@ -159,21 +183,32 @@ impl Authority {
         let not_after_ms = now_ms + RELAY_LIFE_MS;
         let purpose = ExtendedKeyUsagePurpose::ServerAuth;
         let mut params = leaf_params("relay", purpose, now_ms - CLOCK_SLACK_MS, not_after_ms);
-        params.subject_alt_names = vec![SanType::DnsName(RELAY_NAME.try_into().context("the relay's name")?)];
-        let certificate = params.signed_by(&key, &self.issuer).context("signing the relay's certificate")?;
+        params.subject_alt_names = vec![SanType::DnsName(
+            RELAY_NAME.try_into().context("the relay's name")?,
+        )];
+        let certificate = params
+            .signed_by(&key, &self.issuer)
+            .context("signing the relay's certificate")?;
         let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
-        let key = rustls::crypto::aws_lc_rs::sign::any_supported_type(&key).context("loading the relay's key")?;
+        let key =
+            rustls::crypto::aws_lc_rs::sign::any_supported_type(&key).context("loading the relay's key")?;
         let chain = vec![certificate.der().clone(), self.certificate.clone()];
         let relay = RelayCertificate {
             certified: Arc::new(CertifiedKey::new(chain, key)),
             renew_at_ms: now_ms + RELAY_LIFE_MS / 3,
         };
-        *self.relay.write().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(relay);
+        *self
+            .relay
+            .write()
+            .unwrap_or_else(std::sync::PoisonError::into_inner) = Some(relay);
         Ok(())
     }
 
     fn relay_certificate(&self) -> Option<RelayCertificate> {
-        self.relay.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+        self.relay
+            .read()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .clone()
     }
 }
 
@@ -264,7 +299,11 @@ mod tests {
 
     fn request() -> Vec<u8> {
         let key = KeyPair::generate().unwrap();
-        CertificateParams::default().serialize_request(&key).unwrap().der().to_vec()
+        CertificateParams::default()
+            .serialize_request(&key)
+            .unwrap()
+            .der()
+            .to_vec()
     }
 
     #[test]
@@ -276,7 +315,10 @@ mod tests {
         #[cfg(unix)]
         {
             use std::os::unix::fs::PermissionsExt;
-            let mode = fs::metadata(dir.path().join("ca").join(KEY_FILE)).unwrap().permissions().mode();
+            let mode = fs::metadata(dir.path().join("ca").join(KEY_FILE))
+                .unwrap()
+                .permissions()
+                .mode();
             assert_eq!(mode & 0o777, 0o600);
         }
         fs::remove_file(dir.path().join("ca").join(KEY_FILE)).unwrap();
@@ -301,7 +343,10 @@ mod tests {
         assert!(leaf.subject_alternative_name().unwrap().is_none());
         let usage = leaf.extended_key_usage().unwrap().unwrap().value;
         assert!(usage.client_auth && !usage.server_auth);
-        assert_eq!(leaf.validity().not_after.timestamp() * 1000, issued.not_after_ms / 1000 * 1000);
+        assert_eq!(
+            leaf.validity().not_after.timestamp() * 1000,
+            issued.not_after_ms / 1000 * 1000
+        );
         assert_eq!(serial_of(&issued.chain[0]), Some(issued.serial));
     }
 

@@ -8,10 +8,13 @@ mod manifest;
 
 pub use arrival::{
     ArrivedInstance, ArrivingInstance, InstanceFacts, InstanceState, KnownInstance, Relation, SeriesFacts,
-    StudyFacts, VerifiedInstance, begin_instance, find_by_container, find_first_revision, list_arriving,
-    verify_instance, withdraw_instance,
+    StudyFacts, VerifiedInstance, begin_instance, find_by_container, find_first_revision,
+    find_instance_of_site, verify_instance, withdraw_instance,
 };
-pub use manifest::{Manifest, StudyArrival, get_study_arrival, record_manifest};
+pub use manifest::{
+    Manifest, StudyArrival, StudyProgress, get_study_arrival, get_study_progress, get_study_uid,
+    record_manifest,
+};
 
 use tancho_domain::ids::{NetworkId, NodeId, SiteId};
 

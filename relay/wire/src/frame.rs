@@ -17,6 +17,9 @@ use bytes::Bytes;
 
 use crate::digest::Digest;
 
+/// A DER structure, written as a CBOR byte string.
+pub type DerBytes = minicbor::bytes::ByteVec;
+
 /// Types with this bit may be skipped by an end that does not know them.
 pub const IGNORABLE: u16 = 0x8000;
 

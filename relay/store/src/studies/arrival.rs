@@ -3,7 +3,7 @@
 use tancho_domain::dicom::{
     Priority, SeriesInstanceUid, SopClassUid, SopInstanceUid, StudyInstanceUid, TransferSyntaxUid,
 };
-use tancho_domain::ids::{InstanceId, SeriesId, StudyId};
+use tancho_domain::ids::{InstanceId, NetworkId, SeriesId, SiteId, StudyId};
 
 use super::Origin;
 use super::manifest::copy_manifest;
@@ -236,25 +236,22 @@ pub async fn find_first_revision(
     )
 }
 
-/// Containers that are known by their head and not whole, over all networks: what a restart compares with the
-/// incoming folder. Oldest first, at most `limit`.
-pub async fn list_arriving(tx: &mut Tx, limit: i64) -> Result<Vec<(Origin, InstanceId, String)>, StoreError> {
-    let rows = fetch_all!(
+/// The instance of a site with this container and its network, over all networks: what a restart compares with the
+/// incoming folder.
+pub async fn find_instance_of_site(
+    tx: &mut Tx,
+    site_id: &SiteId,
+    container_sha256: &str,
+) -> Result<Option<(NetworkId, Option<i64>)>, StoreError> {
+    let row = fetch_optional!(
         tx,
-        (String, String, String, String, String),
-        "select network_id, site_id, node_id, id, container_sha256 from instances \
-         where verified_at_ms is null order by first_arrival_at_ms limit $1",
-        limit
+        (String, Option<i64>),
+        "select network_id, verified_at_ms from instances where site_id = $1 and container_sha256 = $2",
+        site_id.as_str(),
+        container_sha256
     )?;
-    let parse = |(network, site, node, id, sha256): (String, String, String, String, String)| {
-        let origin = Origin {
-            network_id: network.try_into()?,
-            site_id: site.try_into()?,
-            node_id: node.try_into()?,
-        };
-        Ok((origin, InstanceId::parse(&id)?, sha256))
-    };
-    rows.into_iter().map(parse).collect()
+    row.map(|(network_id, verified_at_ms)| Ok((NetworkId::parse(&network_id)?, verified_at_ms)))
+        .transpose()
 }
 
 /// Records a head: the study, series and instance rows appear so that lists fill early.

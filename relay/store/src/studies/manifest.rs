@@ -1,7 +1,7 @@
 //! What a site says a study consists of, and how far it has come.
 
 use tancho_domain::dicom::{Priority, StudyInstanceUid};
-use tancho_domain::ids::StudyId;
+use tancho_domain::ids::{NetworkId, SiteId, StudyId};
 
 use super::Origin;
 use crate::db::Tx;
@@ -126,4 +126,59 @@ pub async fn get_study_arrival(
         origin.site_id.as_str(),
         uid.as_str()
     )
+}
+
+/// How far a study is, and whom it concerns.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StudyProgress {
+    /// How far.
+    pub arrival: StudyArrival,
+    /// The site that sent it and every site that was asked to read it.
+    pub sites: Vec<SiteId>,
+}
+
+/// How far a study is, and which sites may know. For the relay's own events: not narrowed by reach.
+pub async fn get_study_progress(
+    tx: &mut Tx,
+    network_id: &NetworkId,
+    study_id: &StudyId,
+) -> Result<StudyProgress, StoreError> {
+    let arrival = fetch_one!(
+        tx,
+        StudyArrival,
+        "select id, n_received, n_verified, announced_instances, announced_generation, closed_at_ms, \
+         last_arrival_at_ms, conflict_at_ms, held_at_ms from studies where network_id = $1 and id = $2",
+        network_id.as_str(),
+        study_id.as_str()
+    )?;
+    let rows = fetch_all!(
+        tx,
+        (String,),
+        "select site_id from studies where network_id = $1 and id = $2 \
+         union select reading_site_id from reading_requests where network_id = $1 and study_id = $2",
+        network_id.as_str(),
+        study_id.as_str()
+    )?;
+    let sites = rows
+        .into_iter()
+        .map(|(id,)| SiteId::parse(&id).map_err(StoreError::from))
+        .collect::<Result<_, _>>()?;
+    Ok(StudyProgress { arrival, sites })
+}
+
+/// The Study Instance UID of one of a node's studies.
+pub async fn get_study_uid(
+    tx: &mut Tx,
+    origin: &Origin,
+    study_id: &str,
+) -> Result<StudyInstanceUid, StoreError> {
+    let (uid,) = fetch_one!(
+        tx,
+        (String,),
+        "select study_instance_uid from studies where network_id = $1 and site_id = $2 and id = $3",
+        origin.network_id.as_str(),
+        origin.site_id.as_str(),
+        study_id
+    )?;
+    Ok(StudyInstanceUid::parse(&uid)?)
 }

@@ -1,0 +1,110 @@
+//! `tancho-relay node`
+
+use clap::Subcommand;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use tancho_store::audit::Actor;
+use tancho_store::sites;
+use tancho_wire::limits::INVITATION_MS_MAX;
+
+use super::Common;
+use crate::control::{self, Refusal, Reply, Request};
+use crate::nodes::service::{self, INVITATION_MS_MIN};
+use crate::state::AppState;
+
+/// Agents at the sites.
+#[derive(Debug, Subcommand)]
+pub enum NodeCommand {
+    /// Print a one-time code with which one agent can be enrolled.
+    Invite {
+        /// Short code of the site the agent will belong to.
+        #[arg(long)]
+        site: String,
+        /// Life of the code, such as `30m` or `24h`; at most 24 hours.
+        #[arg(long, default_value = "24h", value_parser = parse_ttl)]
+        ttl: i64,
+        /// What every command takes.
+        #[command(flatten)]
+        common: Common,
+    },
+}
+
+/// `node invite`, as it goes over the socket.
+#[derive(Serialize, Deserialize)]
+pub struct InviteRequest {
+    network: String,
+    site: String,
+    ttl_ms: i64,
+}
+
+/// Asks for it.
+pub async fn run(command: NodeCommand) -> anyhow::Result<()> {
+    let NodeCommand::Invite { site, ttl, common } = command;
+    let request = InviteRequest {
+        network: common.network.clone(),
+        site,
+        ttl_ms: ttl,
+    };
+    let reply = control::ask(&common, Request::NodeInvite(request)).await?;
+    common.print(&reply.value, reply.value["code"].as_str().unwrap_or_default())
+}
+
+/// Does it.
+pub async fn invite(app: &AppState, request: InviteRequest) -> Result<Reply, Refusal> {
+    let scope = control::network_scope(app, &request.network).await?;
+    let mut tx = app.db.write().await?;
+    let site = sites::find_site_by_code(&mut tx, &scope, &request.site).await?;
+    let invite = service::Invite {
+        actor: Actor::Operator,
+        ttl_ms: request.ttl_ms,
+    };
+    let invitation =
+        service::invite_node(&mut tx, &app.authority, &scope, &site.id, invite, app.now_ms()).await?;
+    tx.commit().await?;
+    Ok(Reply::of(
+        json!({ "code": invitation.code, "expires_at_ms": invitation.expires_at_ms }),
+    )?)
+}
+
+/// `90s`, `30m` or `24h` in milliseconds.
+fn parse_ttl(text: &str) -> Result<i64, String> {
+    let expected = || "a life between 1m and 24h expected, such as 30m or 24h".to_owned();
+    let unit = text.chars().last().ok_or_else(expected)?;
+    let per_unit_ms = match unit {
+        's' => 1_000,
+        'm' => 60_000,
+        'h' => 3_600_000,
+        _ => return Err(expected()),
+    };
+    let number: i64 = text.trim_end_matches(unit).parse().map_err(|_| expected())?;
+    let ms = number.checked_mul(per_unit_ms).ok_or_else(expected)?;
+    if (INVITATION_MS_MIN..=INVITATION_MS_MAX).contains(&ms) {
+        Ok(ms)
+    } else {
+        Err(expected())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lives_of_codes_are_bounded() {
+        assert_eq!(parse_ttl("24h"), Ok(INVITATION_MS_MAX));
+        assert_eq!(parse_ttl("60s"), Ok(60_000));
+        for bad in [
+            "25h",
+            "59s",
+            "0m",
+            "-5m",
+            "h",
+            "",
+            "5",
+            "5d",
+            "9223372036854775807h",
+        ] {
+            assert!(parse_ttl(bad).is_err(), "{bad}");
+        }
+    }
+}

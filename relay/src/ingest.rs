@@ -1,0 +1,27 @@
+//! What arrives from the nodes: the QUIC listener, sessions, partial files, verification, commit.
+//!
+//! A receipt leaves only after the container is durable in the blob store and its rows are committed. Node, site and
+//! network follow from the certificate, never from a message. `tancho-wire` decides what is asked for; here are the
+//! sockets, the files and the transactions. Start at `session.rs`.
+
+pub mod commit;
+pub mod enroll;
+pub mod head;
+pub mod incoming;
+pub mod journal;
+pub mod listener;
+pub mod recover;
+pub mod registry;
+pub mod requests;
+pub mod session;
+pub mod status;
+pub mod verify;
+
+pub use commit::CommitQueue;
+pub use incoming::Incoming;
+pub use listener::serve;
+pub use registry::Registry;
+
+/// Verifications at once: each hashes and unpacks a whole container, so more would only wait for the processor, and
+/// some wait for the disk meanwhile.
+pub const VERIFICATIONS_AT_ONCE_MAX: usize = 4;

@@ -1,0 +1,427 @@
+//! Partial containers on disk: ranges are written where they belong, the journal says which of them can be trusted.
+//!
+//! File names are our site id and the container's digest, never a peer's text. A part belongs to a site, not to a
+//! connection, so two connections add to one file and a restart goes on where the bytes ended. Nothing here is a
+//! receipt: that needs the whole container, verified, in the blob store.
+
+use std::collections::HashMap;
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use tancho_domain::ids::SiteId;
+use tancho_wire::Digest;
+use tancho_wire::transfer::RangeSet;
+use uuid::Uuid;
+
+use super::journal::{Journal, PartKey, Trusted};
+use crate::state::make_private_dir;
+
+/// Partial files kept open for writing; others are opened again when their next range comes.
+const FILES_OPEN_MAX: usize = 128;
+/// Parts made durable in one turn, so that a turn stays short.
+const PARTS_SYNCED_AT_ONCE_MAX: usize = 16;
+
+/// All partial containers of the relay.
+#[derive(Debug)]
+pub struct Incoming {
+    dir: PathBuf,
+    inner: Mutex<Inner>,
+    journal: Mutex<Journal>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    parts: HashMap<PartKey, Part>,
+    files: HashMap<PartKey, (Arc<File>, u64)>,
+    turn: u64,
+}
+
+#[derive(Debug, Default)]
+struct Part {
+    held: RangeSet,
+    synced: RangeSet,
+    /// Taken for verification: nothing may change its bytes any more.
+    sealed: bool,
+    /// Writes under way.
+    n_writers: usize,
+}
+
+/// The key of a site's container.
+#[must_use]
+pub fn part_key(site_id: &SiteId, container_sha256: Digest) -> PartKey {
+    let site = Uuid::try_parse(site_id.as_str())
+        .map(Uuid::into_bytes)
+        .unwrap_or_default();
+    PartKey {
+        site,
+        container_sha256,
+    }
+}
+
+impl Incoming {
+    /// Opens `data_dir/incoming`. Files without a trusted range are removed. Ranges without a file are kept: the
+    /// container may have reached the blob store before its rows were committed; `recover.rs` finds out.
+    pub fn open(data_dir: &Path) -> io::Result<Self> {
+        let dir = data_dir.join("incoming");
+        make_private_dir(&dir)?;
+        let (mut journal, trusted) = Journal::open(&dir)?;
+        let mut parts: HashMap<PartKey, Part> = HashMap::new();
+        for (key, synced) in trusted.synced {
+            parts.insert(
+                key,
+                Part {
+                    held: synced.clone(),
+                    synced,
+                    ..Part::default()
+                },
+            );
+        }
+        for (key, written) in trusted.written {
+            let part = parts.entry(key).or_default();
+            written.iter().for_each(|range| part.held.insert(range));
+        }
+        for entry in fs::read_dir(&dir)? {
+            let entry = entry?;
+            let Some(key) = entry.file_name().to_str().and_then(parse_name) else {
+                continue;
+            };
+            let on_disk = entry.metadata()?.len();
+            let last_held = parts.get(&key).and_then(|part| part.held.iter().last());
+            if last_held.is_none_or(|last| last.end > on_disk) {
+                fs::remove_file(entry.path())?;
+                parts.remove(&key);
+            }
+        }
+        journal.rewrite(&known(&parts))?;
+        let inner = Inner {
+            parts,
+            ..Inner::default()
+        };
+        Ok(Self {
+            dir,
+            inner: Mutex::new(inner),
+            journal: Mutex::new(journal),
+        })
+    }
+
+    /// The folder, for files that live only as long as their use.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// The bytes held of a container; none when it is unknown.
+    #[must_use]
+    pub fn held(&self, key: &PartKey) -> RangeSet {
+        self.lock()
+            .parts
+            .get(key)
+            .map(|part| part.held.clone())
+            .unwrap_or_default()
+    }
+
+    /// Whether the container is being verified.
+    #[must_use]
+    pub fn is_sealed(&self, key: &PartKey) -> bool {
+        self.lock().parts.get(key).is_some_and(|part| part.sealed)
+    }
+
+    /// Every part that is held, for reconciliation.
+    #[must_use]
+    pub fn keys(&self) -> Vec<PartKey> {
+        self.lock().parts.keys().copied().collect()
+    }
+
+    /// Where the part's bytes are.
+    #[must_use]
+    pub fn path(&self, key: &PartKey) -> PathBuf {
+        self.dir.join(format!(
+            "{}-{}.part",
+            Uuid::from_bytes(key.site),
+            key.container_sha256
+        ))
+    }
+
+    /// Writes ranges of one container. Blocks on the disk. A sealed part takes nothing more.
+    pub fn write(&self, key: &PartKey, offset: u64, bytes: &Bytes, gaps: &[Range<u64>]) -> io::Result<()> {
+        {
+            let mut inner = self.lock();
+            let part = inner.parts.entry(*key).or_default();
+            if part.sealed {
+                return Ok(());
+            }
+            part.n_writers += 1;
+        }
+        let written = self.write_gaps(key, offset, bytes, gaps);
+        let mut inner = self.lock();
+        if let Some(part) = inner.parts.get_mut(key) {
+            part.n_writers -= 1;
+            if written.is_ok() {
+                gaps.iter().for_each(|gap| part.held.insert(gap.clone()));
+            }
+        }
+        written
+    }
+
+    fn write_gaps(&self, key: &PartKey, offset: u64, bytes: &Bytes, gaps: &[Range<u64>]) -> io::Result<()> {
+        let file = self.file(key)?;
+        for gap in gaps {
+            let part = &bytes[(gap.start - offset) as usize..(gap.end - offset) as usize];
+            write_all_at(&file, part, gap.start)?;
+        }
+        let mut journal = self.journal();
+        gaps.iter().try_for_each(|gap| journal.note_written(key, gap))
+    }
+
+    fn file(&self, key: &PartKey) -> io::Result<Arc<File>> {
+        let mut inner = self.lock();
+        inner.turn += 1;
+        let turn = inner.turn;
+        if let Some((file, used)) = inner.files.get_mut(key) {
+            *used = turn;
+            return Ok(Arc::clone(file));
+        }
+        if inner.files.len() >= FILES_OPEN_MAX {
+            let oldest = inner
+                .files
+                .iter()
+                .min_by_key(|(_, (_, used))| *used)
+                .map(|(key, _)| *key);
+            oldest.and_then(|oldest| inner.files.remove(&oldest));
+        }
+        let mut options = OpenOptions::new();
+        options.create(true).truncate(false).write(true).read(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let file = Arc::new(options.open(self.path(key))?);
+        inner.files.insert(*key, (Arc::clone(&file), turn));
+        Ok(file)
+    }
+
+    /// Makes the parts with the most bytes at risk durable and records it. Blocks on the disk. Gives how many.
+    pub fn sync_some(&self) -> io::Result<usize> {
+        let mut risky: Vec<(u64, PartKey, RangeSet)> = {
+            let inner = self.lock();
+            let at_risk = |part: &Part| part.held.len().saturating_sub(part.synced.len());
+            let open = inner
+                .parts
+                .iter()
+                .filter(|(_, part)| !part.sealed && at_risk(part) > 0);
+            open.map(|(key, part)| (at_risk(part), *key, part.held.clone()))
+                .collect()
+        };
+        risky.sort_unstable_by_key(|(bytes, key, _)| (std::cmp::Reverse(*bytes), *key));
+        risky.truncate(PARTS_SYNCED_AT_ONCE_MAX);
+        let mut synced = Vec::new();
+        for (_, key, held) in risky {
+            match OpenOptions::new()
+                .write(true)
+                .open(self.path(&key))
+                .and_then(|file| file.sync_data())
+            {
+                Ok(()) => synced.push((key, held)),
+                // Verified and taken away in the meantime.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+        }
+        if synced.is_empty() {
+            return Ok(0);
+        }
+        // The files' names must be durable too, else a power cut leaves ranges of a file that is not there.
+        File::open(&self.dir)?.sync_all()?;
+        let mut journal = self.journal();
+        journal.note_synced(&synced)?;
+        let n_synced = synced.len();
+        let mut inner = self.lock();
+        for (key, held) in synced {
+            if let Some(part) = inner.parts.get_mut(&key) {
+                held.iter().for_each(|range| part.synced.insert(range));
+            }
+        }
+        if journal.is_long() {
+            let known = known(&inner.parts);
+            journal.rewrite(&known)?;
+        }
+        Ok(n_synced)
+    }
+
+    /// Takes a whole container for verification: `false` when someone else has it, writes it, or it is not there.
+    #[must_use]
+    pub fn seal(&self, key: &PartKey) -> bool {
+        let mut inner = self.lock();
+        inner.files.remove(key);
+        match inner.parts.get_mut(key) {
+            Some(part) if !part.sealed && part.n_writers == 0 => {
+                part.sealed = true;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Gives a sealed part back unchanged: it will be verified again later.
+    pub fn unseal(&self, key: &PartKey) {
+        if let Some(part) = self.lock().parts.get_mut(key) {
+            part.sealed = false;
+        }
+    }
+
+    /// The part's bytes are elsewhere or worthless: its file, if still there, and its ranges go.
+    pub fn forget(&self, key: &PartKey) -> io::Result<()> {
+        {
+            let mut inner = self.lock();
+            inner.files.remove(key);
+            inner.parts.remove(key);
+        }
+        self.journal().note_gone(key)?;
+        match fs::remove_file(self.path(key)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn journal(&self) -> MutexGuard<'_, Journal> {
+        self.journal.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn known(parts: &HashMap<PartKey, Part>) -> Trusted {
+    let by = |ranges: fn(&Part) -> &RangeSet| {
+        parts
+            .iter()
+            .map(|(key, part)| (*key, ranges(part).clone()))
+            .collect()
+    };
+    Trusted {
+        synced: by(|part| &part.synced),
+        written: by(|part| &part.held),
+    }
+}
+
+fn parse_name(name: &str) -> Option<PartKey> {
+    let (site, digest) = name.strip_suffix(".part")?.split_at_checked(36)?;
+    let site = Uuid::try_parse(site).ok()?.into_bytes();
+    Some(PartKey {
+        site,
+        container_sha256: Digest::parse_hex(digest.strip_prefix('-')?)?,
+    })
+}
+
+#[cfg(unix)]
+fn write_all_at(file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
+    std::os::unix::fs::FileExt::write_all_at(file, bytes, offset)
+}
+
+#[cfg(windows)]
+fn write_all_at(file: &File, mut bytes: &[u8], mut offset: u64) -> io::Result<()> {
+    while !bytes.is_empty() {
+        let written = std::os::windows::fs::FileExt::seek_write(file, bytes, offset)?;
+        bytes = &bytes[written..];
+        offset += written as u64;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn whole(bytes: &[u8]) -> (PartKey, Bytes) {
+        let key = PartKey {
+            site: [7; 16],
+            container_sha256: Digest::of(bytes),
+        };
+        (key, Bytes::copy_from_slice(bytes))
+    }
+
+    #[test]
+    fn ranges_come_in_any_order_and_survive_a_restart() {
+        let dir = tempfile::tempdir().unwrap();
+        let (key, bytes) = whole(b"0123456789");
+        let incoming = Incoming::open(dir.path()).unwrap();
+        incoming
+            .write(&key, 6, &bytes.slice(6..), std::slice::from_ref(&(6..10)))
+            .unwrap();
+        incoming.write(&key, 0, &bytes, &[0..2, 4..6]).unwrap();
+        drop(incoming);
+        let incoming = Incoming::open(dir.path()).unwrap();
+        assert_eq!(incoming.held(&key).gaps(0..10), vec![2..4]);
+        assert_eq!(incoming.sync_some().unwrap(), 1);
+        assert_eq!(incoming.sync_some().unwrap(), 0);
+        incoming
+            .write(&key, 0, &bytes, std::slice::from_ref(&(2..4)))
+            .unwrap();
+        assert_eq!(fs::read(incoming.path(&key)).unwrap(), b"0123456789");
+    }
+
+    #[test]
+    fn a_sealed_part_cannot_be_changed_any_more() {
+        let dir = tempfile::tempdir().unwrap();
+        let (key, bytes) = whole(b"0123456789");
+        let incoming = Incoming::open(dir.path()).unwrap();
+        assert!(!incoming.seal(&key));
+        incoming
+            .write(&key, 0, &bytes, std::slice::from_ref(&(0..10)))
+            .unwrap();
+        assert!(incoming.seal(&key));
+        assert!(!incoming.seal(&key), "one verification at a time");
+        incoming
+            .write(
+                &key,
+                0,
+                &Bytes::from_static(b"XXXXXXXXXX"),
+                std::slice::from_ref(&(0..10)),
+            )
+            .unwrap();
+        assert_eq!(fs::read(incoming.path(&key)).unwrap(), b"0123456789");
+        incoming.forget(&key).unwrap();
+        assert!(incoming.held(&key).is_empty());
+        assert!(!incoming.path(&key).exists());
+        incoming.forget(&key).unwrap();
+    }
+
+    #[test]
+    fn leftovers_that_nothing_vouches_for_are_removed_at_the_start() {
+        let dir = tempfile::tempdir().unwrap();
+        let (key, bytes) = whole(b"0123456789");
+        let incoming = Incoming::open(dir.path()).unwrap();
+        let stray = incoming.path(&key);
+        fs::write(&stray, b"0123456789").unwrap();
+        let other = PartKey { site: [8; 16], ..key };
+        incoming
+            .write(&other, 0, &bytes, std::slice::from_ref(&(0..10)))
+            .unwrap();
+        fs::write(incoming.path(&other), b"cut").unwrap();
+        drop(incoming);
+        let incoming = Incoming::open(dir.path()).unwrap();
+        assert!(!stray.exists());
+        assert!(
+            incoming.keys().is_empty(),
+            "a file shorter than its ranges is not trusted"
+        );
+    }
+
+    #[test]
+    fn many_parts_do_not_hold_many_files() {
+        let dir = tempfile::tempdir().unwrap();
+        let incoming = Incoming::open(dir.path()).unwrap();
+        for n in 0..FILES_OPEN_MAX as u32 * 2 {
+            let (key, bytes) = whole(&n.to_be_bytes());
+            incoming
+                .write(&key, 0, &bytes, std::slice::from_ref(&(0..4)))
+                .unwrap();
+        }
+        assert!(incoming.lock().files.len() <= FILES_OPEN_MAX);
+        assert_eq!(incoming.keys().len(), FILES_OPEN_MAX * 2);
+        assert_eq!(incoming.sync_some().unwrap(), PARTS_SYNCED_AT_ONCE_MAX);
+    }
+}

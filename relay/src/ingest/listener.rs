@@ -1,0 +1,223 @@
+//! The QUIC endpoint: TLS 1.3 only, early data off, client certificates checked before anything is read.
+//!
+//! One address serves both protocols. Connections are told apart by their ALPN; `tancho/1` without a certificate of
+//! our own CA ends before its first stream is looked at.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use quinn::crypto::rustls::{HandshakeData, QuicServerConfig};
+use quinn::{Endpoint, Incoming, ServerConfig, TransportConfig, VarInt};
+use rustls::RootCertStore;
+use rustls::server::WebPkiClientVerifier;
+use rustls_pki_types::CertificateDer;
+use tancho_store::nodes;
+use tancho_wire::CloseCode;
+use tancho_wire::limits::{ALPN, ALPN_ENROLL, HANDSHAKE_TIMEOUT_MS, IDLE_TIMEOUT_MS};
+use tokio::sync::Semaphore;
+
+use super::registry::close;
+use super::{enroll, recover, session};
+use crate::nodes::service;
+use crate::state::AppState;
+
+/// Receive window of one connection in bytes: what a peer can make us hold.
+const CONNECTION_WINDOW_BYTES: u32 = 32 << 20;
+/// Receive window of one stream in bytes.
+const STREAM_WINDOW_BYTES: u32 = 8 << 20;
+/// Data streams a node may have open at once.
+const DATA_STREAMS_MAX: u32 = 64;
+/// Handshakes under way at once; more are asked to prove their address or wait.
+const HANDSHAKES_MAX: usize = 256;
+/// Above this many handshakes a peer must prove its address first, so that spoofed sources cost nothing.
+const HANDSHAKES_BEFORE_RETRY: usize = 32;
+/// Enrolments under way at once.
+const ENROLLMENTS_MAX: usize = 16;
+/// How often live connections are compared with the deny-list; also how soon another relay's denial acts here.
+const DENY_LIST_EVERY: Duration = Duration::from_secs(20);
+/// How often it is looked whether the relay's certificate has to be made anew.
+const CERTIFICATE_EVERY: Duration = Duration::from_secs(3600);
+/// How often partial files are made durable.
+const SYNC_EVERY: Duration = Duration::from_secs(1);
+/// Time for open connections to end when the relay stops.
+const DRAIN_TIME: Duration = Duration::from_secs(3);
+
+/// Opens the port and starts serving nodes. What an earlier run left is put in order first.
+pub async fn serve(app: &AppState) -> anyhow::Result<SocketAddr> {
+    app.authority.refresh_relay_certificate(app.now_ms())?;
+    recover::recover(app)
+        .await
+        .context("putting the incoming folder in order")?;
+    let listen = app.config.quic.listen;
+    let endpoint = Endpoint::server(server_config(app)?, listen)
+        .with_context(|| format!("opening UDP {listen} for node agents"))?;
+    let address = endpoint
+        .local_addr()
+        .context("asking for the address of the QUIC port")?;
+    app.tasks.spawn(accept(app.clone(), endpoint));
+    app.tasks.spawn(super::commit::run(app.clone()));
+    app.tasks.spawn(watch_deny_list(app.clone()));
+    app.tasks.spawn(keep_certificate_fresh(app.clone()));
+    app.tasks.spawn(keep_parts_durable(app.clone()));
+    tracing::info!(quic = %address, "listening for node agents");
+    Ok(address)
+}
+
+fn server_config(app: &AppState) -> anyhow::Result<ServerConfig> {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let mut roots = RootCertStore::empty();
+    roots
+        .add(app.authority.certificate().clone())
+        .context("trusting our own CA")?;
+    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider))
+        .allow_unauthenticated()
+        .build()
+        .context("checking client certificates")?;
+    let mut tls = rustls::ServerConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&rustls::version::TLS13])?
+        .with_client_cert_verifier(verifier)
+        .with_cert_resolver(Arc::clone(&app.authority) as Arc<dyn rustls::server::ResolvesServerCert>);
+    tls.alpn_protocols = vec![ALPN.to_vec(), ALPN_ENROLL.to_vec()];
+    tls.max_early_data_size = 0;
+    // No resumption: every connection proves its certificate.
+    tls.send_tls13_tickets = 0;
+    let mut config = ServerConfig::with_crypto(Arc::new(QuicServerConfig::try_from(tls)?));
+    let mut transport = TransportConfig::default();
+    transport
+        .max_idle_timeout(Some(VarInt::from_u32(IDLE_TIMEOUT_MS as u32).into()))
+        .receive_window(VarInt::from_u32(CONNECTION_WINDOW_BYTES))
+        .stream_receive_window(VarInt::from_u32(STREAM_WINDOW_BYTES))
+        .max_concurrent_bidi_streams(VarInt::from_u32(1))
+        .max_concurrent_uni_streams(VarInt::from_u32(DATA_STREAMS_MAX))
+        .datagram_receive_buffer_size(None);
+    config.transport_config(Arc::new(transport));
+    Ok(config)
+}
+
+async fn accept(app: AppState, endpoint: Endpoint) {
+    let handshakes = Arc::new(Semaphore::new(HANDSHAKES_MAX));
+    let enrollments = Arc::new(Semaphore::new(ENROLLMENTS_MAX));
+    loop {
+        let incoming = tokio::select! {
+            () = app.shutdown.cancelled() => break,
+            incoming = endpoint.accept() => incoming,
+        };
+        let Some(incoming) = incoming else { break };
+        let busy = HANDSHAKES_MAX - handshakes.available_permits() >= HANDSHAKES_BEFORE_RETRY;
+        if busy && !incoming.remote_address_validated() {
+            // A failed retry means that the packet cannot be answered with one: it is dropped.
+            let _ = incoming.retry();
+            continue;
+        }
+        let Ok(permit) = Arc::clone(&handshakes).try_acquire_owned() else {
+            incoming.refuse();
+            continue;
+        };
+        let (app, enrollments) = (app.clone(), Arc::clone(&enrollments));
+        app.clone().tasks.spawn(async move {
+            let shaken = shake_hands(incoming).await;
+            drop(permit);
+            if let Some((connection, alpn)) = shaken {
+                serve_connection(app, connection, &alpn, &enrollments).await;
+            }
+        });
+    }
+    endpoint.close(
+        VarInt::from_u32(CloseCode::SHUTDOWN.0),
+        CloseCode::SHUTDOWN.name().as_bytes(),
+    );
+    let _ = tokio::time::timeout(DRAIN_TIME, endpoint.wait_idle()).await;
+}
+
+async fn shake_hands(incoming: Incoming) -> Option<(quinn::Connection, Vec<u8>)> {
+    let address = incoming.remote_address();
+    let connecting = incoming.accept().ok()?;
+    let patience = Duration::from_millis(HANDSHAKE_TIMEOUT_MS);
+    let connection = match tokio::time::timeout(patience, connecting).await {
+        Ok(Ok(connection)) => connection,
+        Ok(Err(error)) => {
+            tracing::warn!(peer = %address, %error, "handshake refused");
+            return None;
+        }
+        Err(_) => return None,
+    };
+    let data = connection.handshake_data()?.downcast::<HandshakeData>().ok()?;
+    Some((connection, data.protocol?))
+}
+
+async fn serve_connection(
+    app: AppState,
+    connection: quinn::Connection,
+    alpn: &[u8],
+    enrollments: &Semaphore,
+) {
+    if alpn == ALPN_ENROLL {
+        match enrollments.try_acquire() {
+            Ok(_permit) => enroll::serve_enrollment(app, connection).await,
+            Err(_) => close(&connection, CloseCode::OVERLOADED),
+        }
+        return;
+    }
+    match identify(&app, &connection).await {
+        Ok(node) => session::serve_node(app, connection, node).await,
+        Err(code) => {
+            tracing::warn!(peer = %connection.remote_address(), code = code.name(), "connection refused");
+            close(&connection, code);
+        }
+    }
+}
+
+async fn identify(app: &AppState, connection: &quinn::Connection) -> Result<nodes::Node, CloseCode> {
+    let chain = connection
+        .peer_identity()
+        .and_then(|identity| identity.downcast::<Vec<CertificateDer<'static>>>().ok())
+        .ok_or(CloseCode::IDENTITY_REQUIRED)?;
+    let leaf = chain.first().ok_or(CloseCode::IDENTITY_REQUIRED)?;
+    service::identify_node(app, leaf).await
+}
+
+async fn watch_deny_list(app: AppState) {
+    while wait(&app, DENY_LIST_EVERY).await {
+        if app.nodes_connected.connected().is_empty() {
+            continue;
+        }
+        let denied = async { nodes::list_denied_nodes(&mut app.db.read().await?).await };
+        match denied.await {
+            Ok(denied) => denied
+                .iter()
+                .for_each(|node_id| app.nodes_connected.cut_denied(node_id)),
+            Err(error) => tracing::error!(%error, "the deny-list could not be read"),
+        }
+    }
+}
+
+async fn keep_certificate_fresh(app: AppState) {
+    while wait(&app, CERTIFICATE_EVERY).await {
+        if let Err(error) = app.authority.refresh_relay_certificate(app.now_ms()) {
+            tracing::error!(
+                error = format!("{error:#}"),
+                "the relay's certificate could not be made anew"
+            );
+        }
+    }
+}
+
+async fn keep_parts_durable(app: AppState) {
+    while wait(&app, SYNC_EVERY).await {
+        let incoming = Arc::clone(&app.incoming);
+        match tokio::task::spawn_blocking(move || incoming.sync_some()).await {
+            Ok(Ok(_)) | Err(_) => {}
+            Ok(Err(error)) => tracing::error!(%error, "partial files could not be made durable"),
+        }
+    }
+}
+
+/// `false` when the relay stops.
+async fn wait(app: &AppState, time: Duration) -> bool {
+    tokio::select! {
+        () = app.shutdown.cancelled() => false,
+        () = app.clock.sleep(time) => true,
+    }
+}

@@ -1,0 +1,329 @@
+//! One connection of one node, from Hello to its end.
+//!
+//! Four kinds of tasks share a [`Session`]: one reads the control stream, one writes it, one per data stream writes
+//! ranges to disk, and one carries out what the wire's receiver asks for (`work.rs`). Whichever ends first ends the
+//! connection; whatever was not finished is finished after the node's next offer.
+
+mod data;
+mod frames;
+mod work;
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use quinn::{RecvStream, SendStream};
+use tancho_store::nodes::{self, Node, Seen};
+use tancho_store::studies::{ArrivedInstance, Origin};
+use tancho_wire::frame::{Decoded, FrameDecoder, Hello, Ping, Welcome, encode};
+use tancho_wire::handshake::{self, ClockOffset};
+use tancho_wire::limits::{CLOCK_OFFSET_ALARM_MS, HANDSHAKE_TIMEOUT_MS, HEARTBEAT_MS, OFFERS_OPEN_MAX};
+use tancho_wire::transfer::Receiver;
+use tancho_wire::{CloseCode, Digest, Frame, Violation};
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
+
+use super::registry::{Member, close};
+use crate::state::AppState;
+
+/// Frames waiting to be written besides the receiver's own; a peer that does not read them is cut.
+const OUTBOX_FRAMES_MAX: usize = 1024;
+/// Bytes of frames written in one go.
+const WRITE_BYTES: usize = 64 * 1024;
+/// Largest piece read at once.
+const READ_BYTES: usize = 256 * 1024;
+/// How often the store notes that a node is there.
+const SEEN_EVERY_MS: i64 = 60_000;
+
+/// What the tasks of one connection share.
+pub struct Session {
+    app: AppState,
+    node: Node,
+    origin: Origin,
+    connection: quinn::Connection,
+    member: Arc<Member>,
+    boot_id: String,
+    agent_version: String,
+    receiver: Mutex<Receiver>,
+    outbox: Mutex<VecDeque<Frame>>,
+    /// Rung when there may be something to write.
+    writing: Notify,
+    /// Rung when the receiver may ask for something.
+    working: Notify,
+    /// Instances of this connection whose rows are there.
+    heads: Mutex<HashMap<Digest, ArrivedInstance>>,
+    /// How often a container's bytes turned out wrong.
+    bad_digests: Mutex<HashMap<Digest, u32>>,
+    noted_at_ms: Mutex<i64>,
+}
+
+/// Why a session ends.
+#[derive(Debug)]
+enum End {
+    /// The peer went away, or the line did.
+    Gone,
+    /// We close it.
+    Close(CloseCode),
+}
+
+impl From<Violation> for End {
+    fn from(violation: Violation) -> Self {
+        tracing::warn!(
+            what = violation.what,
+            code = violation.code.name(),
+            "protocol violation"
+        );
+        Self::Close(violation.code)
+    }
+}
+
+/// Serves one `tancho/1` connection to its end.
+pub async fn serve_node(app: AppState, connection: quinn::Connection, node: Node) {
+    let patience = Duration::from_millis(HANDSHAKE_TIMEOUT_MS);
+    let shaken = tokio::time::timeout(patience, shake_hands(&connection)).await;
+    let (send, receive, decoder, hello) = match shaken {
+        Ok(Ok(parts)) => parts,
+        Ok(Err(End::Gone)) => return,
+        Ok(Err(End::Close(code))) => return close(&connection, code),
+        Err(_) => return close(&connection, CloseCode::TIMEOUT),
+    };
+    let member = match app
+        .nodes_connected
+        .join(&node.id, hello.boot_id, &connection)
+        .await
+    {
+        Ok(member) => member,
+        Err(code) => {
+            if code == CloseCode::IDENTITY_IN_USE {
+                tracing::error!(node.id = %node.id, "two machines use the certificate of one node");
+                frames::audit_identity_in_use(&app, &node).await;
+            }
+            return close(&connection, code);
+        }
+    };
+    let session = Arc::new(Session::new(
+        app.clone(),
+        node,
+        connection.clone(),
+        Arc::clone(&member),
+        &hello,
+    ));
+    let end = session.welcome_and_run(send, receive, decoder, &hello).await;
+    app.nodes_connected.leave(&session.node.id, &member);
+    tracing::info!(node.id = %session.node.id, ?end, "node disconnected");
+    if let End::Close(code) = end {
+        close(&connection, code);
+    }
+}
+
+type Opened = (SendStream, RecvStream, FrameDecoder, Hello);
+
+async fn shake_hands(connection: &quinn::Connection) -> Result<Opened, End> {
+    let (send, mut receive) = connection.accept_bi().await.map_err(|_| End::Gone)?;
+    let mut decoder = FrameDecoder::new();
+    match next_frame(&mut receive, &mut decoder).await? {
+        Some(Frame::Hello(hello)) => Ok((send, receive, decoder, hello)),
+        _ => Err(Violation::protocol("the first frame is not Hello").into()),
+    }
+}
+
+/// The next frame of a stream; `None` when the stream ended between frames.
+async fn next_frame(receive: &mut RecvStream, decoder: &mut FrameDecoder) -> Result<Option<Frame>, End> {
+    loop {
+        match decoder.next_frame()? {
+            Some(Decoded::Frame(frame)) => return Ok(Some(frame)),
+            Some(Decoded::Ignored(number)) => tracing::debug!(number, "an unknown frame was skipped"),
+            None => match receive.read_chunk(READ_BYTES, true).await {
+                Ok(Some(chunk)) => decoder.push(&chunk.bytes),
+                Ok(None) if decoder.is_mid_frame() => {
+                    return Err(Violation::protocol("a stream ended inside a frame").into());
+                }
+                Ok(None) => return Ok(None),
+                Err(_) => return Err(End::Gone),
+            },
+        }
+    }
+}
+
+impl Session {
+    fn new(
+        app: AppState,
+        node: Node,
+        connection: quinn::Connection,
+        member: Arc<Member>,
+        hello: &Hello,
+    ) -> Self {
+        let origin = Origin {
+            network_id: node.network_id.clone(),
+            site_id: node.site_id.clone(),
+            node_id: node.id.clone(),
+        };
+        Self {
+            app,
+            node,
+            origin,
+            connection,
+            member,
+            boot_id: crate::nodes::authority::hex(&hello.boot_id),
+            agent_version: hello.software.clone(),
+            receiver: Mutex::new(Receiver::new(OFFERS_OPEN_MAX)),
+            outbox: Mutex::default(),
+            writing: Notify::new(),
+            working: Notify::new(),
+            heads: Mutex::default(),
+            bad_digests: Mutex::default(),
+            noted_at_ms: Mutex::new(0),
+        }
+    }
+
+    async fn welcome_and_run(
+        self: &Arc<Self>,
+        send: SendStream,
+        receive: RecvStream,
+        decoder: FrameDecoder,
+        hello: &Hello,
+    ) -> End {
+        let agreed = match handshake::negotiate(hello) {
+            Ok(agreed) => agreed,
+            Err(violation) => return violation.into(),
+        };
+        let welcome = Welcome {
+            version: agreed.version,
+            software: concat!("tancho-relay ", env!("CARGO_PKG_VERSION")).to_owned(),
+            now_ms: self.app.now_ms(),
+            features: agreed.features,
+            offers_open_max: OFFERS_OPEN_MAX,
+            node_id: self.node.id.to_string(),
+            site_code: self.node.site_code.clone(),
+            site_name: self.node.site_name.clone(),
+        };
+        if let Err(end) = self.queue(Frame::Welcome(welcome)) {
+            return end;
+        }
+        self.note_seen(None).await;
+        tracing::info!(node.id = %self.node.id, site.id = %self.node.site_id, "node connected");
+        let mut tasks = JoinSet::new();
+        tasks.spawn(Arc::clone(self).write_control(send));
+        tasks.spawn(Arc::clone(self).read_control(receive, decoder));
+        tasks.spawn(Arc::clone(self).accept_data());
+        tasks.spawn(Arc::clone(self).work());
+        tasks.spawn(Arc::clone(self).tell_status());
+        tokio::select! {
+            () = self.app.shutdown.cancelled() => End::Close(CloseCode::SHUTDOWN),
+            ended = tasks.join_next() => match ended {
+                Some(Ok(end)) => end,
+                _ => End::Close(CloseCode::INTERNAL),
+            },
+        }
+    }
+
+    async fn read_control(self: Arc<Self>, mut receive: RecvStream, mut decoder: FrameDecoder) -> End {
+        loop {
+            let frame = match next_frame(&mut receive, &mut decoder).await {
+                Ok(Some(frame)) => frame,
+                Ok(None) => return End::Gone,
+                Err(end) => return end,
+            };
+            if let Err(end) = self.on_frame(frame).await {
+                return end;
+            }
+        }
+    }
+
+    async fn write_control(self: Arc<Self>, mut send: SendStream) -> End {
+        let mut seq = 0;
+        let mut bytes = Vec::new();
+        let heartbeat = Duration::from_millis(HEARTBEAT_MS);
+        let mut due = tokio::time::Instant::now() + heartbeat;
+        loop {
+            while bytes.len() < WRITE_BYTES {
+                let Some(frame) = self.next_to_write() else { break };
+                encode(&frame, &mut bytes);
+            }
+            if !bytes.is_empty() {
+                if send.write_all(&bytes).await.is_err() {
+                    return End::Gone;
+                }
+                bytes.clear();
+                continue;
+            }
+            tokio::select! {
+                () = self.writing.notified() => continue,
+                () = self.member.probe.notified() => {}
+                () = tokio::time::sleep_until(due) => due = tokio::time::Instant::now() + heartbeat,
+            }
+            seq += 1;
+            encode(
+                &Frame::Ping(Ping {
+                    seq,
+                    now_ms: self.app.now_ms(),
+                }),
+                &mut bytes,
+            );
+        }
+    }
+
+    fn next_to_write(&self) -> Option<Frame> {
+        let own = lock(&self.outbox).pop_front();
+        own.or_else(|| self.receiver().poll_frame())
+    }
+
+    /// Queues a frame besides the receiver's own.
+    fn queue(&self, frame: Frame) -> Result<(), End> {
+        let mut outbox = lock(&self.outbox);
+        if outbox.len() >= OUTBOX_FRAMES_MAX {
+            return Err(Violation::limit("the peer does not read its answers").into());
+        }
+        outbox.push_back(frame);
+        self.writing.notify_one();
+        Ok(())
+    }
+
+    fn receiver(&self) -> MutexGuard<'_, Receiver> {
+        lock(&self.receiver)
+    }
+
+    /// Changes the receiver and wakes whoever may have something to do now.
+    fn with_receiver<T>(&self, change: impl FnOnce(&mut Receiver) -> T) -> T {
+        let result = change(&mut self.receiver());
+        self.writing.notify_one();
+        self.working.notify_one();
+        result
+    }
+
+    /// Notes in the store that the node is there, at most once a minute, and warns about its clock.
+    async fn note_seen(&self, offset: Option<ClockOffset>) {
+        let now_ms = self.app.now_ms();
+        {
+            let mut noted_at_ms = lock(&self.noted_at_ms);
+            let is_first_offset = offset.is_some() && *noted_at_ms <= 1;
+            if now_ms - *noted_at_ms < SEEN_EVERY_MS && !is_first_offset {
+                return;
+            }
+            // The first note has no clock offset yet; the marker lets the first measured one through at once.
+            *noted_at_ms = if offset.is_some() { now_ms } else { 1 };
+        }
+        if offset.is_some_and(|offset| offset.offset_ms.abs() > CLOCK_OFFSET_ALARM_MS) {
+            tracing::warn!(node.id = %self.node.id, "the node's clock is more than a minute off");
+        }
+        let address = self.connection.remote_address().to_string();
+        let seen = Seen {
+            address: &address,
+            agent_version: &self.agent_version,
+            boot_id: &self.boot_id,
+            clock_offset_ms: offset.map(|offset| offset.offset_ms),
+        };
+        let noted = async {
+            let mut tx = self.app.db.write().await?;
+            nodes::record_node_seen(&mut tx, &self.node.id, &seen, now_ms).await?;
+            tx.commit().await
+        };
+        if let Err(error) = noted.await {
+            tracing::warn!(%error, "a node's sign of life was not noted");
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,88 @@
+//! Data streams: ranges go to disk as they come; a stream is not read on while its last range is being written.
+
+use std::sync::Arc;
+
+use quinn::RecvStream;
+use tancho_wire::frame::{Data, FrameDecoder};
+use tancho_wire::transfer::{DataVerdict, refuse_later};
+use tancho_wire::{Frame, Violation};
+use tokio::task::JoinSet;
+
+use super::{End, Session, next_frame};
+use crate::ingest::incoming::part_key;
+
+/// How long a node waits before it offers again what the disk did not take.
+const DISK_RETRY_MS: u64 = 30_000;
+
+impl Session {
+    pub(super) async fn accept_data(self: Arc<Self>) -> End {
+        let mut streams = JoinSet::new();
+        loop {
+            tokio::select! {
+                stream = self.connection.accept_uni() => match stream {
+                    Ok(stream) => {
+                        streams.spawn(Arc::clone(&self).read_data(stream));
+                    }
+                    Err(_) => return End::Gone,
+                },
+                Some(ended) = streams.join_next() => match ended {
+                    Ok(Ok(())) => {}
+                    Ok(Err(end)) => return end,
+                    Err(_) => return End::Close(tancho_wire::CloseCode::INTERNAL),
+                },
+            }
+        }
+    }
+
+    async fn read_data(self: Arc<Self>, mut stream: RecvStream) -> Result<(), End> {
+        let mut decoder = FrameDecoder::new();
+        while let Some(frame) = next_frame(&mut stream, &mut decoder).await? {
+            let Frame::Data(data) = frame else {
+                return Err(Violation::protocol("a data stream carries another frame than Data").into());
+            };
+            self.on_data(data).await?;
+        }
+        Ok(())
+    }
+
+    async fn on_data(&self, data: Data) -> Result<(), End> {
+        let digest = data.container_sha256;
+        let verdict = self
+            .receiver()
+            .on_data(&digest, data.offset, data.bytes.len() as u64)?;
+        let DataVerdict::Store(gaps) = verdict else {
+            return Ok(());
+        };
+        let key = part_key(&self.origin.site_id, digest);
+        let incoming = Arc::clone(&self.app.incoming);
+        let written = tokio::task::spawn_blocking(move || {
+            incoming
+                .write(&key, data.offset, &data.bytes, &gaps)
+                .map(|()| gaps)
+        });
+        match written.await {
+            Ok(Ok(gaps)) => {
+                self.with_receiver(|receiver| {
+                    gaps.into_iter().for_each(|gap| receiver.on_stored(&digest, gap))
+                });
+            }
+            Ok(Err(error)) => {
+                tracing::error!(%error, "a range could not be written");
+                let text = "the relay's disk did not take the data";
+                let refusal = refuse_later(digest, disk_code(&error), text, DISK_RETRY_MS);
+                self.with_receiver(|receiver| receiver.refuse(refusal));
+            }
+            Err(_) => return Err(End::Close(tancho_wire::CloseCode::INTERNAL)),
+        }
+        Ok(())
+    }
+}
+
+/// Stable code of a disk error.
+pub(super) fn disk_code(error: &std::io::Error) -> &'static str {
+    match error.kind() {
+        std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => "disk_full",
+        std::io::ErrorKind::ReadOnlyFilesystem => "disk_read_only",
+        _ => "disk_failed",
+    }
+}

@@ -1,0 +1,192 @@
+//! What the node says on the control stream besides offers, and what it is told about its studies.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tancho_domain::access::{Reach, Scope};
+use tancho_domain::dicom::StudyInstanceUid;
+use tancho_domain::ids::ReadingRequestId;
+use tancho_store::audit::{self, Actor, Entry};
+use tancho_store::nodes::Node;
+use tancho_store::studies::{self, Manifest};
+use tancho_store::{StoreError, reading};
+use tancho_wire::frame::{Pong, StudyManifest};
+use tancho_wire::handshake::ClockOffset;
+use tancho_wire::{CloseCode, Frame, Violation};
+use tokio::sync::broadcast::error::RecvError;
+
+use super::{End, Session};
+use crate::events::{Audience, Published};
+use crate::ingest::{requests, status};
+use crate::nodes::service;
+use crate::state::AppState;
+
+/// Changes are collected for this long before the node is told, so that a fast study is not a flood.
+const TELL_AFTER: Duration = Duration::from_millis(200);
+
+impl Session {
+    pub(super) async fn on_frame(&self, frame: Frame) -> Result<(), End> {
+        match frame {
+            Frame::Ping(ping) => {
+                let pong = Pong {
+                    seq: ping.seq,
+                    ping_now_ms: ping.now_ms,
+                    now_ms: self.app.now_ms(),
+                };
+                self.queue(Frame::Pong(pong))
+            }
+            Frame::Pong(pong) => {
+                self.member.answered.notify_waiters();
+                self.note_seen(Some(ClockOffset::measure(&pong, self.app.now_ms())))
+                    .await;
+                Ok(())
+            }
+            Frame::Offer(offer) => Ok(self.with_receiver(|receiver| receiver.on_offer(offer))?),
+            Frame::Manifest(manifest) => self.on_manifest(&manifest).await,
+            Frame::Request(form) => {
+                let result = requests::submit(&self.app, &self.origin, &form).await;
+                match result {
+                    Some(result) => self.queue(Frame::RequestResult(result)),
+                    // The store is away: the node asks again on its next connection.
+                    None => Err(End::Close(CloseCode::INTERNAL)),
+                }
+            }
+            Frame::CertificateRequest(request) => {
+                match service::renew_certificate(&self.app, &self.node, &request.csr_der).await {
+                    Ok(issued) => self.queue(Frame::CertificateIssued(issued)),
+                    Err(refused) => self.queue(Frame::CertificateRefused(refused)),
+                }
+            }
+            Frame::Close(_) => Err(End::Gone),
+            _ => Err(Violation::protocol("a frame that this end of the control stream does not take").into()),
+        }
+    }
+
+    async fn on_manifest(&self, manifest: &StudyManifest) -> Result<(), End> {
+        let signed = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+        let row = Manifest {
+            study_instance_uid: &manifest.study_instance_uid,
+            priority: manifest.priority,
+            closed: manifest.closed,
+            n_instances: signed(manifest.n_instances),
+            bytes_original: signed(manifest.bytes_original),
+            generation: signed(manifest.generation),
+        };
+        let recorded = async {
+            let mut tx = self.app.db.write().await?;
+            let changed = studies::record_manifest(&mut tx, &self.origin, &row, self.app.now_ms()).await?;
+            tx.commit().await?;
+            Ok::<_, StoreError>(changed)
+        };
+        match recorded.await {
+            Ok(changed) => {
+                if let Some(study_id) = changed {
+                    status::publish_study(&self.app, &self.origin.network_id, &study_id).await;
+                }
+                self.tell(&manifest.study_instance_uid).await
+            }
+            Err(error) => {
+                tracing::error!(%error, "a study's manifest could not be recorded");
+                Err(End::Close(CloseCode::INTERNAL))
+            }
+        }
+    }
+
+    /// Tells the node how far a study is.
+    async fn tell(&self, uid: &StudyInstanceUid) -> Result<(), End> {
+        match status::study_status(&self.app, &self.origin, uid).await {
+            Ok(Some(told)) => self.queue(Frame::StudyStatus(told)),
+            Ok(None) => Ok(()),
+            Err(error) => {
+                tracing::warn!(%error, "a study's status could not be told to its node");
+                Ok(())
+            }
+        }
+    }
+
+    /// Follows the relay's events and tells the node about its own site's studies.
+    pub(super) async fn tell_status(self: Arc<Self>) -> End {
+        let mut live = self.app.events.follow(None).live;
+        let mut concerned = BTreeSet::new();
+        loop {
+            match live.recv().await {
+                Ok(published) => self.collect(&published, &mut concerned).await,
+                Err(RecvError::Lagged(_)) => {}
+                Err(RecvError::Closed) => return End::Close(CloseCode::SHUTDOWN),
+            }
+            if concerned.is_empty() {
+                continue;
+            }
+            tokio::time::sleep(TELL_AFTER).await;
+            while let Ok(published) = live.try_recv() {
+                self.collect(&published, &mut concerned).await;
+            }
+            for uid in std::mem::take(&mut concerned) {
+                if let Err(end) = self.tell(&uid).await {
+                    return end;
+                }
+            }
+        }
+    }
+
+    async fn collect(&self, published: &Published, concerned: &mut BTreeSet<StudyInstanceUid>) {
+        let event = &published.event;
+        let ours = event.network_id == self.origin.network_id
+            && matches!(&event.audience, Audience::Sites(sites) if sites.contains(&self.origin.site_id));
+        if !ours {
+            return;
+        }
+        let found = match event.name {
+            "study" => {
+                self.uid_of_study(event.data["study_id"].as_str().unwrap_or_default())
+                    .await
+            }
+            "reading_request" | "worklist" => {
+                let id = event.data["reading_request_id"]
+                    .as_str()
+                    .or_else(|| event.data["id"].as_str());
+                self.uid_of_request(id.unwrap_or_default()).await
+            }
+            _ => return,
+        };
+        concerned.extend(found);
+    }
+
+    async fn uid_of_study(&self, study_id: &str) -> Option<StudyInstanceUid> {
+        let mut tx = self.app.db.read().await.ok()?;
+        studies::get_study_uid(&mut tx, &self.origin, study_id).await.ok()
+    }
+
+    async fn uid_of_request(&self, id: &str) -> Option<StudyInstanceUid> {
+        let id = ReadingRequestId::parse(id).ok()?;
+        let reach = Reach::Site(self.origin.site_id.clone());
+        let scope = Scope {
+            network_id: self.origin.network_id.clone(),
+            reach,
+        };
+        let mut tx = self.app.db.read().await.ok()?;
+        let request = reading::get_reading_request(&mut tx, &scope, &id).await.ok()?;
+        StudyInstanceUid::parse(&request.study_instance_uid).ok()
+    }
+}
+
+/// Writes down that a node's certificate is used in two places.
+pub(super) async fn audit_identity_in_use(app: &AppState, node: &Node) {
+    let written = async {
+        let mut tx = app.db.write().await?;
+        let entry = Entry::by(
+            Actor::Node(node.id.to_string()),
+            "connect_node",
+            "node",
+            node.id.as_str(),
+        )
+        .refused();
+        let entry = entry.with_detail(serde_json::json!({ "code": CloseCode::IDENTITY_IN_USE.name() }));
+        audit::append(&mut tx, &node.network_id, entry, app.now_ms()).await?;
+        tx.commit().await
+    };
+    if let Err(error) = written.await {
+        tracing::error!(%error, "a refused connection could not be audited");
+    }
+}

@@ -1,0 +1,507 @@
+//! What the receiver asks for: look up what is held, write the rows of heads, verify and commit whole containers.
+
+use std::fs::File;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tancho_domain::ids::NetworkId;
+use tancho_store::StoreError;
+use tancho_store::studies::{self, ArrivedInstance, Relation};
+use tancho_wire::frame::{Receipt, Refusal, RefusalKind};
+use tancho_wire::transfer::{Action, Finish, Holding, OfferedInstance, refuse_final, refuse_later};
+use tancho_wire::{CloseCode, Digest};
+use tokio::task::JoinSet;
+
+use super::data::disk_code;
+use super::{End, Session, lock};
+use crate::blobs::{BlobError, Blobs};
+use crate::ingest::commit::Verified;
+use crate::ingest::head::{self, Head, HeadFault, HeadRead};
+use crate::ingest::incoming::part_key;
+use crate::ingest::verify::{self, VerifyFault};
+use crate::ingest::{requests, status};
+
+/// Heads written in one transaction.
+const HEADS_AT_ONCE_MAX: usize = 128;
+/// How long a node waits before it offers again what the store did not take.
+const STORE_RETRY_MS: u64 = 5_000;
+/// How long a node waits while another connection verifies the same container.
+const BUSY_RETRY_MS: u64 = 2_000;
+/// Transfers of one container whose bytes turned out wrong before it is refused.
+const BAD_DIGESTS_MAX: u32 = 3;
+
+/// A whole container that waits for its verification.
+#[derive(Debug, Clone)]
+enum Whole {
+    Part(PathBuf),
+    Blob(Blobs, NetworkId, Digest),
+}
+
+impl Whole {
+    fn open(&self) -> io::Result<File> {
+        match self {
+            Self::Part(path) => File::open(path),
+            Self::Blob(blobs, network_id, digest) => {
+                blobs.file(network_id, &digest.0).map_err(|error| match error {
+                    BlobError::Io(error) => error,
+                    other => io::Error::new(io::ErrorKind::NotFound, other),
+                })
+            }
+        }
+    }
+}
+
+type Heads = Vec<(OfferedInstance, Result<HeadRead, HeadFault>)>;
+
+impl Session {
+    pub(super) async fn work(self: Arc<Self>) -> End {
+        let mut verifying = JoinSet::new();
+        loop {
+            let actions: Vec<Action> = {
+                let mut receiver = self.receiver();
+                std::iter::from_fn(|| receiver.poll_action()).collect()
+            };
+            if actions.is_empty() {
+                tokio::select! {
+                    () = self.working.notified() => {}
+                    Some(ended) = verifying.join_next() => {
+                        if ended.is_err() {
+                            return End::Close(CloseCode::INTERNAL);
+                        }
+                    }
+                }
+                continue;
+            }
+            let (mut lookups, mut heads, mut complete) = (Vec::new(), Vec::new(), Vec::new());
+            for action in actions {
+                match action {
+                    Action::Lookup(offered) => lookups.push(*offered),
+                    Action::HeadComplete(digest) => heads.push(digest),
+                    Action::Complete(digest) => complete.push(digest),
+                }
+            }
+            self.look_up(lookups).await;
+            for digests in heads.chunks(HEADS_AT_ONCE_MAX) {
+                self.begin_heads(digests).await;
+            }
+            for digest in complete {
+                verifying.spawn(Arc::clone(&self).finish_container(digest));
+            }
+        }
+    }
+
+    async fn look_up(&self, lookups: Vec<OfferedInstance>) {
+        if lookups.is_empty() {
+            return;
+        }
+        let answers = self.find_holdings(&lookups).await.unwrap_or_else(|error| {
+            tracing::error!(%error, "offers could not be looked up");
+            lookups
+                .iter()
+                .map(|offered| later_store(offered.item.container_sha256))
+                .collect()
+        });
+        self.with_receiver(|receiver| {
+            for (offered, holding) in lookups.iter().zip(answers) {
+                receiver.answer(&offered.item.container_sha256, holding);
+            }
+        });
+    }
+
+    async fn find_holdings(&self, lookups: &[OfferedInstance]) -> Result<Vec<Holding>, StoreError> {
+        let mut tx = self.app.db.read().await?;
+        let mut holdings = Vec::with_capacity(lookups.len());
+        for offered in lookups {
+            let digest = offered.item.container_sha256;
+            let key = part_key(&self.origin.site_id, digest);
+            if self.app.incoming.is_sealed(&key) {
+                let text = "the same container is being verified";
+                holdings.push(Holding::Refused(refuse_later(
+                    digest,
+                    "busy",
+                    text,
+                    BUSY_RETRY_MS,
+                )));
+                continue;
+            }
+            let known = studies::find_by_container(&mut tx, &self.origin, &digest.hex()).await?;
+            let durable = known.and_then(|known| {
+                let original_sha256 = Digest::parse_hex(&known.original_sha256)?;
+                Some(Receipt {
+                    container_sha256: digest,
+                    original_sha256,
+                    durable_at_ms: known.verified_at_ms?,
+                })
+            });
+            holdings.push(match durable {
+                Some(receipt) => Holding::Durable(receipt),
+                None => Holding::Partial(self.app.incoming.held(&key)),
+            });
+        }
+        Ok(holdings)
+    }
+
+    /// Reads heads that are there and writes their rows, so that lists show the instances while the rest arrives.
+    async fn begin_heads(&self, digests: &[Digest]) {
+        let offered: Vec<OfferedInstance> = {
+            let receiver = self.receiver();
+            digests
+                .iter()
+                .filter_map(|digest| receiver.offered(digest).cloned())
+                .collect()
+        };
+        let paths: Vec<PathBuf> = offered
+            .iter()
+            .map(|offered| self.part_path(&offered.item.container_sha256))
+            .collect();
+        let read = tokio::task::spawn_blocking(move || -> Heads {
+            let read = |(offered, path): (OfferedInstance, PathBuf)| {
+                let head = head::read_head(&path, &offered);
+                (offered, head)
+            };
+            offered.into_iter().zip(paths).map(read).collect()
+        });
+        let Ok(read) = read.await else { return };
+        let mut heads = Vec::new();
+        for (offered, head) in read {
+            match head {
+                Ok(HeadRead::Head(head)) => heads.push((offered, head)),
+                Ok(HeadRead::NeedsWhole) => {}
+                // Moved to the blob store by a run that ended before its commit; read when it is finished.
+                Err(HeadFault::Io(error)) if error.kind() == std::io::ErrorKind::NotFound => {}
+                Err(fault) => self.refuse_head(&offered, &fault).await,
+            }
+        }
+        if let Err(error) = self.write_heads(&heads).await {
+            tracing::error!(%error, "heads could not be recorded");
+            self.with_receiver(|receiver| {
+                for (offered, _) in &heads {
+                    receiver.refuse(store_away(offered.item.container_sha256));
+                }
+            });
+        }
+    }
+
+    async fn write_heads(&self, heads: &[(OfferedInstance, Box<Head>)]) -> Result<(), StoreError> {
+        if heads.is_empty() {
+            return Ok(());
+        }
+        let now_ms = self.app.now_ms();
+        let mut tx = self.app.db.write().await?;
+        let mut arrived: Vec<(Digest, ArrivedInstance)> = Vec::with_capacity(heads.len());
+        let mut opened = Vec::new();
+        for (offered, head) in heads {
+            let instance = head.begin(&mut tx, &self.origin, offered, now_ms).await?;
+            if instance.instance_is_new {
+                let opening = requests::Arrival {
+                    offered,
+                    head,
+                    instance: &instance,
+                };
+                opened
+                    .extend(requests::on_arrival(&self.app, &mut tx, &self.origin, &opening, now_ms).await?);
+            }
+            arrived.push((offered.item.container_sha256, instance));
+        }
+        tx.commit().await?;
+        requests::publish(&self.app, &self.origin.network_id, opened);
+        let mut studies: Vec<_> = arrived
+            .iter()
+            .map(|(_, instance)| instance.study_id.clone())
+            .collect();
+        studies.sort_unstable();
+        studies.dedup();
+        for (_, instance) in &arrived {
+            if instance.held && instance.instance_is_new {
+                tracing::warn!(study.id = %instance.study_id, instance.id = %instance.instance_id,
+                    "an instance of another patient came under a study and is held aside");
+            }
+        }
+        lock(&self.heads).extend(arrived);
+        for study_id in studies {
+            status::publish_study(&self.app, &self.origin.network_id, &study_id).await;
+        }
+        Ok(())
+    }
+
+    async fn refuse_head(&self, offered: &OfferedInstance, fault: &HeadFault) {
+        let digest = offered.item.container_sha256;
+        tracing::warn!(container = %digest, code = fault.code(), "a head was refused");
+        let refusal = match fault {
+            HeadFault::Io(error) => refuse_later(
+                digest,
+                disk_code(error),
+                "the relay's disk failed",
+                STORE_RETRY_MS,
+            ),
+            HeadFault::Unreadable(code) => refuse_final(
+                digest,
+                code,
+                "the relay cannot read the head of this object; it stays at the site",
+            ),
+            HeadFault::Contradicts => {
+                let text = "the object's head names other identifiers than its offer; it stays at the site";
+                refuse_final(digest, fault.code(), text)
+            }
+        };
+        if refusal.kind == RefusalKind::Final {
+            self.forget(&digest).await;
+        }
+        self.with_receiver(|receiver| receiver.refuse(refusal));
+    }
+
+    /// Verifies one whole container, makes it durable and tells the receiver.
+    async fn finish_container(self: Arc<Self>, digest: Digest) {
+        let Some(offered) = self.receiver().offered(&digest).cloned() else {
+            return;
+        };
+        let key = part_key(&self.origin.site_id, digest);
+        if !self.app.incoming.seal(&key) {
+            let refusal = refuse_later(
+                digest,
+                "busy",
+                "the same container is being verified",
+                BUSY_RETRY_MS,
+            );
+            return self.with_receiver(|receiver| receiver.finish(&digest, Finish::Refused(refusal)));
+        }
+        let finish = match self.app.verifications.acquire().await {
+            Ok(_turn) => self.verify_and_commit(&offered).await,
+            Err(_) => Finish::Refused(store_away(digest)),
+        };
+        match &finish {
+            Finish::Durable(_) | Finish::Again => self.forget(&digest).await,
+            Finish::Refused(refusal) if refusal.kind == RefusalKind::Later => self.app.incoming.unseal(&key),
+            Finish::Refused(_) => {
+                self.withdraw(&digest).await;
+                self.forget(&digest).await;
+            }
+        }
+        lock(&self.heads).remove(&digest);
+        self.with_receiver(|receiver| receiver.finish(&digest, finish));
+    }
+
+    async fn verify_and_commit(&self, offered: &OfferedInstance) -> Finish {
+        let item = offered.item.clone();
+        let digest = item.container_sha256;
+        let Some(whole) = self.whole(&digest) else {
+            return Finish::Again;
+        };
+        let verified = {
+            let whole = whole.clone();
+            tokio::task::spawn_blocking(move || verify::verify_container(whole.open()?, &item)).await
+        };
+        match verified {
+            Ok(Ok(())) => {}
+            Ok(Err(fault)) => return self.after_fault(&digest, &fault),
+            Err(_) => {
+                let text = "the relay's verification of this object failed; it stays at the site";
+                return Finish::Refused(refuse_final(digest, "verification_failed", text));
+            }
+        }
+        let arrived = match self.arrived(offered, whole.clone()).await {
+            Ok(arrived) => arrived,
+            Err(refusal) => return Finish::Refused(refusal),
+        };
+        let relation = self.relation(offered, &arrived, whole.clone()).await;
+        if let Whole::Part(path) = whole {
+            let (blobs, network_id) = (self.app.blobs.clone(), self.origin.network_id.clone());
+            let put = move || blobs.put_file(&network_id, &digest.0, &path).map(|_| ());
+            if let Some(refusal) = blob_refusal(digest, tokio::task::spawn_blocking(put).await) {
+                return Finish::Refused(refusal);
+            }
+        }
+        let verified = Verified {
+            origin: self.origin.clone(),
+            study_id: arrived.study_id,
+            instance_id: arrived.instance_id,
+            relation,
+        };
+        match self.app.commits.commit(verified).await {
+            Ok(durable_at_ms) => Finish::Durable(Receipt {
+                container_sha256: digest,
+                original_sha256: offered.item.original_sha256,
+                durable_at_ms,
+            }),
+            Err(_) => Finish::Refused(store_away(digest)),
+        }
+    }
+
+    fn after_fault(&self, digest: &Digest, fault: &VerifyFault) -> Finish {
+        tracing::warn!(container = %digest, %fault, "a container was not taken");
+        match fault {
+            VerifyFault::ContainerDigest => {
+                let mut bad_digests = lock(&self.bad_digests);
+                let n_bad = bad_digests.entry(*digest).or_default();
+                *n_bad += 1;
+                if *n_bad < BAD_DIGESTS_MAX {
+                    return Finish::Again;
+                }
+                let text = "the bytes that arrive do not have the object's digest; it stays at the site";
+                Finish::Refused(refuse_final(*digest, "container_digest_mismatch", text))
+            }
+            VerifyFault::NotTheOriginal(code) => Finish::Refused(Refusal {
+                container_sha256: *digest,
+                kind: RefusalKind::Recode,
+                code: (*code).to_owned(),
+                text: "the container does not give the original back; code it in its plain form".to_owned(),
+                retry_after_ms: 0,
+            }),
+            VerifyFault::Io(error) => Finish::Refused(refuse_later(
+                *digest,
+                disk_code(error),
+                "the relay's disk failed",
+                STORE_RETRY_MS,
+            )),
+        }
+    }
+
+    /// The rows of a whole container; those of containers without a readable head part are written only now.
+    async fn arrived(&self, offered: &OfferedInstance, whole: Whole) -> Result<ArrivedInstance, Refusal> {
+        let digest = offered.item.container_sha256;
+        if let Some(arrived) = lock(&self.heads).get(&digest).cloned() {
+            return Ok(arrived);
+        }
+        let read = {
+            let offered = offered.clone();
+            tokio::task::spawn_blocking(move || head::read_head_of_whole(whole.open()?, &offered)).await
+        };
+        let head = match read {
+            Ok(Ok(head)) => head,
+            Ok(Err(HeadFault::Io(error))) => {
+                return Err(refuse_later(
+                    digest,
+                    disk_code(&error),
+                    "the relay's disk failed",
+                    STORE_RETRY_MS,
+                ));
+            }
+            Ok(Err(fault)) => {
+                return Err(refuse_final(
+                    digest,
+                    fault.code(),
+                    "the relay cannot read this object",
+                ));
+            }
+            Err(_) => {
+                return Err(refuse_final(
+                    digest,
+                    "head_unreadable",
+                    "the relay cannot read this object",
+                ));
+            }
+        };
+        self.write_heads(&[(offered.clone(), head)])
+            .await
+            .map_err(|_| store_away(digest))?;
+        lock(&self.heads)
+            .get(&digest)
+            .cloned()
+            .ok_or_else(|| store_away(digest))
+    }
+
+    /// What this revision is to the first one that is whole.
+    async fn relation(&self, offered: &OfferedInstance, arrived: &ArrivedInstance, whole: Whole) -> Relation {
+        if arrived.revision == 1 {
+            return Relation::First;
+        }
+        let first = async {
+            let mut tx = self.app.db.read().await?;
+            studies::find_first_revision(&mut tx, &self.origin, &offered.item.sop_instance_uid).await
+        };
+        let first = first
+            .await
+            .ok()
+            .flatten()
+            .and_then(|first| Digest::parse_hex(&first.container_sha256));
+        let Some(first) = first else {
+            return Relation::Conflict;
+        };
+        let (blobs, network_id) = (self.app.blobs.clone(), self.origin.network_id.clone());
+        let scratch = self.app.incoming.dir().to_owned();
+        let compared = tokio::task::spawn_blocking(move || {
+            let first = blobs.file(&network_id, &first.0).ok()?;
+            verify::relation_between(first, whole.open().ok()?, &scratch).ok()
+        });
+        // Doubt is a conflict: both are kept and people are told.
+        compared.await.ok().flatten().unwrap_or(Relation::Conflict)
+    }
+
+    fn part_path(&self, digest: &Digest) -> PathBuf {
+        self.app.incoming.path(&part_key(&self.origin.site_id, *digest))
+    }
+
+    /// Where the whole container is: still a part, or in the blob store after a crash before its commit.
+    fn whole(&self, digest: &Digest) -> Option<Whole> {
+        let part = self.part_path(digest);
+        if part.exists() {
+            return Some(Whole::Part(part));
+        }
+        let network_id = &self.origin.network_id;
+        let is_blob = self.app.blobs.exists(network_id, &digest.0).unwrap_or(false);
+        is_blob.then(|| Whole::Blob(self.app.blobs.clone(), network_id.clone(), *digest))
+    }
+
+    async fn forget(&self, digest: &Digest) {
+        let key = part_key(&self.origin.site_id, *digest);
+        let incoming = Arc::clone(&self.app.incoming);
+        let forgotten = tokio::task::spawn_blocking(move || incoming.forget(&key)).await;
+        if let Ok(Err(error)) = forgotten {
+            tracing::warn!(%error, "a partial file could not be removed; the next start removes it");
+        }
+    }
+
+    /// Takes back the rows of an instance that cannot be used.
+    async fn withdraw(&self, digest: &Digest) {
+        let Some(arrived) = lock(&self.heads).get(digest).cloned() else {
+            return;
+        };
+        let withdrawn = async {
+            let mut tx = self.app.db.write().await?;
+            studies::withdraw_instance(&mut tx, &self.origin, &arrived.instance_id).await?;
+            tx.commit().await
+        };
+        match withdrawn.await {
+            Ok(()) => status::publish_study(&self.app, &self.origin.network_id, &arrived.study_id).await,
+            Err(StoreError::Stale) => {}
+            Err(error) => tracing::error!(%error, "a refused instance still shows as arriving"),
+        }
+    }
+}
+
+fn store_away(digest: Digest) -> Refusal {
+    let text = "the relay cannot reach its store right now; the object is offered again by itself";
+    refuse_later(digest, "store_unavailable", text, STORE_RETRY_MS)
+}
+
+fn later_store(digest: Digest) -> Holding {
+    Holding::Refused(store_away(digest))
+}
+
+fn blob_refusal(
+    digest: Digest,
+    stored: Result<Result<(), BlobError>, tokio::task::JoinError>,
+) -> Option<Refusal> {
+    let error = match stored {
+        Ok(Ok(())) => return None,
+        Ok(Err(BlobError::Io(error))) => {
+            tracing::error!(%error, "a container could not be stored");
+            return Some(refuse_later(
+                digest,
+                disk_code(&error),
+                "the relay's disk failed",
+                STORE_RETRY_MS,
+            ));
+        }
+        Ok(Err(error)) => error.to_string(),
+        Err(error) => error.to_string(),
+    };
+    tracing::error!(error, "a container could not be stored");
+    Some(refuse_later(
+        digest,
+        "blob_not_stored",
+        "the relay could not store the object",
+        STORE_RETRY_MS,
+    ))
+}

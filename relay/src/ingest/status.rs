@@ -1,0 +1,105 @@
+//! How far a study is: told to the pages as an event, and to the node as a StudyStatus frame.
+
+use tancho_domain::dicom::StudyInstanceUid;
+use tancho_domain::ids::{NetworkId, StudyId};
+use tancho_store::reading as reading_store;
+use tancho_store::studies::{self, Origin};
+use tancho_store::{StoreError, users};
+use tancho_wire::frame::StudyStatus;
+
+use crate::events::{Audience, Event};
+use crate::state::AppState;
+
+/// Tells the pages of everyone who may see the study. After the commit.
+pub async fn publish_study(app: &AppState, network_id: &NetworkId, study_id: &StudyId) {
+    let progress =
+        async { studies::get_study_progress(&mut app.db.read().await?, network_id, study_id).await };
+    match progress.await {
+        Ok(progress) => app.events.publish(Event {
+            network_id: network_id.clone(),
+            audience: Audience::Sites(progress.sites),
+            name: "study",
+            data: serde_json::json!({
+                "study_id": study_id.as_str(),
+                "received": progress.arrival.n_received,
+                "verified": progress.arrival.n_verified,
+                "announced": progress.arrival.announced_instances,
+                "closed": progress.arrival.closed_at_ms.is_some(),
+            }),
+        }),
+        Err(error) => tracing::warn!(%error, "a study's progress could not be told"),
+    }
+}
+
+/// What a node is told about one of its site's studies; `None` before the first head.
+pub async fn study_status(
+    app: &AppState,
+    origin: &Origin,
+    uid: &StudyInstanceUid,
+) -> Result<Option<StudyStatus>, StoreError> {
+    let mut tx = app.db.read().await?;
+    let arrival = match studies::get_study_arrival(&mut tx, origin, uid).await {
+        Ok(arrival) => Some(arrival),
+        Err(StoreError::NotFound) => None,
+        Err(other) => return Err(other),
+    };
+    let request = reading_store::find_latest_request_of_study(
+        &mut tx,
+        &origin.network_id,
+        &origin.site_id,
+        uid.as_str(),
+    )
+    .await?;
+    if arrival.is_none() && request.is_none() {
+        return Ok(None);
+    }
+    let reader_name = match request
+        .as_ref()
+        .and_then(|request| request.claim_reader().ok().flatten())
+    {
+        Some(reader_id) => users::get_user(&mut tx, &origin.network_id, &reader_id)
+            .await
+            .map(|user| user.name)
+            .unwrap_or_default(),
+        None => String::new(),
+    };
+    let mut warnings = Vec::new();
+    let mut status = StudyStatus {
+        study_instance_uid: uid.clone(),
+        n_received: 0,
+        n_verified: 0,
+        manifest_generation: 0,
+        manifest_closed: false,
+        reading_request_id: String::new(),
+        reading_state: String::new(),
+        case_code: String::new(),
+        reader_name,
+        clinical_context_complete: false,
+        at_ms: app.now_ms(),
+        warnings: Vec::new(),
+    };
+    if let Some(arrival) = arrival {
+        status.n_received = arrival.n_received.max(0).unsigned_abs();
+        status.n_verified = arrival.n_verified.max(0).unsigned_abs();
+        status.manifest_generation = arrival.announced_generation.max(0).unsigned_abs();
+        status.manifest_closed = arrival.closed_at_ms.is_some();
+        let codes = [
+            (arrival.conflict_at_ms, "study_conflict"),
+            (arrival.held_at_ms, "patient_mismatch_held"),
+        ];
+        warnings.extend(
+            codes
+                .iter()
+                .filter(|(at_ms, _)| at_ms.is_some())
+                .map(|(_, code)| (*code).to_owned()),
+        );
+    }
+    if let Some(request) = request {
+        status.reading_request_id = request.id.to_string();
+        status.reading_state = request.state.clone();
+        status.case_code = request.case_code.clone();
+        status.clinical_context_complete = request.context_completed_at_ms.is_some();
+    }
+    status.warnings = warnings;
+    Ok(Some(status))
+}
