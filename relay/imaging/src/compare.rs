@@ -3,17 +3,14 @@
 //! Many senders re-encode sequence lengths; such a copy is no conflict. Elements are compared in order,
 //! without length forms, group lengths and padding. Both data sets are streamed; nothing is held.
 
-use std::io::{self, Read, Seek};
+use std::io::{Read, Seek};
 
 use tancho_domain::dicom::TransferSyntaxUid;
 
 use crate::element::{Tag, Vr};
 use crate::limits::ScanLimits;
 use crate::scan::ScanError;
-use crate::syntax::Syntax;
-use crate::walk::{
-    BoundedInflate, Element, Event, ForwardInput, Input, SeekInput, Source, Walker, inflate_error,
-};
+use crate::walk::{AnyWalker, Element, Event, inflate_error, open};
 
 /// Compares two data sets element by element.
 ///
@@ -29,23 +26,6 @@ pub fn same_elements<A: Read + Seek, B: Read + Seek>(
     let mut a = open(a, ts_a, limits)?;
     let mut b = open(b, ts_b, limits)?;
     same(&mut a, &mut b).map_err(inflate_error)
-}
-
-type AnyWalker<'a> = Walker<Box<dyn Input + 'a>>;
-
-fn open<'a, R: Read + Seek>(
-    src: &'a mut R,
-    transfer_syntax: &TransferSyntaxUid,
-    limits: &ScanLimits,
-) -> Result<AnyWalker<'a>, ScanError> {
-    let syntax = Syntax::of(transfer_syntax);
-    let (input, total) = SeekInput::new(src)?;
-    let (input, total): (Box<dyn Input + 'a>, _) = if syntax.deflated {
-        (Box::new(ForwardInput(BoundedInflate::new(input, limits))), None)
-    } else {
-        (Box::new(input), Some(total))
-    };
-    Ok(Walker::new(Source::new(input, total), syntax.encoding, limits))
 }
 
 fn same(a: &mut AnyWalker<'_>, b: &mut AnyWalker<'_>) -> Result<bool, ScanError> {
@@ -163,12 +143,6 @@ fn fill(walker: &mut AnyWalker<'_>, piece: &mut [u8]) -> Result<usize, ScanError
         }
     }
     Ok(len)
-}
-
-impl Input for Box<dyn Input + '_> {
-    fn pass(&mut self, n: u64) -> io::Result<u64> {
-        (**self).pass(n)
-    }
 }
 
 #[cfg(test)]

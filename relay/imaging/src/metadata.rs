@@ -13,8 +13,7 @@ use tancho_domain::dicom::TransferSyntaxUid;
 use crate::element::Tag;
 use crate::limits::ScanLimits;
 use crate::scan::ScanError;
-use crate::syntax::Syntax;
-use crate::walk::{BoundedInflate, Event, ForwardInput, Input, SeekInput, Source, Walker, inflate_error};
+use crate::walk::{AnyWalker, Event, inflate_error, open};
 use build::Builder;
 
 /// How metadata is made.
@@ -48,7 +47,7 @@ pub fn dicom_json(
     transfer_syntax: &TransferSyntaxUid,
     options: &MetadataOptions,
 ) -> Result<Value, ScanError> {
-    let mut walker = open(head, transfer_syntax, &options.limits)?;
+    let mut walker = open_head(head, transfer_syntax, &options.limits)?;
     let mut builder = Builder::new(options);
     loop {
         match walker.step().map_err(inflate_error)? {
@@ -74,7 +73,7 @@ pub fn dicom_json(
 }
 
 /// The binary value at `path`, as metadata names it: tags and item numbers from 1, joined by full stops
-/// (`00291010`, `00081140.1.00291010`). `None` when there is none.
+/// (`00291010`, `00081140.1.00291010`), little endian whatever it came in. `None` when there is none.
 ///
 /// # Errors
 /// When the bytes cannot be walked.
@@ -84,13 +83,19 @@ pub fn bulk_value(
     path: &str,
     limits: &ScanLimits,
 ) -> Result<Option<Vec<u8>>, ScanError> {
-    let mut walker = open(head, transfer_syntax, limits)?;
+    let mut walker = open_head(head, transfer_syntax, limits)?;
     let mut place = build::Place::default();
     loop {
         match walker.step().map_err(inflate_error)? {
             Event::End | Event::PixelDataHeader(_) => return Ok(None),
             Event::Element(element) if element.vr.is_bulk() && place.path_of(element.tag) == path => {
-                return walker.read_value(u64::MAX).map(Some).map_err(inflate_error);
+                let mut value = walker.read_value(u64::MAX).map_err(inflate_error)?;
+                if element.encoding.is_big_endian() {
+                    value
+                        .chunks_exact_mut(element.vr.number_bytes())
+                        .for_each(<[u8]>::reverse);
+                }
+                return Ok(Some(value));
             }
             Event::SequenceStart(element) => place.enter(element.tag),
             Event::ItemStart => place.next_item(),
@@ -100,26 +105,17 @@ pub fn bulk_value(
     }
 }
 
-type AnyWalker<'a> = Walker<Box<dyn Input + 'a>>;
-
-fn open<'a>(
+fn open_head<'a>(
     head: &'a [u8],
     transfer_syntax: &TransferSyntaxUid,
     limits: &ScanLimits,
 ) -> Result<AnyWalker<'a>, ScanError> {
-    let syntax = Syntax::of(transfer_syntax);
-    let (input, total) = SeekInput::new(Cursor::new(head))?;
-    let (input, total): (Box<dyn Input + 'a>, _) = if syntax.deflated {
-        // What inflates is held as JSON, so the head limit holds for it too.
-        let limits = ScanLimits {
-            max_inflated_bytes: limits.max_head_bytes,
-            ..limits.clone()
-        };
-        (Box::new(ForwardInput(BoundedInflate::new(input, &limits))), None)
-    } else {
-        (Box::new(input), Some(total))
+    // What inflates is held as JSON, so the head limit holds for it too.
+    let limits = ScanLimits {
+        max_inflated_bytes: limits.max_head_bytes,
+        ..limits.clone()
     };
-    Ok(Walker::new(Source::new(input, total), syntax.encoding, limits).stop_at_pixel_data())
+    Ok(open(Cursor::new(head), transfer_syntax, &limits)?.stop_at_pixel_data())
 }
 
 #[cfg(test)]

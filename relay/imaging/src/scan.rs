@@ -17,10 +17,9 @@ use tancho_domain::dicom::{
 
 use crate::element::Tag;
 use crate::limits::ScanLimits;
-use crate::syntax::{Encoding, Syntax};
+use crate::syntax::Syntax;
 use crate::walk::{
-    BoundedInflate, ForwardInput, Input, SeekInput, Source, Verdict, Walker, inflate_error, judge,
-    plausible_elements,
+    BoundedInflate, ForwardInput, Input, SeekInput, Source, Walker, find_encoding, inflate_error,
 };
 use collect::{Collector, Readable};
 
@@ -53,30 +52,27 @@ fn scan_source<I: Input>(
         return Err(ScanError::ObjectTooLarge(limits.max_object_bytes));
     }
     let syntax = Syntax::of(transfer_syntax);
-    let verdict = judge(source.peek(DETECTION_BYTES)?, total, syntax.encoding);
-    let deflated = syntax.deflated && !reads_as(source.peek(DETECTION_BYTES)?, total, syntax.encoding);
-    if deflated {
+    let found = find_encoding(&mut source, total, syntax)?;
+    let mut collector = Collector::new(transfer_syntax, limits);
+    if found.deflated {
         let inflated = ForwardInput(BoundedInflate::new(source.into_reader(), limits));
-        let walker = Walker::new(Source::new(inflated, None), syntax.encoding, limits);
-        let collector = Collector::new(transfer_syntax, limits);
+        let walker = Walker::new(Source::new(inflated, None), found.encoding, limits);
         return collector
             .run(walker, Readable::Opaque, total)
             .map_err(inflate_error);
     }
-    let mut collector = Collector::new(transfer_syntax, limits);
-    let (encoding, readable) = match verdict {
-        Verdict::Other(encoding) => (encoding, Readable::Opaque),
-        Verdict::AsNegotiated if !syntax.known => (syntax.encoding, Readable::HeadOnly),
-        Verdict::AsNegotiated if syntax.deflated => (syntax.encoding, Readable::Opaque),
-        Verdict::AsNegotiated => (syntax.encoding, Readable::Fully),
+    let readable = match (found.mismatch, syntax.known) {
+        (true, _) => Readable::Opaque,
+        (false, false) => Readable::HeadOnly,
+        (false, true) => Readable::Fully,
     };
-    if verdict != Verdict::AsNegotiated || syntax.deflated {
+    if found.mismatch {
         collector.warn(WarningKind::EncodingMismatch, None);
     }
     if !syntax.known {
         collector.warn(WarningKind::TransferSyntaxUnknown, None);
     }
-    collector.run(Walker::new(source, encoding, limits), readable, total)
+    collector.run(Walker::new(source, found.encoding, limits), readable, total)
 }
 
 /// Reads identity and geometry from the head alone: the bytes of [`Layout::head_len`], as the container
@@ -117,13 +113,6 @@ pub(crate) fn scan_forward<R: Read>(
         pixels: scan.pixels,
         warnings: scan.warnings,
     })
-}
-
-/// First bytes looked at to tell the encoding.
-const DETECTION_BYTES: usize = 4096;
-
-fn reads_as(window: &[u8], total: u64, encoding: Encoding) -> bool {
-    plausible_elements(window, total, encoding) >= 2
 }
 
 /// Everything the product needs to know about one data set.

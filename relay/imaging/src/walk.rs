@@ -6,6 +6,7 @@
 
 mod detect;
 mod inflate;
+mod opening;
 mod source;
 
 use crate::dictionary;
@@ -14,8 +15,9 @@ use crate::limits::{ScanLimits, pieces};
 use crate::scan::{ScanError, ScanWarning, WarningKind};
 use crate::syntax::Encoding;
 
-pub(crate) use detect::{Verdict, judge, plausible_elements};
+pub(crate) use detect::plausible_elements;
 pub(crate) use inflate::{BoundedInflate, scan_error as inflate_error};
+pub(crate) use opening::{AnyWalker, find_encoding, open};
 pub(crate) use source::{BUFFER_BYTES, ForwardInput, Input, SeekInput, Source};
 
 const UNDEFINED: u32 = u32::MAX;
