@@ -6,5 +6,14 @@
 pub mod ids;
 pub mod dicom;
 pub mod access;
-pub mod scores;
+pub mod patient;
+pub mod reading;
+pub mod report;
+pub mod call;
+pub mod critical_result;
+pub mod disposition;
 pub mod findings;
+pub mod scores;
+pub mod clinical_context;
+pub mod turnaround;
+pub mod case_code;

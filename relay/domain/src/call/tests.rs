@@ -1,0 +1,269 @@
+use proptest::prelude::*;
+use serde_json::json;
+
+use super::*;
+use crate::disposition::Disposition;
+use crate::findings::Answers;
+
+pub(crate) fn attempt(number: &str, role: CalleeRole, at_ms: i64) -> NewAttempt {
+    NewAttempt {
+        number_dialed: number.to_owned(),
+        callee_role: role,
+        callee_name: None,
+        channel: Channel::Landline,
+        started_at_ms: at_ms,
+    }
+}
+
+pub(crate) fn end(outcome: Outcome, at_ms: i64) -> AttemptEnd {
+    AttemptEnd {
+        outcome,
+        failure_reason: None,
+        next_action: Some(NextAction::Redial),
+        ended_at_ms: at_ms,
+    }
+}
+
+pub(crate) fn conversation() -> Conversation {
+    let party = |name: &str, role: &str| Party {
+        name: name.to_owned(),
+        facility: "中標津".to_owned(),
+        role: role.to_owned(),
+        number: None,
+    };
+    Conversation {
+        parties: vec![party("読影 一郎", "reader"), party("主治 花子", "attending")],
+        identity_confirmed: Some(true),
+        patient_identified_by: vec!["name".to_owned(), "birth_date".to_owned()],
+        state_told: Answers::from_iter([("jcs".to_owned(), json!("II-20"))]),
+        state_assessed_at_ms: Some(0),
+        images_not_viewed_reason: Some("line down".to_owned()),
+        findings_conveyed: Some(Conveyed {
+            text: "被殻出血".to_owned(),
+            criticality: Some(Criticality::Red),
+        }),
+        agreed_plan: Some(Plan {
+            text: "転送".to_owned(),
+            ..Plan::default()
+        }),
+        readback_text: Some("左被殻出血、転送".to_owned()),
+        readback_ok: Some(true),
+        ..Conversation::default()
+    }
+}
+
+pub(crate) fn closed_with_readback(at_ms: i64) -> CallRecord {
+    let mut call = CallRecord::begin(Direction::ReaderToReferrer, at_ms);
+    call.start_attempt(attempt("0154-12-3456", CalleeRole::Attending, at_ms), at_ms)
+        .expect("dialled");
+    call.end_attempt(1, &end(Outcome::Connected, at_ms + 1), at_ms + 1)
+        .expect("connected");
+    call.put_conversation(conversation()).expect("written");
+    call.close(Criticality::Red, at_ms + 2).expect("closed");
+    call
+}
+
+pub(crate) fn closed_with_exception(at_ms: i64, dials: &[(&str, CalleeRole)]) -> CallRecord {
+    let mut call = CallRecord::begin(Direction::ReaderToReferrer, at_ms);
+    for (position, (number, role)) in dials.iter().enumerate() {
+        let at_ms = at_ms + position as i64;
+        let no = call
+            .start_attempt(attempt(number, *role, at_ms), at_ms)
+            .expect("dialled");
+        call.end_attempt(no, &end(Outcome::NoAnswer, at_ms), at_ms)
+            .expect("ended");
+    }
+    let why = Escalation {
+        who: "部長".to_owned(),
+        role: "head".to_owned(),
+        why: "nobody answers".to_owned(),
+        at_ms,
+    };
+    call.escalate(why).expect("escalated");
+    let delivery = AlternativeDelivery {
+        kind: AlternativeKind::Fax,
+        to: "0154-99-9999".to_owned(),
+        sent_at_ms: at_ms,
+        receipt_text: "received by ward".to_owned(),
+        receipt_at_ms: at_ms + 10,
+    };
+    call.deliver_otherwise(delivery, at_ms + 10).expect("delivered");
+    call.close(Criticality::Red, at_ms + 11).expect("closed");
+    call
+}
+
+#[test]
+fn a_call_with_readback_closes_and_never_changes_again() {
+    let mut call = closed_with_readback(1_000);
+    assert_eq!(call.state, CallState::Closed);
+    let before = call.clone();
+    assert_eq!(call.put_conversation(conversation()), Err(CallRefusal::Closed));
+    assert_eq!(
+        call.start_attempt(attempt("1", CalleeRole::Nurse, 1), 9_999),
+        Err(CallRefusal::Closed)
+    );
+    assert_eq!(call.close(Criticality::None, 9_999), Err(CallRefusal::Closed));
+    assert_eq!(call, before);
+    let addendum = CallAddendum {
+        text: "時刻訂正".to_owned(),
+        corrects_fields: vec!["parties".to_owned()],
+        at_ms: 2_000,
+    };
+    assert_eq!(call.add(addendum), Ok(()));
+    assert_eq!(call.conversation, before.conversation);
+}
+
+#[test]
+fn everything_missing_is_named_at_once() {
+    let mut call = CallRecord::begin(Direction::ReaderToReferrer, 0);
+    assert_eq!(
+        call.close(Criticality::None, 0),
+        Err(CallRefusal::WrongState(CallState::Draft))
+    );
+    call.start_attempt(attempt("0154", CalleeRole::Attending, 0), 0)
+        .expect("dialled");
+    assert_eq!(call.close(Criticality::None, 0), Err(CallRefusal::AttemptOpen));
+    call.end_attempt(1, &end(Outcome::Connected, 1), 1)
+        .expect("connected");
+    let expected = [
+        "parties",
+        "identity_confirmed",
+        "patient_identified_by",
+        "state_told",
+        "state_assessed_at_ms",
+        "images_viewed",
+        "findings_conveyed",
+        "agreed_plan",
+        "readback_text",
+        "readback_ok",
+        "late_entry_reason",
+    ];
+    let late_ms = LATE_ENTRY_MS + 2;
+    assert_eq!(
+        call.close(Criticality::Red, late_ms),
+        Err(CallRefusal::Missing(expected.to_vec()))
+    );
+    let mut said = conversation();
+    said.readback_ok = Some(false);
+    said.agreed_plan = Some(Plan {
+        dispositions: ["transfer_requested", "observe_local"]
+            .map(Disposition::named)
+            .to_vec(),
+        ..Plan::default()
+    });
+    call.put_conversation(said.clone()).expect("written");
+    assert_eq!(call.state, CallState::ReadbackMismatch);
+    let expected = ["uncertainty", "family_informed", "next_contact_at_ms"];
+    assert_eq!(
+        call.close(Criticality::None, 2),
+        Err(CallRefusal::Missing(expected.to_vec()))
+    );
+    said.uncertainty = Some("side unclear".to_owned());
+    said.family_informed = Some(FamilyInformed::NotYet);
+    said.next_contact_at_ms = Some(5);
+    call.put_conversation(said).expect("written");
+    assert_eq!(call.close(Criticality::Red, 2), Ok(()));
+}
+
+#[test]
+fn nobody_answers() {
+    let dials = [("0154-1", CalleeRole::Attending); 3];
+    let call = closed_with_exception(0, &dials);
+    assert_eq!(call.state, CallState::ClosedWithException);
+    assert_eq!(
+        call.attempts[0].failure_reason,
+        Some(FailureReason::RecipientUnavailable)
+    );
+    let mut call = CallRecord::begin(Direction::ReaderToReferrer, 0);
+    let why = Escalation {
+        who: "x".to_owned(),
+        role: "x".to_owned(),
+        why: " ".to_owned(),
+        at_ms: 0,
+    };
+    assert_eq!(
+        call.escalate(why.clone()),
+        Err(CallRefusal::WrongState(CallState::Draft))
+    );
+    call.start_attempt(attempt("1", CalleeRole::Nurse, 0), 0)
+        .expect("dialled");
+    let mut undecided = end(Outcome::Busy, 0);
+    undecided.next_action = None;
+    call.end_attempt(1, &undecided, 0).expect("ended");
+    assert_eq!(
+        call.put_conversation(conversation()),
+        Err(CallRefusal::WrongState(CallState::Attempted))
+    );
+    assert_eq!(
+        call.escalate(why),
+        Err(CallRefusal::Missing(vec!["why", "attempts.next_action"]))
+    );
+    assert_eq!(
+        call.close(Criticality::None, 0),
+        Err(CallRefusal::WrongState(CallState::Attempted))
+    );
+}
+
+#[test]
+fn what_is_told_on_the_phone_has_the_ranges_of_the_form() {
+    let told = json!({"sbp": 400, "gcs_e": 3, "clinical_question": "x"})
+        .as_object()
+        .expect("object")
+        .clone();
+    let checked = check_told(&told, 0);
+    let codes: Vec<_> = checked
+        .problems
+        .iter()
+        .map(|problem| (problem.field.as_str(), problem.code))
+        .collect();
+    assert_eq!(
+        codes,
+        [("sbp", "out_of_range"), ("clinical_question", "unknown_field")]
+    );
+    assert_eq!(checked.answers["gcs_e"], "3");
+    let known = crate::findings::context_definition();
+    assert!(TOLD_FIELDS.iter().all(|id| known.field(id).is_some()));
+}
+
+proptest! {
+    /// Whatever is pressed in whatever order: a closed record has what it must have and stays as it is.
+    #[test]
+    fn a_closed_record_is_complete_and_frozen(steps in proptest::collection::vec(0..9u8, 1..40)) {
+        let mut call = CallRecord::begin(Direction::ReaderToReferrer, 0);
+        let mut frozen: Option<CallRecord> = None;
+        for (position, step) in steps.into_iter().enumerate() {
+            let now_ms = position as i64;
+            let no = call.attempts.len() as u32;
+            let delivery = AlternativeDelivery {
+                kind: AlternativeKind::Fax, to: "x".into(), sent_at_ms: now_ms, receipt_text: "y".into(), receipt_at_ms: now_ms,
+            };
+            let escalation = Escalation { who: "a".into(), role: "b".into(), why: "c".into(), at_ms: now_ms };
+            let _ = match step {
+                0 | 1 => call.start_attempt(attempt("1", CalleeRole::Nurse, now_ms), now_ms).map(|_| ()),
+                2 => call.end_attempt(no, &end(Outcome::Connected, now_ms), now_ms),
+                3 | 4 => call.end_attempt(no, &end(Outcome::NoAnswer, now_ms), now_ms),
+                5 => call.put_conversation(conversation()),
+                6 => call.escalate(escalation),
+                7 => call.deliver_otherwise(delivery, now_ms),
+                _ => call.close(Criticality::Red, now_ms),
+            };
+            if let Some(frozen) = &frozen {
+                prop_assert_eq!(frozen, &call);
+            }
+            match call.state {
+                CallState::Closed => {
+                    prop_assert!(call.conversation.as_ref().is_some_and(|said| said.missing(Criticality::Red).is_empty()));
+                    prop_assert!(call.attempts.iter().any(|attempt| attempt.outcome == Some(Outcome::Connected)));
+                }
+                CallState::ClosedWithException => {
+                    prop_assert!(call.escalation.is_some() && call.alternative_delivery.is_some());
+                    prop_assert!(call.attempts.iter().any(Attempt::failed));
+                }
+                _ => {}
+            }
+            if call.state.is_closed() {
+                frozen = Some(call.clone());
+            }
+        }
+    }
+}
