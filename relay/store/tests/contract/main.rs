@@ -1,0 +1,19 @@
+//! Every public function of the store, on SQLite and on PostgreSQL.
+//!
+//! A test is written once inside `on_both_databases!` and runs twice, each time on an empty, migrated store.
+//! The PostgreSQL server is started by the tests themselves, see `harness/postgres.rs`.
+
+#[macro_use]
+mod harness;
+
+mod audit;
+mod clinical;
+mod commands;
+mod hospital;
+mod instances;
+mod networks_sites_users;
+mod outbox;
+mod reading;
+mod schema;
+mod sessions_tokens;
+mod transactions;
