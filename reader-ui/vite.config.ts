@@ -4,12 +4,13 @@ import react from '@vitejs/plugin-react';
 import { defineConfig } from 'vitest/config';
 import { writeBrotli } from './build/brotli.ts';
 import { freeHtj2kDecoder } from './build/free-htj2k-decoder.ts';
+import { plainTextBox } from './build/plain-text-box.ts';
 
 const relay = process.env.TANCHO_RELAY ?? 'http://127.0.0.1:8080';
 const brotliQuality = Number(process.env.TANCHO_UI_BROTLI ?? 11);
 
 export default defineConfig({
-  plugins: [react(), tailwindcss(), freeHtj2kDecoder(), writeBrotli(brotliQuality)],
+  plugins: [react(), tailwindcss(), freeHtj2kDecoder(), plainTextBox(), writeBrotli(brotliQuality)],
   worker: { format: 'es', plugins: () => [freeHtj2kDecoder()] },
   resolve: {
     // vtk.js pulls in Node's `events` through this package, and the built page would stay blank.

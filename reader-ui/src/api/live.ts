@@ -1,0 +1,50 @@
+/**
+ * Server-sent events of the relay: each says what changed, by id, and never carries the data itself.
+ * `EventSource` reconnects and resumes with Last-Event-ID by itself, except after an HTTP error, which is retried here.
+ */
+export type LiveEvent =
+  | { name: 'worklist'; reading_request_id: string }
+  | { name: 'study'; study_id: string }
+  | { name: 'notification'; id: string }
+  | { name: 'reading_request'; id: string };
+
+const names = ['worklist', 'study', 'notification', 'reading_request'] as const;
+const retryMs = 3_000;
+
+/** Opens the stream; `connected` is told every change of the line. Returns the way to close it. */
+export function openLive(received: (event: LiveEvent) => void, connected: (up: boolean) => void): () => void {
+  let source: EventSource | null = null;
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  let closed = false;
+
+  const open = () => {
+    source = new EventSource('/api/v1/events');
+    source.addEventListener('open', () => connected(true));
+    source.addEventListener('error', () => {
+      connected(false);
+      if (closed || source?.readyState !== EventSource.CLOSED) return;
+      timer = setTimeout(open, retryMs);
+    });
+    for (const name of names) {
+      source.addEventListener(name, (event: MessageEvent<string>) => {
+        const data = parse(event.data);
+        if (data) received({ name, ...data } as LiveEvent);
+      });
+    }
+  };
+  open();
+  return () => {
+    closed = true;
+    clearTimeout(timer);
+    source?.close();
+  };
+}
+
+function parse(text: string): Record<string, unknown> | null {
+  try {
+    const value: unknown = JSON.parse(text);
+    return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : null;
+  } catch {
+    return null;
+  }
+}

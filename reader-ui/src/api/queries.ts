@@ -1,0 +1,30 @@
+import { queryOptions } from '@tanstack/react-query';
+import * as client from './client.ts';
+
+/** Cache keys and fetchers. A live event names what changed; the page asks for it again under the same key. */
+export const keys = {
+  requests: ['reading-requests'] as const,
+  request: (id: string) => ['reading-request', id] as const,
+  study: (id: string) => ['study', id] as const,
+  notifications: ['notifications'] as const,
+};
+
+export const requestsQuery = (state: client.RequestState) =>
+  queryOptions({ queryKey: [...keys.requests, state], queryFn: () => client.listReadingRequests(state) });
+
+export const requestQuery = (id: string) =>
+  queryOptions({ queryKey: keys.request(id), queryFn: () => client.getReadingRequest(id) });
+
+export const studyQuery = (id: string) => queryOptions({ queryKey: keys.study(id), queryFn: () => client.getStudy(id) });
+
+export const templatesQuery = () =>
+  queryOptions({ queryKey: ['templates'], queryFn: client.listTemplates, staleTime: Number.POSITIVE_INFINITY });
+
+export const reportQuery = (id: string) => queryOptions({ queryKey: ['report', id], queryFn: () => client.getReport(id) });
+
+export const notificationsQuery = () => queryOptions({ queryKey: keys.notifications, queryFn: client.listNotifications });
+export const sitesQuery = () => queryOptions({ queryKey: ['sites'], queryFn: client.listSites });
+export const usersQuery = () => queryOptions({ queryKey: ['users'], queryFn: client.listUsers });
+export const nodesQuery = () => queryOptions({ queryKey: ['nodes'], queryFn: client.listNodes, refetchInterval: 15_000 });
+export const auditQuery = (query: Record<string, string | undefined>) =>
+  queryOptions({ queryKey: ['audit', query], queryFn: () => client.listAudit(query) });

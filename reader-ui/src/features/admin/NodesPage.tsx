@@ -1,0 +1,80 @@
+import { useQuery } from '@tanstack/react-query';
+import { useState } from 'react';
+import { inviteNode } from '../../api/client.ts';
+import { nodesQuery, sitesQuery } from '../../api/queries.ts';
+import { dateTime } from '../../lib/dates.ts';
+import { useStrings } from '../../strings/language.tsx';
+import { Badge } from '../../ui/Badge.tsx';
+import { Button } from '../../ui/Button.tsx';
+import { Labelled } from '../../ui/Labelled.tsx';
+import { Table } from '../../ui/Table.tsx';
+import { ProblemBanner } from '../session/ProblemBanner.tsx';
+import { AdminPage } from './AdminPage.tsx';
+
+export function Page() {
+  const strings = useStrings();
+  const { admin } = strings;
+  const query = useQuery(nodesQuery());
+  const when = (atMs: number | null) => (atMs === null ? '—' : dateTime(atMs, strings.language));
+  const rows = (query.data?.items ?? []).map((node) => ({
+    key: node.id,
+    cells: [
+      <bdi>{node.site.name}</bdi>,
+      <span className="flex gap-1">
+        <Badge>{strings.code(node.state)}</Badge>
+        {node.connected !== undefined && <Badge tone={node.connected ? 'green' : 'orange'}>{node.connected ? admin.connected : admin.disconnected}</Badge>}
+      </span>,
+      when(node.last_seen_at_ms),
+      when(node.certificate_expires_at_ms),
+      node.version ?? '—',
+    ],
+  }));
+  return (
+    <AdminPage title={admin.nodes} query={query} empty={rows.length === 0} table={<Table headings={[admin.site, admin.state, admin.lastSeen, admin.certificate, admin.version]} rows={rows} />} form={<InviteForm />} />
+  );
+}
+
+/** The code is shown once and kept nowhere on the page. */
+function InviteForm() {
+  const strings = useStrings();
+  const { admin } = strings;
+  const { data: sites } = useQuery(sitesQuery());
+  const [siteId, setSiteId] = useState('');
+  const [invitation, setInvitation] = useState<{ code: string; expires_at_ms: number } | null>(null);
+  const [problem, setProblem] = useState<unknown>(null);
+  const invite = () => {
+    setProblem(null);
+    setInvitation(null);
+    inviteNode(siteId).then(setInvitation, setProblem);
+  };
+  return (
+    <section className="panel flex flex-col gap-3 p-4">
+      <h2 className="text-sm font-semibold">{admin.invite}</h2>
+      <Labelled label={admin.site}>
+        {(props) => (
+          <select {...props} value={siteId} onChange={(event) => setSiteId(event.target.value)} className="field">
+            <option value="">{strings.common.choose}</option>
+            {sites?.items.map((site) => (
+              <option key={site.id} value={site.id}>
+                {site.name}
+              </option>
+            ))}
+          </select>
+        )}
+      </Labelled>
+      <ProblemBanner error={problem} />
+      <Button kind="primary" disabled={siteId === ''} onClick={invite}>
+        {admin.invite}
+      </Button>
+      {invitation && (
+        <div role="status" className="flex flex-col gap-2 rounded-md border-2 border-accent-deep bg-void p-3">
+          <p className="text-xs text-muted">{admin.invitation}</p>
+          <code className="font-mono text-base leading-relaxed break-all select-all">{invitation.code}</code>
+          <p className="text-xs text-orange">{admin.expires(dateTime(invitation.expires_at_ms, strings.language))}</p>
+          <p className="text-xs text-muted">{admin.invitationUse}</p>
+          <code className="font-mono text-xs break-all text-soft">tancho-agent enroll --relay HOST:PORT --code …</code>
+        </div>
+      )}
+    </section>
+  );
+}

@@ -1,0 +1,121 @@
+import { useState } from 'react';
+import { addCallAddendum } from '../../api/client.ts';
+import type { Call } from '../../api/types.ts';
+import { dateTime, timeOfDay } from '../../lib/dates.ts';
+import { useStrings } from '../../strings/language.tsx';
+import { Badge } from '../../ui/Badge.tsx';
+import { Button } from '../../ui/Button.tsx';
+import { Fact } from '../../ui/Fact.tsx';
+import { FieldFacts, safeLines } from '../fields/FieldFacts.tsx';
+import { useTemplates } from '../fields/templates.ts';
+import { ProblemBanner } from '../session/ProblemBanner.tsx';
+import { AttemptLine } from './AttemptList.tsx';
+
+interface Props {
+  call: Call;
+  canAdd: boolean;
+  onChanged?: (call: Call) => void;
+}
+
+/** A closed call, as a third doctor must be able to read it. It never changes; corrections are added below. */
+export function CallRecord({ call, canAdd, onChanged }: Props) {
+  const strings = useStrings();
+  const { call: words, language } = strings;
+  const { stateTold } = useTemplates();
+  const { conversation: said } = call;
+  const facts: [string, string | null | undefined][] = said
+    ? [
+        [words.patientBy, said.patient_identified_by.map((code) => words.patientByOptions[code] ?? code).join('、')],
+        [words.assessedAt, said.state_assessed_at_ms === null ? null : dateTime(said.state_assessed_at_ms, language)],
+        [words.findingsConveyed, said.findings_conveyed],
+        [words.questions, typeof said.questions_answers === 'string' ? said.questions_answers : null],
+        [words.agreedPlan, typeof said.agreed_plan === 'string' ? said.agreed_plan : null],
+        [words.readbackText, said.readback_text],
+        [words.uncertainty, said.uncertainty],
+        [words.othersInformed, typeof said.others_informed === 'string' ? said.others_informed : null],
+        [words.familyInformed, said.family_informed && strings.code(said.family_informed)],
+        [words.nextContact, said.next_contact_at_ms === null ? null : dateTime(said.next_contact_at_ms, language)],
+      ]
+    : [];
+  return (
+    <section aria-label={words.title} className="flex flex-col gap-3 rounded-md border border-line-strong p-3">
+      <div className="flex flex-wrap items-center gap-2">
+        <Badge tone="green">{strings.code(call.state)}</Badge>
+        {said?.readback_ok === true && <Badge tone="green">✓ {strings.code('readback_ok')}</Badge>}
+        {said?.readback_ok === false && <Badge tone="red">! {strings.code('readback_mismatch')}</Badge>}
+        <span className="text-sm">
+          {timeOfDay(call.started_at_ms, language)}
+          {call.ended_at_ms !== null && `–${timeOfDay(call.ended_at_ms, language)}`}
+        </span>
+        <span className="ml-auto text-xs text-muted">{words.versionAtCall(call.report_version_at_call)}</span>
+      </div>
+      {said && said.parties.length > 0 && (
+        <p className="text-sm">
+          {said.parties.map((party) => (
+            <span key={`${party.name}${party.role}`} className="mr-4">
+              <bdi className="font-semibold">{party.name}</bdi>{' '}
+              <span className="text-xs text-muted">
+                {strings.code(party.role)} <bdi>{party.facility}</bdi>
+              </span>
+            </span>
+          ))}
+        </p>
+      )}
+      {call.attempts.map((attempt) => (
+        <AttemptLine key={attempt.attempt_no} attempt={attempt} />
+      ))}
+      {said && <FieldFacts answeredOnly fields={stateTold} values={said.state_told} />}
+      <dl className="flex flex-col gap-2">
+        {facts
+          .filter(([, value]) => value)
+          .map(([label, value]) => (
+            <Fact key={label} label={label}>
+              <bdi className="whitespace-pre-wrap">{safeLines(value ?? '')}</bdi>
+            </Fact>
+          ))}
+        {call.escalation && <Fact label={words.escalation}>{`${call.escalation.who} — ${call.escalation.why}`}</Fact>}
+        {call.alternative_delivery && <Fact label={words.alternative}>{`${strings.code(call.alternative_delivery.kind)} ${call.alternative_delivery.to} — ${call.alternative_delivery.receipt_text}`}</Fact>}
+      </dl>
+      {call.addenda.map((addendum, index) => (
+        // Addenda are only ever appended.
+        // oxlint-disable-next-line react/no-array-index-key
+        <p key={index} className="border-l-2 border-orange pl-3 text-sm whitespace-pre-wrap">
+          <span className="text-xs text-orange">{words.addendum}</span> {safeLines(addendum.text)}
+        </p>
+      ))}
+      <p className="text-xs text-muted">
+        {words.recordedBy(call.recorded_by.name, dateTime(call.recorded_at_ms, language))} {words.closed}
+      </p>
+      {canAdd && onChanged && <CallAddendumForm call={call} onChanged={onChanged} />}
+    </section>
+  );
+}
+
+function CallAddendumForm({ call, onChanged }: { call: Call; onChanged(call: Call): void }) {
+  const { call: words } = useStrings();
+  const [text, setText] = useState('');
+  const [fields, setFields] = useState('');
+  const [problem, setProblem] = useState<unknown>(null);
+  const submit = async () => {
+    setProblem(null);
+    try {
+      onChanged(await addCallAddendum(call.id, text.trim(), fields.split(/[,、\s]+/).filter(Boolean)));
+      setText('');
+    } catch (error) {
+      setProblem(error);
+    }
+  };
+  return (
+    <details>
+      <summary className="w-fit text-xs text-soft">{words.addendum}</summary>
+      <div className="mt-2 flex flex-col gap-2">
+        <textarea rows={2} aria-label={words.addendumText} placeholder={words.addendumText} value={text} onChange={(event) => setText(event.target.value)} className="field" />
+        <input aria-label={words.corrects} placeholder={words.corrects} value={fields} onChange={(event) => setFields(event.target.value)} className="field" />
+        <ProblemBanner error={problem} />
+        <Button small disabled={text.trim() === ''} onClick={() => void submit()} className="w-fit">
+          {words.addendum}
+        </Button>
+      </div>
+    </details>
+  );
+}

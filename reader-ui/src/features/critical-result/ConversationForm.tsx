@@ -1,0 +1,215 @@
+import type { ReactNode } from 'react';
+import type { Conversation, ReadingRequestDetail, ViewedImage } from '../../api/types.ts';
+import { eraYear, fromLocalInput, isoDate, studyTime, toLocalInput } from '../../lib/dates.ts';
+import { personName } from '../../lib/safe-text.ts';
+import { useStrings } from '../../strings/language.tsx';
+import { Button } from '../../ui/Button.tsx';
+import { Choice, Choices } from '../../ui/Choice.tsx';
+import { Labelled } from '../../ui/Labelled.tsx';
+import { FieldForm } from '../fields/FieldForm.tsx';
+import { useTemplates } from '../fields/templates.ts';
+import { useSession } from '../session/session-context.ts';
+import { birthLine } from '../worklist/order.ts';
+import type { ConversationHandle } from './CallEditor.tsx';
+import { calleeRoles, familyInformed, patientIdentifiers } from './vocabulary.ts';
+
+interface Props {
+  request: ReadingRequestDetail;
+  handle: ConversationHandle;
+  disabled: boolean;
+  currentImage(): ViewedImage | null;
+}
+
+/** What was said, in SBAR order, so that the form can be read aloud while it is filled in. */
+export function ConversationForm({ request, handle, disabled, currentImage }: Props) {
+  const strings = useStrings();
+  const { call: words, common } = strings;
+  const { stateTold } = useTemplates();
+  const { conversation: now } = handle.state;
+  const set = (patch: Partial<Conversation>) => handle.saver.update(patch);
+  const text = (key: 'findings_conveyed' | 'agreed_plan' | 'readback_text' | 'questions_answers' | 'uncertainty' | 'others_informed', label: string, required = false) => (
+    <Labelled label={label} required={required && !now[key] ? common.required : undefined}>
+      {(props) => <textarea {...props} rows={2} disabled={disabled} value={now[key] ?? ''} onChange={(event) => set({ [key]: event.target.value })} className="field" />}
+    </Labelled>
+  );
+  const yesNo = [
+    { code: 'true', label: common.yes },
+    { code: 'false', label: common.no },
+  ];
+  return (
+    <div className="flex flex-col gap-5">
+      <Part title={words.situation}>
+        <ReadAloud request={request} />
+        <PartyFields request={request} now={now} disabled={disabled} set={set} />
+        <label className="flex items-center gap-2 text-sm">
+          <input type="checkbox" checked={now.identity_confirmed === true} disabled={disabled} onChange={(event) => set({ identity_confirmed: event.target.checked })} className="size-4 accent-[var(--color-accent)]" />
+          {words.identityConfirmed}
+        </label>
+        <div>
+          <div className="mb-1 text-xs text-soft">{words.patientBy}</div>
+          <Choices
+            label={words.patientBy}
+            options={patientIdentifiers.map((code) => ({ code, label: words.patientByOptions[code] ?? code }))}
+            values={now.patient_identified_by}
+            disabled={disabled}
+            onChange={(values) => set({ patient_identified_by: values })}
+          />
+        </div>
+      </Part>
+      <Part title={words.background}>
+        <Labelled label={words.assessedAt} required={now.state_assessed_at_ms === null ? common.required : undefined}>
+          {(props) => (
+            <input {...props} type="datetime-local" disabled={disabled} value={toLocalInput(now.state_assessed_at_ms)} onChange={(event) => set({ state_assessed_at_ms: fromLocalInput(event.target.value) })} className="field !w-56" />
+          )}
+        </Labelled>
+        <FieldForm fields={stateTold} values={now.state_told} context={request.clinical_context} disabled={disabled} onChange={(values) => set({ state_told: values })} />
+      </Part>
+      <Part title={words.assessment}>
+        <ViewedImages now={now} disabled={disabled} set={set} currentImage={currentImage} />
+        {text('findings_conveyed', words.findingsConveyed, true)}
+        {text('questions_answers', words.questions)}
+      </Part>
+      <Part title={words.recommendation}>
+        {text('agreed_plan', words.agreedPlan, true)}
+        {text('readback_text', words.readbackText, true)}
+        <div>
+          <div className="mb-1 text-xs text-soft">{words.readbackOk}</div>
+          <Choice
+            label={words.readbackOk}
+            options={yesNo}
+            value={now.readback_ok === null ? null : String(now.readback_ok)}
+            disabled={disabled}
+            onChange={(value) => set({ readback_ok: value === null ? null : value === 'true' })}
+          />
+        </div>
+        {text('uncertainty', words.uncertainty)}
+        {text('others_informed', words.othersInformed)}
+        <div>
+          <div className="mb-1 text-xs text-soft">{words.familyInformed}</div>
+          <Choice
+            label={words.familyInformed}
+            options={familyInformed.map((code) => ({ code, label: strings.code(code) }))}
+            value={now.family_informed}
+            disabled={disabled}
+            onChange={(value) => set({ family_informed: value })}
+          />
+        </div>
+        <Labelled label={words.nextContact}>
+          {(props) => (
+            <input {...props} type="datetime-local" disabled={disabled} value={toLocalInput(now.next_contact_at_ms)} onChange={(event) => set({ next_contact_at_ms: fromLocalInput(event.target.value) })} className="field !w-56" />
+          )}
+        </Labelled>
+      </Part>
+    </div>
+  );
+}
+
+function Part({ title, children }: { title: string; children: ReactNode }) {
+  return (
+    <section aria-label={title} className="flex flex-col gap-3">
+      <h3 className="border-b border-line pb-1 text-sm font-semibold text-accent">{title}</h3>
+      {children}
+    </section>
+  );
+}
+
+/** The sentence a caller reads out first: two identifiers, the study time, the case code. */
+function ReadAloud({ request }: { request: ReadingRequestDetail }) {
+  const strings = useStrings();
+  const { patient, study } = request;
+  const name = personName(patient.name.phonetic) || personName(patient.name.ideographic) || personName(patient.name.alphabetic);
+  const era = eraYear(patient.birth_date, strings.language);
+  const parts = [name, birthLine(patient, strings, era, isoDate(patient.birth_date)), studyTime(study.study_date, study.study_time), `${strings.patient.caseCode} ${request.case_code}`];
+  return (
+    <p className="rounded-md bg-raised px-3 py-2 text-sm">
+      <span className="mr-2 text-xs text-muted">{strings.call.readAloud}</span>
+      {parts.filter(Boolean).map((part) => (
+        <bdi key={part} className="mr-3 font-semibold">
+          {part}
+        </bdi>
+      ))}
+    </p>
+  );
+}
+
+interface PartProps {
+  now: Conversation;
+  disabled: boolean;
+  set(patch: Partial<Conversation>): void;
+}
+
+/** The reader is one party; this is the other one. */
+function PartyFields({ request, now, disabled, set }: PartProps & { request: ReadingRequestDetail }) {
+  const strings = useStrings();
+  const { call: words, common } = strings;
+  const { user } = useSession().session;
+  const other = now.parties.find(({ user_id }) => user_id !== user.id) ?? { name: '', facility: request.requesting_site.name, role: '' };
+  const change = (patch: { name?: string; role?: string }) => {
+    const self = { name: user.name, facility: user.site.name, role: user.role, user_id: user.id };
+    set({ parties: [self, { ...other, ...patch }] });
+  };
+  return (
+    <div className="grid grid-cols-2 gap-3">
+      <Labelled label={words.calleeName} required={other.name === '' ? common.required : undefined}>
+        {(props) => <input {...props} autoComplete="off" disabled={disabled} value={other.name} onChange={(event) => change({ name: event.target.value })} className="field" />}
+      </Labelled>
+      <Labelled label={words.calleeRole} required={other.role === '' ? common.required : undefined}>
+        {(props) => (
+          <select {...props} disabled={disabled} value={other.role} onChange={(event) => change({ role: event.target.value })} className="field">
+            <option value="">{common.choose}</option>
+            {calleeRoles.map((code) => (
+              <option key={code} value={code}>
+                {strings.code(code)}
+              </option>
+            ))}
+          </select>
+        )}
+      </Labelled>
+    </div>
+  );
+}
+
+function ViewedImages({ now, disabled, set, currentImage }: PartProps & { currentImage(): ViewedImage | null }) {
+  const { call: words, common } = useStrings();
+  const { images_viewed: images } = now;
+  const add = () => {
+    const image = currentImage();
+    if (!image || images.some((old) => old.sop_instance_uid === image.sop_instance_uid && old.frame === image.frame)) return;
+    set({ images_viewed: [...images, image], images_not_viewed_reason: null });
+  };
+  return (
+    <div className="flex flex-col gap-2">
+      <div className="flex flex-wrap items-center gap-2">
+        <span className="text-xs text-soft">{words.imagesViewed}</span>
+        {images.map((image, index) => (
+          <span key={`${image.sop_instance_uid}/${image.frame}`} className="inline-flex items-center gap-1 rounded border border-line-strong bg-void px-2 py-0.5 text-xs">
+            {index + 1}
+            <label className="flex items-center gap-1">
+              <input
+                type="checkbox"
+                checked={image.both_viewing}
+                disabled={disabled}
+                onChange={(event) => set({ images_viewed: images.map((old, at) => (at === index ? { ...old, both_viewing: event.target.checked } : old)) })}
+                className="accent-[var(--color-accent)]"
+              />
+              {words.bothViewing}
+            </label>
+            <button type="button" disabled={disabled} aria-label={common.remove} onClick={() => set({ images_viewed: images.filter((_, at) => at !== index) })} className="px-1 text-muted hover:text-text">
+              ×
+            </button>
+          </span>
+        ))}
+        <Button small disabled={disabled} onClick={add}>
+          + {words.addViewed}
+        </Button>
+      </div>
+      {images.length === 0 && (
+        <Labelled label={words.notViewed}>
+          {(props) => (
+            <input {...props} autoComplete="off" disabled={disabled} value={now.images_not_viewed_reason ?? ''} onChange={(event) => set({ images_not_viewed_reason: event.target.value || null })} className="field" />
+          )}
+        </Labelled>
+      )}
+    </div>
+  );
+}

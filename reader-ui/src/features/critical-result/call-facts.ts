@@ -1,0 +1,35 @@
+import type { Call, Contact, ReadingRequestDetail } from '../../api/types.ts';
+
+const closedStates = new Set(['closed', 'closed_with_exception']);
+
+export function isClosed(call: Call): boolean {
+  return closedStates.has(call.state);
+}
+
+/** The attempt that has no outcome yet. */
+export function runningAttempt(call: Call) {
+  return call.attempts.find(({ outcome }) => outcome === null) ?? null;
+}
+
+export function hasConnected(call: Call): boolean {
+  return call.attempts.some(({ outcome }) => outcome === 'connected');
+}
+
+/** Whom to phone: the call-back of the request first, then the site's contacts, no number twice. */
+export function contactsOf(request: ReadingRequestDetail): Contact[] {
+  const { callback_number: number, callback_person: person, requesting_site: site } = request;
+  const own: Contact[] = number ? [{ name: person ?? '', role: 'attending', number, site: site.name }] : [];
+  const seen = new Set<string>();
+  return [...own, ...request.contacts].filter((contact) => {
+    const digits = contact.number.replaceAll(/\D/g, '');
+    if (seen.has(digits)) return false;
+    seen.add(digits);
+    return true;
+  });
+}
+
+/** A number as a `tel:` link wants it; a leading plus stays. */
+export function telLink(number: string): string {
+  const plain = number.normalize('NFKC').trim();
+  return `tel:${plain.startsWith('+') ? '+' : ''}${plain.replaceAll(/\D/g, '')}`;
+}

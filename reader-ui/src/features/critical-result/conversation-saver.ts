@@ -1,0 +1,99 @@
+import { saveConversation } from '../../api/client.ts';
+import type { Call, Conversation } from '../../api/types.ts';
+
+/** A conversation nobody has written down yet: every answer is open. */
+export const emptyConversation: Conversation = {
+  parties: [],
+  identity_confirmed: null,
+  patient_identified_by: [],
+  state_told: {},
+  state_assessed_at_ms: null,
+  images_viewed: [],
+  images_not_viewed_reason: null,
+  findings_conveyed: '',
+  questions_answers: null,
+  agreed_plan: '',
+  readback_text: '',
+  readback_ok: null,
+  uncertainty: null,
+  others_informed: null,
+  family_informed: null,
+  next_contact_at_ms: null,
+};
+
+export interface ConversationState {
+  conversation: Conversation;
+  status: 'saved' | 'unsaved' | 'saving' | 'failed';
+  savedAtMs: number | null;
+  problem: unknown;
+}
+
+const pauseMs = 1_200;
+const retryMs = 5_000;
+
+/** Keeps the conversation of one open call on the relay while it is being written; one save at a time. */
+export class ConversationSaver {
+  readonly #callId: string;
+  readonly #changed: () => void;
+  readonly #saved: (call: Call) => void;
+  #state: ConversationState;
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  #dirty = false;
+  #running: Promise<void> | null = null;
+
+  constructor(call: Call, changed: () => void, saved: (call: Call) => void) {
+    this.#callId = call.id;
+    this.#changed = changed;
+    this.#saved = saved;
+    this.#state = { conversation: { ...emptyConversation, ...call.conversation }, status: 'saved', savedAtMs: null, problem: null };
+  }
+
+  readonly getState = (): ConversationState => this.#state;
+
+  update(patch: Partial<Conversation>): void {
+    this.#dirty = true;
+    this.#publish({ conversation: { ...this.#state.conversation, ...patch }, status: 'unsaved' });
+    this.#schedule(pauseMs);
+  }
+
+  /** Resolves when everything written is on the relay, or with false. */
+  async flush(): Promise<boolean> {
+    clearTimeout(this.#timer);
+    await this.#running;
+    if (this.#dirty) await this.#save();
+    return this.#state.status === 'saved';
+  }
+
+  #schedule(afterMs: number): void {
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => void this.#save(), afterMs);
+  }
+
+  async #save(): Promise<void> {
+    await this.#running;
+    this.#running = this.#saveOnce().finally(() => {
+      this.#running = null;
+    });
+    await this.#running;
+  }
+
+  async #saveOnce(): Promise<void> {
+    this.#dirty = false;
+    this.#publish({ status: 'saving' });
+    try {
+      const call = await saveConversation(this.#callId, this.#state.conversation);
+      this.#publish({ status: this.#dirty ? 'unsaved' : 'saved', savedAtMs: Date.now(), problem: null });
+      this.#saved(call);
+      if (this.#dirty) this.#schedule(pauseMs);
+    } catch (problem) {
+      this.#dirty = true;
+      this.#publish({ status: 'failed', problem });
+      this.#schedule(retryMs);
+    }
+  }
+
+  #publish(patch: Partial<ConversationState>): void {
+    this.#state = { ...this.#state, ...patch };
+    this.#changed();
+  }
+}

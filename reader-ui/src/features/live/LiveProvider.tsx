@@ -1,0 +1,63 @@
+import { useQueryClient } from '@tanstack/react-query';
+import type { QueryClient } from '@tanstack/react-query';
+import { useEffect, useState } from 'react';
+import type { ReactNode } from 'react';
+import type { LiveEvent } from '../../api/live.ts';
+import { openLive } from '../../api/live.ts';
+import { keys } from '../../api/queries.ts';
+import { serverNow } from '../../lib/server-clock.ts';
+import { LiveContext } from './live-context.ts';
+import type { LiveState } from './live-context.ts';
+
+/** A study sends an event per instance; the stack is rebuilt at most this often. */
+const studyDebounceMs = 500;
+
+/** Turns live events into refetches. After an interruption everything on screen is asked for again. */
+export function LiveProvider({ children }: { children: ReactNode }) {
+  const queries = useQueryClient();
+  const [state, setState] = useState<LiveState>({ connected: null, lastEventAtMs: null });
+  useEffect(() => {
+    const pending = new Map<string, ReturnType<typeof setTimeout>>();
+    let wasDown = false;
+    const received = (event: LiveEvent) => {
+      setState((now) => ({ ...now, lastEventAtMs: serverNow() }));
+      const key = event.name === 'study' ? event.study_id : null;
+      if (!key) return refetch(queries, event);
+      // Not restarted by later events: a steady stream would otherwise never be shown.
+      if (pending.has(key)) return;
+      const run = () => {
+        pending.delete(key);
+        refetch(queries, event);
+      };
+      pending.set(key, setTimeout(run, studyDebounceMs));
+    };
+    const connected = (up: boolean) => {
+      setState((now) => ({ ...now, connected: up }));
+      if (up && wasDown) void queries.invalidateQueries();
+      wasDown = !up;
+    };
+    const close = openLive(received, connected);
+    return () => {
+      close();
+      for (const timer of pending.values()) clearTimeout(timer);
+    };
+  }, [queries]);
+  return <LiveContext value={state}>{children}</LiveContext>;
+}
+
+function refetch(queries: QueryClient, event: LiveEvent): void {
+  const invalidate = (queryKey: readonly unknown[]) => void queries.invalidateQueries({ queryKey });
+  if (event.name === 'notification') {
+    invalidate(keys.notifications);
+    return;
+  }
+  invalidate(keys.requests);
+  if (event.name === 'study') {
+    invalidate(keys.study(event.study_id));
+    // The request on screen carries the arrival of its study.
+    invalidate(['reading-request']);
+    return;
+  }
+  invalidate(keys.request(event.name === 'worklist' ? event.reading_request_id : event.id));
+  invalidate(keys.notifications);
+}

@@ -1,0 +1,73 @@
+import { useQueryClient } from '@tanstack/react-query';
+import { useState } from 'react';
+import { actOnRequest } from '../../api/client.ts';
+import type { RequestAct } from '../../api/client.ts';
+import { keys } from '../../api/queries.ts';
+import type { ReadingRequestDetail } from '../../api/types.ts';
+import { useStrings } from '../../strings/language.tsx';
+import { Button } from '../../ui/Button.tsx';
+import { Dialog } from '../../ui/Dialog.tsx';
+import { ProblemBanner } from '../session/ProblemBanner.tsx';
+
+interface Props {
+  request: ReadingRequestDetail;
+  mine: boolean;
+  canClaim: boolean;
+}
+
+/** Who reads this, and taking it, giving it back, or sending it back for information. */
+export function ClaimBar({ request, mine, canClaim }: Props) {
+  const strings = useStrings();
+  const { reading, worklist } = strings;
+  const queries = useQueryClient();
+  const [problem, setProblem] = useState<unknown>(null);
+  const [returning, setReturning] = useState(false);
+  const [reason, setReason] = useState('');
+  const act = async (what: RequestAct, body: { reason?: string } = {}) => {
+    setProblem(null);
+    try {
+      queries.setQueryData(keys.request(request.id), await actOnRequest(request.id, what, body));
+      void queries.invalidateQueries({ queryKey: keys.requests });
+      setReturning(false);
+    } catch (error) {
+      setProblem(error);
+      void queries.invalidateQueries({ queryKey: keys.request(request.id) });
+    }
+  };
+  return (
+    <div className="flex items-center gap-2">
+      {problem !== null && !returning && (
+        <div className="max-w-72">
+          <ProblemBanner error={problem} />
+        </div>
+      )}
+      {request.claim && <bdi className={mine ? 'text-sm font-semibold text-accent' : 'text-sm text-orange'}>{mine ? `${request.claim.reader.name}(${worklist.you})` : reading.claimedBy(request.claim.reader.name)}</bdi>}
+      {!request.claim && canClaim && !request.report_status && (
+        <Button kind="primary" onClick={() => void act('claim')}>
+          {reading.claim}
+        </Button>
+      )}
+      {mine && (
+        <>
+          <Button small onClick={() => void act('release')}>
+            {reading.release}
+          </Button>
+          <Button small onClick={() => setReturning(true)}>
+            {reading.return}
+          </Button>
+        </>
+      )}
+      {returning && (
+        <Dialog title={reading.return} closeLabel={strings.common.cancel} onClose={() => setReturning(false)}>
+          <div className="flex flex-col gap-3">
+            <textarea rows={3} aria-label={reading.returnWhy} placeholder={reading.returnWhy} value={reason} onChange={(event) => setReason(event.target.value)} className="field" />
+            <ProblemBanner error={problem} />
+            <Button kind="primary" disabled={reason.trim() === ''} onClick={() => void act('return', { reason: reason.trim() })} className="w-fit">
+              {reading.return}
+            </Button>
+          </div>
+        </Dialog>
+      )}
+    </div>
+  );
+}

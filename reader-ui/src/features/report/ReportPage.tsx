@@ -1,0 +1,116 @@
+import { useQuery, useQueryClient } from '@tanstack/react-query';
+import { useParams } from '@tanstack/react-router';
+import { useEffect } from 'react';
+import { readNotification } from '../../api/client.ts';
+import { keys, reportQuery, requestQuery } from '../../api/queries.ts';
+import type { Acknowledgement, ReadingRequestDetail } from '../../api/types.ts';
+import { dateTime } from '../../lib/dates.ts';
+import { useStrings } from '../../strings/language.tsx';
+import { Banner } from '../../ui/Banner.tsx';
+import { Empty, Waiting } from '../../ui/Waiting.tsx';
+import { forgetImages } from '../../viewer/engine.ts';
+import { CallRecord } from '../critical-result/CallRecord.tsx';
+import { isClosed } from '../critical-result/call-facts.ts';
+import { PatientBanner } from '../reading/PatientBanner.tsx';
+import { ContextPanel } from '../reading/ContextPanel.tsx';
+import { HistoryPanel } from '../reading/HistoryPanel.tsx';
+import { ProblemBanner } from '../session/ProblemBanner.tsx';
+import { useSession } from '../session/session-context.ts';
+import { AcknowledgeForm } from './AcknowledgeForm.tsx';
+import { ReportView } from './ReportView.tsx';
+
+/** The report at the requesting site: what was found, what was said on the phone, and the acknowledgement. */
+export function ReportPage() {
+  const strings = useStrings();
+  const { requestId } = useParams({ from: '/requests/$requestId' });
+  const { data, error, refetch } = useQuery(requestQuery(requestId));
+  useEffect(() => forgetImages, [requestId]);
+  if (data) return <Loaded key={data.id} request={data} />;
+  return (
+    <main className="p-4">
+      <h1 className="sr-only">{strings.report.title}</h1>
+      {error ? <ProblemBanner error={error} retry={() => void refetch()} /> : <Waiting text={strings.common.loading} />}
+    </main>
+  );
+}
+
+function Loaded({ request }: { request: ReadingRequestDetail }) {
+  const strings = useStrings();
+  const { user } = useSession().session;
+  const reportId = request.reports.at(-1)?.report_id;
+  const { data: report } = useQuery({ ...reportQuery(reportId ?? ''), enabled: reportId !== undefined });
+  useMarkRead(request);
+  const versions = (report?.versions ?? request.reports).toSorted((a, b) => b.version - a.version);
+  const [latest, ...older] = versions;
+  const acknowledgement = report?.acknowledgements.find(({ version }) => version === latest?.version);
+  const calls = request.calls.filter(isClosed);
+  const callBackIf = latest?.body.disposition.map((one) => one.call_again_if).find((text) => typeof text === 'string') ?? null;
+  const mayAcknowledge = user.role === 'referrer' && user.site.id === request.requesting_site.id;
+  return (
+    <main className="flex h-full flex-col">
+      <h1 className="sr-only">{strings.report.title}</h1>
+      <PatientBanner request={request} />
+      <div className="min-h-0 flex-1 overflow-y-auto">
+        <div className="mx-auto grid max-w-7xl gap-6 p-5 lg:grid-cols-[minmax(0,1fr)_24rem]">
+          <div className="flex flex-col gap-6">
+            {latest ? <ReportView request={request} version={latest} /> : <Empty title={strings.requests.waiting} why={strings.report.none} />}
+            {calls.length > 0 && (
+              <section aria-label={strings.report.calls} className="flex flex-col gap-3">
+                <h2 className="text-base font-semibold">{strings.report.calls}</h2>
+                {calls.map((call) => (
+                  <CallRecord key={call.id} call={call} canAdd={false} />
+                ))}
+              </section>
+            )}
+            {older.length > 0 && (
+              <details>
+                <summary className="text-sm text-soft">{strings.report.older}</summary>
+                <div className="mt-3 flex flex-col gap-6 opacity-85">
+                  {older.map((version) => (
+                    <ReportView key={version.id} request={request} version={version} />
+                  ))}
+                </div>
+              </details>
+            )}
+          </div>
+          <aside className="flex flex-col gap-5">
+            {acknowledgement ? <AcknowledgedBanner acknowledgement={acknowledgement} /> : latest && mayAcknowledge && <AcknowledgeForm key={latest.id} version={latest} callBackIf={callBackIf} />}
+            <div className="panel p-4">
+              <ContextPanel request={request} />
+            </div>
+            <div className="panel p-4">
+              <HistoryPanel request={request} />
+            </div>
+          </aside>
+        </div>
+      </div>
+    </main>
+  );
+}
+
+function AcknowledgedBanner({ acknowledgement }: { acknowledgement: Acknowledgement }) {
+  const strings = useStrings();
+  return (
+    <Banner tone="good">
+      {strings.report.acknowledged(acknowledgement.acknowledged_by.name, dateTime(acknowledgement.acknowledged_at_ms, strings.language))}
+      <div className="text-xs">{strings.code(acknowledgement.action_taken)}</div>
+    </Banner>
+  );
+}
+
+/** Opening the report is what "read" means; each notice is told once. */
+function useMarkRead(request: ReadingRequestDetail): void {
+  const { user } = useSession().session;
+  const queries = useQueryClient();
+  const unread = request.notices
+    .filter(({ recipient, read_at_ms }) => recipient.id === user.id && read_at_ms === null)
+    .map(({ id }) => id)
+    .join();
+  useEffect(() => {
+    if (unread === '') return;
+    void Promise.allSettled(unread.split(',').map((id) => readNotification(id))).then(() => {
+      void queries.invalidateQueries({ queryKey: keys.notifications });
+      return queries.invalidateQueries({ queryKey: keys.request(request.id) });
+    });
+  }, [unread, queries, request.id]);
+}

@@ -1,0 +1,118 @@
+import { useQueryClient } from '@tanstack/react-query';
+import { useRef, useState } from 'react';
+import { signReport } from '../../api/client.ts';
+import { Problem } from '../../api/http.ts';
+import { keys } from '../../api/queries.ts';
+import type { ReadingRequestDetail, SignCheck } from '../../api/types.ts';
+import { useStrings } from '../../strings/language.tsx';
+import { Banner } from '../../ui/Banner.tsx';
+import { Button } from '../../ui/Button.tsx';
+import { useLive } from '../live/live-context.ts';
+import { ProblemBanner } from '../session/ProblemBanner.tsx';
+import { announcedText } from '../worklist/order.ts';
+import { SignDialog } from './SignDialog.tsx';
+import { VersionList } from './VersionList.tsx';
+import type { DraftHandle } from './use-draft.ts';
+
+type Status = 'preliminary' | 'final';
+
+interface Props {
+  request: ReadingRequestDetail;
+  draft: DraftHandle;
+  disabled: boolean;
+}
+
+/** Signing: what still blocks it in plain words, the patient once more, and nothing shown as signed before the relay says so. */
+export function SignPanel({ request, draft, disabled }: Props) {
+  const strings = useStrings();
+  const { sign } = strings;
+  const { connected } = useLive();
+  const queries = useQueryClient();
+  const [asking, setAsking] = useState<Status | null>(null);
+  const [busy, setBusy] = useState(false);
+  const [problem, setProblem] = useState<unknown>(null);
+  const [signedVersion, setSignedVersion] = useState<number | null>(null);
+  // Kept until the relay has answered: pressing again after a lost answer gives the same signature.
+  const command = useRef<{ id: string; status: Status } | null>(null);
+  const { evaluation, status } = draft.state;
+  const clean = status === 'saved' && draft.state.version > 0;
+
+  const submit = async (kind: Status) => {
+    setBusy(true);
+    setProblem(null);
+    try {
+      if (!(await draft.saver.flush())) return;
+      if (command.current?.status !== kind) command.current = { id: crypto.randomUUID(), status: kind };
+      const version = await signReport(request.id, kind, draft.saver.getState().version, command.current.id);
+      command.current = null;
+      setSignedVersion(version.version);
+      setAsking(null);
+      await queries.invalidateQueries({ queryKey: keys.request(request.id) });
+      void queries.invalidateQueries({ queryKey: keys.requests });
+    } catch (error) {
+      // A refusal is an answer; only silence may be asked again with the same id.
+      if (error instanceof Problem && error.status >= 400 && error.status < 500) command.current = null;
+      setProblem(error);
+    } finally {
+      setBusy(false);
+    }
+  };
+
+  const { arrival } = request;
+  return (
+    <div className="flex flex-col gap-4">
+      {signedVersion !== null && <Banner tone="good">{sign.done(signedVersion)}</Banner>}
+      {connected === false && <Banner tone="warning">{sign.offline}</Banner>}
+      <p className="text-sm text-soft">{sign.images(arrival.verified, announcedText(arrival.announced))}</p>
+      {(['preliminary', 'final'] as const).map((kind) => (
+        <SignChoice
+          key={kind}
+          kind={kind}
+          check={evaluation?.can_sign[kind] ?? null}
+          enabled={!disabled && clean && !busy && connected !== false}
+          waiting={!clean}
+          onSign={() => setAsking(kind)}
+        />
+      ))}
+      <ProblemBanner error={asking ? null : problem} />
+      <VersionList request={request} canAdd={!disabled || request.reports.length > 0} />
+      {asking && <SignDialog request={request} kind={asking} busy={busy} problem={problem} onSign={() => void submit(asking)} onClose={() => setAsking(null)} />}
+    </div>
+  );
+}
+
+interface ChoiceProps {
+  kind: Status;
+  check: SignCheck | null;
+  enabled: boolean;
+  waiting: boolean;
+  onSign(): void;
+}
+
+function SignChoice({ kind, check, enabled, waiting, onSign }: ChoiceProps) {
+  const { sign, language } = useStrings();
+  const blockers = unique(check?.blockers.map(({ message_ja, message_en }) => (language === 'ja' ? message_ja : message_en)) ?? []);
+  return (
+    <section aria-label={sign[kind]} className="flex flex-col gap-2 rounded-md border border-line-strong p-3">
+      <Button kind={kind === 'final' ? 'primary' : 'plain'} disabled={!enabled || !check?.ok} onClick={onSign} className="min-h-10">
+        {sign[kind]}
+      </Button>
+      {check?.ok && <p className="text-xs text-green">✓ {sign.ready}</p>}
+      {waiting && !check && <p className="text-xs text-muted">{sign.draftFirst}</p>}
+      {blockers.length > 0 && (
+        <div>
+          <p className="text-xs font-semibold text-orange">{sign.blockersTitle}</p>
+          <ul className="mt-1 list-disc pl-5 text-sm text-soft">
+            {blockers.map((text) => (
+              <li key={text}>{text}</li>
+            ))}
+          </ul>
+        </div>
+      )}
+    </section>
+  );
+}
+
+function unique(texts: readonly string[]): string[] {
+  return [...new Set(texts)];
+}

@@ -1,0 +1,92 @@
+import { useQuery } from '@tanstack/react-query';
+import { Link } from '@tanstack/react-router';
+import { notificationsQuery, requestsQuery } from '../../api/queries.ts';
+import type { ReadingRequestSummary } from '../../api/types.ts';
+import { dateTime, eraYear, isoDate } from '../../lib/dates.ts';
+import { safeText } from '../../lib/safe-text.ts';
+import { useStrings } from '../../strings/language.tsx';
+import { Badge, criticalityTone, urgencyTone } from '../../ui/Badge.tsx';
+import { Empty, Waiting } from '../../ui/Waiting.tsx';
+import { PatientName } from '../../ui/PatientName.tsx';
+import { ProblemBanner } from '../session/ProblemBanner.tsx';
+import { useSession } from '../session/session-context.ts';
+import { ArrivalBadge } from '../worklist/ArrivalBadge.tsx';
+import { birthLine } from '../worklist/order.ts';
+
+/** A site's own requests: what waits, what came back, what still needs an acknowledgement. */
+export function Page() {
+  const strings = useStrings();
+  const { user } = useSession().session;
+  const { data, error, isPending, refetch } = useQuery(requestsQuery('all'));
+  const { data: notices } = useQuery(notificationsQuery());
+  const unread = new Set(notices?.items.filter(({ recipient, read_at_ms }) => recipient.id === user.id && read_at_ms === null).map(({ reading_request_id }) => reading_request_id));
+  // What needs this site's hand comes first, then the newest.
+  const needsHand = (request: ReadingRequestSummary) => (request.report_status !== null && request.acknowledged_at_ms === null) || unread.has(request.id);
+  const items = (data?.items ?? []).toSorted((a, b) => Number(needsHand(b)) - Number(needsHand(a)) || b.requested_at_ms - a.requested_at_ms);
+  return (
+    <main className="flex h-full flex-col">
+      <div className="flex items-center gap-3 border-b border-line px-5 py-3">
+        <h1 className="text-lg font-semibold">{strings.requests.title}</h1>
+        {unread.size > 0 && <Badge tone="accent">{strings.requests.unread(unread.size)}</Badge>}
+      </div>
+      <div className="min-h-0 flex-1 overflow-y-auto">
+        <div className="mx-auto flex max-w-5xl flex-col gap-2 p-5">
+          <ProblemBanner error={error} retry={() => void refetch()} />
+          {isPending && <Waiting text={strings.common.loading} />}
+          {data && items.length === 0 && <Empty title={strings.requests.empty} />}
+          {items.map((request) => (
+            <RequestCard key={request.id} request={request} unread={unread.has(request.id)} />
+          ))}
+        </div>
+      </div>
+    </main>
+  );
+}
+
+function RequestCard({ request, unread }: { request: ReadingRequestSummary; unread: boolean }) {
+  const strings = useStrings();
+  const { patient } = request;
+  const era = eraYear(patient.birth_date, strings.language);
+  const waiting = request.report_status === null;
+  const acknowledge = !waiting && request.acknowledged_at_ms === null;
+  const link = 'rounded-md border px-3 py-1.5 text-sm whitespace-nowrap';
+  return (
+    <article className={`panel grid grid-cols-[minmax(0,1fr)_auto_auto] items-center gap-x-6 gap-y-2 px-4 py-3 ${acknowledge ? '!border-accent' : ''}`}>
+      <div className="min-w-0">
+        <div className="flex flex-wrap items-center gap-2">
+          {unread && <span aria-hidden className="size-2.5 rounded-full bg-accent" />}
+          <PatientName name={patient.name} none={strings.patient.noName} />
+        </div>
+        <p className="text-xs text-soft">
+          <bdi className="font-mono">{safeText(patient.patient_id)}</bdi> {birthLine(patient, strings, era, isoDate(patient.birth_date))}
+        </p>
+        <p className="text-xs text-muted">
+          {dateTime(request.requested_at_ms, strings.language)} / {strings.patient.caseCode} <span className="font-mono text-soft">{request.case_code}</span>
+        </p>
+      </div>
+      <div className="flex flex-col items-start gap-1">
+        <span className="flex gap-1">
+          <Badge tone={urgencyTone(request.urgency)}>{strings.code(request.urgency)}</Badge>
+          <Badge tone={waiting ? 'neutral' : 'green'}>{strings.code(request.state)}</Badge>
+          {request.criticality && request.criticality !== 'none' && <Badge tone={criticalityTone(request.criticality)}>{strings.code(request.criticality)}</Badge>}
+        </span>
+        {waiting ? <ArrivalBadge arrival={request.arrival} /> : acknowledge && <span className="text-sm font-semibold text-accent">{strings.report.mustAcknowledge}</span>}
+        {request.claim && waiting && (
+          <span className="text-xs text-muted">
+            {strings.code('claimed')}: <bdi>{request.claim.reader.name}</bdi>
+          </span>
+        )}
+      </div>
+      <div className="flex flex-col gap-1.5">
+        {!request.clinical_context_complete && waiting && (
+          <Link to="/requests/$requestId/context" params={{ requestId: request.id }} className={`${link} border-[#84561f] bg-orange-deep`}>
+            {strings.requests.completeContext}
+          </Link>
+        )}
+        <Link to="/requests/$requestId" params={{ requestId: request.id }} className={`${link} ${acknowledge ? 'border-transparent bg-accent font-semibold text-void' : 'border-line-strong bg-raised'} text-center`}>
+          {waiting ? strings.worklist.openCase : strings.requests.viewReport}
+        </Link>
+      </div>
+    </article>
+  );
+}

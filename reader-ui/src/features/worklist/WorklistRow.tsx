@@ -1,0 +1,125 @@
+import { memo, useEffect, useRef } from 'react';
+import type { ReadingRequestSummary } from '../../api/types.ts';
+import { eraYear, isoDate, studyTime } from '../../lib/dates.ts';
+import { safeText } from '../../lib/safe-text.ts';
+import { useStrings } from '../../strings/language.tsx';
+import { Badge, criticalityTone, urgencyTone } from '../../ui/Badge.tsx';
+import { Button } from '../../ui/Button.tsx';
+import { PatientName } from '../../ui/PatientName.tsx';
+import { ArrivalBadge } from './ArrivalBadge.tsx';
+import { DueClock } from './DueClock.tsx';
+import { birthLine, nextDue } from './order.ts';
+
+interface Props {
+  request: ReadingRequestSummary;
+  selected: boolean;
+  ownId: string;
+  onSelect(id: string): void;
+  onOpen(id: string): void;
+  onClaim(id: string): void;
+}
+
+export const WorklistRow = memo(function WorklistRow({ request, selected, ownId, onSelect, onOpen, onClaim }: Props) {
+  const strings = useStrings();
+  const { worklist } = strings;
+  const ref = useRef<HTMLTableRowElement>(null);
+  useEffect(() => {
+    if (selected) ref.current?.scrollIntoView({ block: 'nearest' });
+  }, [selected]);
+  const { patient, study, claim } = request;
+  const era = eraYear(patient.birth_date, strings.language);
+  const mine = claim?.reader.id === ownId;
+  return (
+    <tr
+      ref={ref}
+      aria-selected={selected}
+      onClick={() => onSelect(request.id)}
+      onDoubleClick={() => onOpen(request.id)}
+      className="border-b border-line align-top hover:bg-raised aria-selected:bg-[#13303a] aria-selected:shadow-[inset_3px_0_0_var(--color-accent)]"
+    >
+      <td className="py-2.5 pr-3 pl-4">
+        <Badge tone={urgencyTone(request.urgency)}>{strings.code(request.urgency)}</Badge>
+        <div className="mt-1 text-xs text-muted">
+          {strings.patient.caseCode} <span className="font-mono text-soft">{request.case_code}</span>
+        </div>
+      </td>
+      <td className="px-3 py-2.5">
+        <DueClock due={nextDue(request)} />
+      </td>
+      <td className="max-w-[26rem] px-3 py-2.5">
+        <PatientName name={patient.name} none={strings.patient.noName} />
+        <div className="text-xs text-soft">
+          <bdi className="font-mono">{safeText(patient.patient_id)}</bdi>
+          <span className="mx-1.5 text-muted">·</span>
+          {birthLine(patient, strings, era, isoDate(patient.birth_date))}
+        </div>
+        <Warnings request={request} />
+      </td>
+      <td className="px-3 py-2.5">
+        <div>
+          <bdi>{request.requesting_site.name}</bdi>
+        </div>
+        <div className="text-xs text-muted">
+          <bdi>{request.responsible_physician ?? ''}</bdi>
+        </div>
+      </td>
+      <td className="px-3 py-2.5">
+        <div className="flex flex-wrap gap-1">
+          {study.modalities.map((modality) => (
+            <Badge key={modality}>{modality}</Badge>
+          ))}
+          <bdi className="text-sm">{safeText(study.description ?? '')}</bdi>
+        </div>
+        <div className="text-xs text-muted">{studyTime(study.study_date, study.study_time)}</div>
+      </td>
+      <td className="px-3 py-2.5">
+        <ArrivalBadge arrival={request.arrival} />
+      </td>
+      <td className="px-3 py-2.5">
+        <div className="flex flex-wrap items-center gap-1">
+          <span className={mine ? 'font-semibold text-accent' : 'text-sm'}>
+            {claim ? <bdi>{mine ? `${claim.reader.name}(${worklist.you})` : claim.reader.name}</bdi> : <span className="text-muted">{worklist.unclaimed}</span>}
+          </span>
+        </div>
+        <div className="mt-0.5 flex flex-wrap gap-1">
+          <Badge>{strings.code(request.state)}</Badge>
+          {request.criticality && request.criticality !== 'none' && (
+            <Badge tone={criticalityTone(request.criticality)}>{strings.code(request.criticality)}</Badge>
+          )}
+        </div>
+      </td>
+      <td className="py-2.5 pr-4 pl-3 text-right">
+        <Button
+          small
+          kind={selected ? 'primary' : 'plain'}
+          onClick={(event) => {
+            event.stopPropagation();
+            if (claim || request.report_status) onOpen(request.id);
+            else onClaim(request.id);
+          }}
+        >
+          {claim || request.report_status ? worklist.openCase : worklist.claim}
+        </Button>
+      </td>
+    </tr>
+  );
+});
+
+function Warnings({ request }: { request: ReadingRequestSummary }) {
+  const { worklist } = useStrings();
+  const warnings = request.warnings.map((code) => worklist.warning[code] ?? code);
+  if (!request.clinical_context_complete) warnings.unshift(worklist.contextMissing);
+  if (warnings.length === 0) return null;
+  return (
+    <div className="mt-1 flex flex-wrap gap-1">
+      {warnings.map((warning) => (
+        <Badge key={warning} tone="orange">
+          <span aria-hidden className="mr-1 font-bold">
+            !
+          </span>
+          {warning}
+        </Badge>
+      ))}
+    </div>
+  );
+}

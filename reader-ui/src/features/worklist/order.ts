@@ -1,0 +1,51 @@
+import type { ReadingRequestSummary, Urgency } from '../../api/types.ts';
+import type { Strings } from '../../strings/ja.ts';
+
+const rank: Record<Urgency, number> = { stroke_code: 0, critical: 1, urgent: 2, routine: 3, elective: 4 };
+
+/** Most urgent first, then longest waiting; an unknown urgency is never hidden at the end. */
+export function byUrgencyAndWait(a: ReadingRequestSummary, b: ReadingRequestSummary): number {
+  return (rank[a.urgency] ?? 0) - (rank[b.urgency] ?? 0) || a.requested_at_ms - b.requested_at_ms;
+}
+
+export type DueKind = 'open_by' | 'verbal_by' | 'written_by';
+
+export interface Due {
+  kind: DueKind;
+  atMs: number;
+}
+
+/** The clock that runs now: to open while nobody has claimed it, then to answer by phone, then to write. */
+export function nextDue({ claim, due, report_status: status }: ReadingRequestSummary): Due | null {
+  if (status !== null) return null;
+  const candidates: [DueKind, number | null][] = [
+    ['open_by', claim ? null : due.open_by_ms],
+    ['verbal_by', due.verbal_by_ms],
+    ['written_by', due.written_by_ms],
+  ];
+  const [kind, atMs] = candidates.find(([, at]) => at !== null) ?? [];
+  return kind && atMs !== null && atMs !== undefined ? { kind, atMs } : null;
+}
+
+/** Whether a request belongs to a search: name in any script, Patient ID, case code, site. */
+export function matches(request: ReadingRequestSummary, search: string): boolean {
+  const words = search.normalize('NFKC').toLowerCase().split(/\s+/).filter(Boolean);
+  const { name, patient_id } = request.patient;
+  const text = [name.alphabetic, name.ideographic, name.phonetic, patient_id, request.case_code, request.requesting_site.name]
+    .join(' ')
+    .normalize('NFKC')
+    .toLowerCase()
+    .replaceAll('^', ' ');
+  return words.every((word) => text.includes(word));
+}
+
+export function announcedText(announced: number | null): string {
+  return announced === null ? '–' : String(announced);
+}
+
+export function birthLine(patient: ReadingRequestSummary['patient'], strings: Strings, era: string | null, iso: string | null): string {
+  const sex = strings.patient.sex[patient.sex ?? ''] ?? '';
+  const age = patient.age_years === null ? '' : strings.patient.age(patient.age_years);
+  const born = iso ? `${iso}${era ? `(${era})` : ''}` : strings.patient.unknownBirth;
+  return [age, sex, born].filter(Boolean).join(' ');
+}

@@ -1,0 +1,445 @@
+import { cache, Enums as CoreEnums, imageLoader, RenderingEngine } from '@cornerstonejs/core';
+import {
+  ArrowAnnotateTool,
+  Enums as ToolEnums,
+  LengthTool,
+  PanTool,
+  ToolGroupManager,
+  WindowLevelTool,
+  ZoomTool,
+} from '@cornerstonejs/tools';
+import { annotationsOn, arrowConfiguration, removeAllAnnotations, removeSelectedAnnotation, restoreAnnotations, watchAnnotations } from './annotations.ts';
+import type { StoredAnnotation } from './annotations.ts';
+import { startEngine } from './engine.ts';
+import type { ViewerFailureCode } from './failure.ts';
+import { toFailureCode } from './failure.ts';
+import type { DisplayImage } from './images.ts';
+import type { Range, Window } from './windows.ts';
+import { toRange, toWindow, windowPresets } from './windows.ts';
+
+export type ViewerTool = 'window' | 'pan' | 'zoom' | 'length' | 'arrow';
+
+/** What is on screen, in plain values. `shown` is the image whose pixels are drawn, never the one that was asked for. */
+export interface ViewerState {
+  count: number;
+  index: number;
+  shown: DisplayImage | null;
+  /** Set while the wanted image is not the shown one; the picture is then marked as not current. */
+  loading: boolean;
+  failure: ViewerFailureCode | null;
+  window: Window | null;
+  inverted: boolean;
+  zoomPercent: number | null;
+  loadedCount: number;
+  tool: ViewerTool;
+  /** Whether lengths may be measured on the shown image: only with a spacing in its header. */
+  measurable: boolean;
+  annotationCount: number;
+}
+
+/** A picked image, as the report keeps it. */
+export interface PickedImage {
+  sop_instance_uid: string;
+  series_instance_uid: string;
+  frame: number;
+  window_center: number;
+  window_width: number;
+  annotations: StoredAnnotation[];
+}
+
+/** The methods of a viewport this page uses; the library calls the way to them temporary, so they are named once, here. */
+interface Viewport {
+  setStack(imageIds: string[], index: number): Promise<string>;
+  setImageIdIndex(index: number): Promise<string>;
+  setProperties(properties: { voiRange?: Range; invert?: boolean }): void;
+  getProperties(): { voiRange?: Range; invert?: boolean };
+  getZoom(): number;
+  setZoom(zoom: number): void;
+  getViewPresentation(): unknown;
+  setViewPresentation(presentation: unknown): void;
+  resetViewState(): boolean;
+  getFrameOfReferenceUID(): string;
+  render(): void;
+}
+
+const prefetchParallel = 4;
+const toolNames: Record<ViewerTool, string> = {
+  window: WindowLevelTool.toolName,
+  pan: PanTool.toolName,
+  zoom: ZoomTool.toolName,
+  length: LengthTool.toolName,
+  arrow: ArrowAnnotateTool.toolName,
+};
+
+export const emptyState: ViewerState = {
+  count: 0,
+  index: 0,
+  shown: null,
+  loading: false,
+  failure: null,
+  window: null,
+  inverted: false,
+  zoomPercent: null,
+  loadedCount: 0,
+  tool: 'window',
+  measurable: false,
+  annotationCount: 0,
+};
+
+let made = 0;
+
+/**
+ * One stack on one element. It owns what the library gets wrong for reading: the reader's window survives scrolling and
+ * a growing stack, a failed image hides the old picture instead of leaving it there, and the index shown is the index drawn.
+ */
+export class StackViewer {
+  readonly #element: HTMLDivElement;
+  readonly #changed: () => void;
+  readonly #engine: RenderingEngine;
+  readonly #groupId: string;
+  readonly #viewportId: string;
+  readonly #stop: (() => void)[] = [];
+  #images: DisplayImage[] = [];
+  #state = emptyState;
+  #wanted = 0;
+  #walk = 0;
+  #destroyed = false;
+  #fitZoom = 1;
+
+  constructor(element: HTMLDivElement, changed: () => void) {
+    startEngine();
+    made += 1;
+    this.#element = element;
+    this.#changed = changed;
+    this.#viewportId = `stack-${made}`;
+    this.#groupId = `tools-${made}`;
+    this.#engine = new RenderingEngine(`engine-${made}`);
+    this.#engine.enableElement({ viewportId: this.#viewportId, element, type: CoreEnums.ViewportType.STACK });
+    this.#makeTools();
+    this.#listen();
+  }
+
+  /** Stable between changes, as React wants it. */
+  readonly getState = (): ViewerState => this.#state;
+
+  get images(): readonly DisplayImage[] {
+    return this.#images;
+  }
+
+  /**
+   * Shows a stack, or a longer form of the one on screen: then the image, the window and the view stay as they are.
+   * Resolves when the first picture is drawn or refused.
+   */
+  async setImages(images: DisplayImage[], initialWindow: Window | null): Promise<void> {
+    const same = this.#images.some(({ imageId }) => imageId === images[0]?.imageId || imageId === images.at(-1)?.imageId);
+    const growing = same && this.#images.length > 0;
+    if (growing && images.length === this.#images.length) return;
+    const current = this.#images[this.#wanted];
+    const keptIndex = growing && current ? images.findIndex(({ imageId }) => imageId === current.imageId) : -1;
+    const view = growing ? this.#viewport?.getViewPresentation() : null;
+    const window = growing ? this.#state.window : null;
+    this.#images = images;
+    const index = keptIndex >= 0 ? keptIndex : firstIndex(images);
+    this.#wanted = index;
+    this.#publish({ count: images.length, loading: true, failure: null, ...(growing ? {} : { shown: null, window: null }) });
+    if (images.length === 0) {
+      this.#publish({ loading: false });
+      return;
+    }
+    await this.#mount(index, window ?? initialWindow, view);
+    void this.#prefetch();
+  }
+
+  async #mount(index: number, window: Window | null, view: unknown): Promise<void> {
+    const viewport = this.#viewport;
+    if (!viewport) return;
+    try {
+      await viewport.setStack(this.#images.map(({ imageId }) => imageId), index);
+    } catch (error) {
+      if (!this.#destroyed && this.#wanted === index) this.#refuse(index, toFailureCode(error));
+      return;
+    }
+    if (this.#destroyed) return;
+    if (view) viewport.setViewPresentation(view);
+    else {
+      viewport.resetViewState();
+      this.#fitZoom = viewport.getZoom() || 1;
+    }
+    const chosen = window ?? this.#images[index]?.headerWindow ?? this.#autoWindow(index);
+    if (chosen) viewport.setProperties({ voiRange: toRange(chosen) });
+    viewport.render();
+    this.#publish({ window: chosen });
+    this.#settle(index);
+  }
+
+  /** Moves to an image; the picture on screen stays, marked as loading, until the new one is there or refused. */
+  async goTo(index: number): Promise<void> {
+    const target = Math.min(Math.max(0, index), this.#images.length - 1);
+    if (target < 0 || (target === this.#wanted && !this.#state.failure)) return;
+    this.#wanted = target;
+    this.#publish({ index: target, loading: true, failure: null });
+    const viewport = this.#viewport;
+    const image = this.#images[target];
+    if (!viewport || !image) return;
+    try {
+      await imageLoader.loadAndCacheImage(image.imageId);
+      // The reader has moved on while this one was loading.
+      if (this.#destroyed || this.#wanted !== target) return;
+      if (!this.#state.shown) return await this.#mount(target, this.#state.window, null);
+      await viewport.setImageIdIndex(target);
+      this.#keepWindow();
+      viewport.render();
+      this.#settle(target);
+    } catch (error) {
+      if (!this.#destroyed && this.#wanted === target) this.#refuse(target, toFailureCode(error));
+    }
+  }
+
+  step(delta: number): void {
+    void this.goTo(this.#wanted + delta);
+  }
+
+  setWindow(window: Window): void {
+    this.#viewport?.setProperties({ voiRange: toRange(window) });
+    this.#viewport?.render();
+    this.#publish({ window });
+  }
+
+  /** Window from the values of the shown image: 1st to 99th percentile without the padding. */
+  setAutoWindow(): void {
+    const window = this.#autoWindow(this.#wanted);
+    if (window) this.setWindow(window);
+  }
+
+  toggleInvert(): void {
+    const inverted = !this.#state.inverted;
+    this.#viewport?.setProperties({ invert: inverted });
+    this.#viewport?.render();
+    this.#publish({ inverted });
+  }
+
+  zoomBy(factor: number): void {
+    const viewport = this.#viewport;
+    if (!viewport) return;
+    viewport.setZoom(viewport.getZoom() * factor);
+    viewport.render();
+    this.#readView();
+  }
+
+  /** Back to the whole image, upright, in the window the stack was opened with. */
+  reset(window: Window | null): void {
+    const viewport = this.#viewport;
+    if (!viewport || !this.#state.shown) return;
+    viewport.resetViewState();
+    viewport.setProperties({ invert: false });
+    this.#publish({ inverted: false });
+    const chosen = window ?? this.#state.shown.headerWindow ?? this.#autoWindow(this.#wanted);
+    if (chosen) this.setWindow(chosen);
+    this.#readView();
+  }
+
+  /** Chooses what the left button does. Lengths are refused, with false, where there is no spacing to measure with. */
+  setTool(tool: ViewerTool): boolean {
+    if (tool === 'length' && !this.#state.measurable) return false;
+    const group = ToolGroupManager.getToolGroup(this.#groupId);
+    for (const [name, toolName] of Object.entries(toolNames)) {
+      if (name !== tool) group?.setToolPassive(toolName, { removeAllBindings: true });
+    }
+    const { Primary, Auxiliary, Secondary } = ToolEnums.MouseBindings;
+    if (tool !== 'pan') group?.setToolActive(toolNames.pan, { bindings: [{ mouseButton: Auxiliary }] });
+    if (tool !== 'zoom') group?.setToolActive(toolNames.zoom, { bindings: [{ mouseButton: Secondary }] });
+    const own = { pan: Auxiliary, zoom: Secondary } as Partial<Record<ViewerTool, number>>;
+    const extra = own[tool];
+    const bindings = extra === undefined ? [{ mouseButton: Primary }] : [{ mouseButton: Primary }, { mouseButton: extra }];
+    group?.setToolActive(toolNames[tool], { bindings });
+    this.#publish({ tool });
+    return true;
+  }
+
+  removeAnnotation(): boolean {
+    const removed = removeSelectedAnnotation();
+    this.#viewport?.render();
+    return removed;
+  }
+
+  /** The shown image with its window and marks; null while nothing true is on screen. */
+  pick(): PickedImage | null {
+    const { shown, window, loading, failure } = this.#state;
+    if (!shown || !window || loading || failure) return null;
+    return {
+      sop_instance_uid: shown.sopInstanceUid,
+      series_instance_uid: shown.seriesInstanceUid,
+      frame: shown.frame,
+      window_center: round1(window.center),
+      window_width: round1(window.width),
+      annotations: annotationsOn(shown).map((mark) => roundMark(mark)),
+    };
+  }
+
+  /** Shows a picked image again; false when it is not in this stack. */
+  async showPicked(picked: PickedImage): Promise<boolean> {
+    const index = this.#images.findIndex(
+      ({ sopInstanceUid, frame }) => sopInstanceUid === picked.sop_instance_uid && frame === picked.frame,
+    );
+    const image = this.#images[index];
+    if (!image) return false;
+    await this.goTo(index);
+    this.setWindow({ center: picked.window_center, width: picked.window_width });
+    restoreAnnotations(image, picked.annotations, this.#viewport?.getFrameOfReferenceUID() ?? '');
+    this.#viewport?.render();
+    return true;
+  }
+
+  resize(): void {
+    if (this.#destroyed) return;
+    this.#engine.resize(true, true);
+    this.#readView();
+  }
+
+  destroy(): void {
+    this.#destroyed = true;
+    for (const stop of this.#stop) stop();
+    removeAllAnnotations();
+    ToolGroupManager.destroyToolGroup(this.#groupId);
+    this.#engine.destroy();
+    this.#images = [];
+  }
+
+  get #viewport(): Viewport | null {
+    if (this.#destroyed) return null;
+    return (this.#engine.getViewport(this.#viewportId) as unknown as Viewport | undefined) ?? null;
+  }
+
+  #makeTools(): void {
+    const group = ToolGroupManager.createToolGroup(this.#groupId);
+    if (!group) return;
+    for (const tool of [WindowLevelTool, PanTool, ZoomTool, LengthTool]) group.addTool(tool.toolName);
+    group.addTool(ArrowAnnotateTool.toolName, arrowConfiguration);
+    group.addViewport(this.#viewportId, this.#engine.id);
+    this.setTool('window');
+  }
+
+  #listen(): void {
+    const on = (name: string, handle: () => void) => {
+      this.#element.addEventListener(name, handle);
+      this.#stop.push(() => this.#element.removeEventListener(name, handle));
+    };
+    on(CoreEnums.Events.VOI_MODIFIED, () => this.#readWindow());
+    on(CoreEnums.Events.CAMERA_MODIFIED, () => this.#readView());
+    this.#stop.push(watchAnnotations(() => this.#readAnnotations()));
+  }
+
+  #settle(index: number): void {
+    const shown = this.#images[index] ?? null;
+    this.#publish({ index, shown, loading: false, failure: null, measurable: shown?.spacing != null, loadedCount: this.#countLoaded() });
+    if (this.#state.tool === 'length' && !this.#state.measurable) this.setTool('window');
+    this.#readView();
+    this.#readAnnotations();
+  }
+
+  #refuse(index: number, failure: ViewerFailureCode): void {
+    this.#publish({ index, loading: false, failure, measurable: false });
+  }
+
+  #keepWindow(): void {
+    const { window } = this.#state;
+    if (window) this.#viewport?.setProperties({ voiRange: toRange(window) });
+  }
+
+  #readWindow(): void {
+    const range = this.#viewport?.getProperties().voiRange;
+    // While an image is being mounted the library announces its own default; ours is set right after.
+    if (range && this.#state.shown && !this.#state.loading) this.#publish({ window: toWindow(range) });
+  }
+
+  #readView(): void {
+    const zoom = this.#viewport?.getZoom();
+    if (zoom) this.#publish({ zoomPercent: Math.round((zoom / this.#fitZoom) * 100) });
+  }
+
+  #readAnnotations(): void {
+    const { shown } = this.#state;
+    this.#publish({ annotationCount: shown ? annotationsOn(shown).length : 0 });
+  }
+
+  #autoWindow(index: number): Window | null {
+    const image = this.#images[index];
+    const loaded = image ? cache.getImage(image.imageId) : undefined;
+    return loaded && !loaded.color ? percentileWindow(loaded.getPixelData()) : null;
+  }
+
+  #countLoaded(): number {
+    return this.#images.reduce((count, { imageId }) => count + (cache.isLoaded(imageId) ? 1 : 0), 0);
+  }
+
+  /** Loads the rest of the stack, nearest to the reader first; a newer stack ends an older walk. */
+  async #prefetch(): Promise<void> {
+    this.#walk += 1;
+    const walk = this.#walk;
+    const tried = new Set<string>();
+    const worker = async () => {
+      for (;;) {
+        const next = this.#nearestMissing(tried);
+        if (!next || this.#destroyed || walk !== this.#walk) return;
+        tried.add(next);
+        await imageLoader.loadAndCacheImage(next).catch(() => undefined);
+        if (!this.#destroyed && walk === this.#walk) this.#publish({ loadedCount: this.#countLoaded() });
+      }
+    };
+    await Promise.all(Array.from({ length: prefetchParallel }, worker));
+  }
+
+  #nearestMissing(tried: ReadonlySet<string>): string | null {
+    let best: string | null = null;
+    let distance = Number.POSITIVE_INFINITY;
+    this.#images.forEach(({ imageId, refused }, index) => {
+      const away = Math.abs(index - this.#wanted);
+      if (away >= distance || refused || tried.has(imageId) || cache.isLoaded(imageId)) return;
+      best = imageId;
+      distance = away;
+    });
+    return best;
+  }
+
+  #publish(patch: Partial<ViewerState>): void {
+    if (this.#destroyed) return;
+    this.#state = { ...this.#state, ...patch };
+    this.#changed();
+  }
+}
+
+/** A head is entered in its middle, where the basal ganglia are; anything else at its start. */
+function firstIndex(images: readonly DisplayImage[]): number {
+  return images[0]?.modality === 'CT' || images[0]?.modality === 'MR' ? Math.floor(images.length / 2) : 0;
+}
+
+/** The window a stack opens with: brain for CT, the header's for everything else. */
+export function openingWindow(images: readonly DisplayImage[]): Window | null {
+  const [first] = images;
+  if (first?.modality === 'CT') return windowPresets[0] ?? null;
+  return first?.headerWindow ?? null;
+}
+
+const histogramSamplesMax = 65_536;
+
+export function percentileWindow(pixels: ArrayLike<number>): Window | null {
+  const stride = Math.max(1, Math.floor(pixels.length / histogramSamplesMax));
+  const samples: number[] = [];
+  for (let at = 0; at < pixels.length; at += stride) samples.push(pixels[at] ?? 0);
+  samples.sort((a, b) => a - b);
+  const padding = samples[0] ?? 0;
+  const inside = samples.filter((value) => value > padding);
+  const lower = inside[Math.floor(inside.length * 0.01)];
+  const upper = inside[Math.floor(inside.length * 0.99)];
+  if (lower === undefined || upper === undefined || upper <= lower) return null;
+  return toWindow({ lower, upper });
+}
+
+function roundMark(mark: StoredAnnotation): StoredAnnotation {
+  const points = mark.points.map(([column, row]): [number, number] => [round1(column), round1(row)]);
+  return mark.kind === 'length' ? { ...mark, points, mm: round1(mark.mm) } : { ...mark, points };
+}
+
+function round1(value: number): number {
+  return Math.round(value * 10) / 10;
+}
