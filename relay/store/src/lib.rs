@@ -15,6 +15,7 @@ pub mod sessions;
 pub mod tokens;
 pub mod nodes;
 pub mod studies;
+pub mod instances;
 pub mod reading;
 pub mod worklist;
 pub mod calls;

@@ -1,0 +1,406 @@
+//! Studies, series and instances read back: for DICOMweb, exports and the scrub. Arrivals are written in `studies.rs`.
+//!
+//! Shown are instances of revision 1 that are not held; other revisions and held ones are kept beside them.
+//! Every read is narrowed to the rows a person may see; what lies beyond does not exist.
+
+use tancho_domain::access::Scope;
+use tancho_domain::dicom::{SeriesInstanceUid, SopInstanceUid, StudyInstanceUid};
+use tancho_domain::ids::{InstanceId, NetworkId, SiteId, StudyId};
+
+use crate::db::Tx;
+use crate::error::StoreError;
+use crate::reading::site_of_reach;
+
+/// Most studies one page gives.
+pub const STUDIES_PAGE_MAX: i64 = 200;
+/// Most instances one answer gives.
+pub const INSTANCES_MAX: i64 = 20_000;
+
+/// A study as lists and viewers show it.
+#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+pub struct Study {
+    /// Our id.
+    #[sqlx(try_from = "String")]
+    pub id: StudyId,
+    /// The site it came from.
+    #[sqlx(try_from = "String")]
+    pub site_id: SiteId,
+    /// Study Instance UID (0020,000D).
+    pub study_instance_uid: String,
+    /// Patient ID (0010,0020).
+    pub patient_id: String,
+    /// Issuer of Patient ID (0010,0021).
+    pub issuer_of_patient_id: Option<String>,
+    /// Patient's Name, alphabetic group.
+    pub patient_name_alphabetic: String,
+    /// Patient's Name, ideographic group.
+    pub patient_name_ideographic: String,
+    /// Patient's Name, phonetic group.
+    pub patient_name_phonetic: String,
+    /// 1 when the decoder was not sure.
+    pub patient_name_uncertain: i64,
+    /// Patient's Birth Date (0010,0030).
+    pub patient_birth_date: Option<String>,
+    /// Patient's Sex (0010,0040).
+    pub patient_sex: Option<String>,
+    /// Study Date (0008,0020).
+    pub study_date: Option<String>,
+    /// Study Time (0008,0030).
+    pub study_time: Option<String>,
+    /// Accession Number (0008,0050).
+    pub accession_number: Option<String>,
+    /// Study Description (0008,1030).
+    pub study_description: Option<String>,
+    /// Displayed instances of which the head is there.
+    pub n_received: i64,
+    /// Displayed instances that are whole and durable.
+    pub n_verified: i64,
+    /// Instances the site says it has.
+    pub announced_instances: Option<i64>,
+    /// Bytes of the data sets received.
+    pub bytes_received: i64,
+    /// When the site said that no more come.
+    pub closed_at_ms: Option<i64>,
+    /// When the first head came.
+    pub first_arrival_at_ms: i64,
+    /// When the last head came.
+    pub last_arrival_at_ms: i64,
+    /// When another version of an instance, or an instance of another patient, came.
+    pub conflict_at_ms: Option<i64>,
+}
+
+/// A series of a study.
+#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+pub struct Series {
+    /// Series Instance UID (0020,000E).
+    pub series_instance_uid: String,
+    /// Modality (0008,0060).
+    pub modality: String,
+    /// Series Number (0020,0011).
+    pub series_number: Option<i64>,
+    /// Series Description (0008,103E).
+    pub series_description: Option<String>,
+    /// Body Part Examined (0018,0015).
+    pub body_part: Option<String>,
+    /// Shown instances that are whole and durable.
+    pub n_verified: i64,
+}
+
+/// A shown instance, and where its bytes are.
+#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+pub struct Instance {
+    /// Our id.
+    #[sqlx(try_from = "String")]
+    pub id: InstanceId,
+    /// Its study.
+    #[sqlx(try_from = "String")]
+    pub study_id: StudyId,
+    /// Study Instance UID (0020,000D).
+    pub study_instance_uid: String,
+    /// Series Instance UID (0020,000E).
+    pub series_instance_uid: String,
+    /// SOP Instance UID (0008,0018).
+    pub sop_instance_uid: String,
+    /// SOP Class UID (0008,0016).
+    pub sop_class_uid: String,
+    /// Modality (0008,0060) of its series.
+    pub modality: String,
+    /// Transfer syntax it was received in.
+    pub transfer_syntax_uid: String,
+    /// `arriving` or `verified`; only verified ones have their bytes in the blob store.
+    pub state: String,
+    /// Name of its blob: SHA-256 of the container, in hexadecimal digits.
+    pub container_sha256: String,
+    /// SHA-256 of the original data set, in hexadecimal digits.
+    pub original_sha256: String,
+    /// Bytes of the original data set.
+    pub original_len: i64,
+    /// Instance Number (0020,0013).
+    pub instance_number: Option<i64>,
+    /// Frames that can be shown; 0 for objects without.
+    pub number_of_frames: i64,
+    /// Rows (0028,0010).
+    pub frame_rows: Option<i64>,
+    /// Columns (0028,0011).
+    pub frame_columns: Option<i64>,
+    /// Codes of scan warnings, separated by commas.
+    pub warnings: String,
+}
+
+impl Instance {
+    /// Whether its bytes are whole and durable.
+    #[must_use]
+    pub fn is_verified(&self) -> bool {
+        self.state == "verified"
+    }
+}
+
+/// How a study is named in an address: by our id, or by its UID, which two sites may share.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StudyKey {
+    /// Our id.
+    Id(StudyId),
+    /// Study Instance UID.
+    Uid(StudyInstanceUid),
+}
+
+impl StudyKey {
+    /// Reads either form; they cannot be taken for each other.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        match StudyId::parse(text) {
+            Ok(id) => Some(Self::Id(id)),
+            Err(_) => StudyInstanceUid::parse(text).ok().map(Self::Uid),
+        }
+    }
+
+    fn id(&self) -> Option<&str> {
+        match self {
+            Self::Id(id) => Some(id.as_str()),
+            Self::Uid(_) => None,
+        }
+    }
+
+    fn uid(&self) -> Option<&str> {
+        match self {
+            Self::Id(_) => None,
+            Self::Uid(uid) => Some(uid.as_str()),
+        }
+    }
+}
+
+/// A study is within reach of the site it came from and of every site asked to read it.
+macro_rules! study_in_reach {
+    () => {
+        "s.network_id = $1 and ($2 is null or s.site_id = $2 or exists (select 1 from reading_requests r \
+         where r.network_id = s.network_id and r.study_id = s.id and r.reading_site_id = $2))"
+    };
+}
+
+macro_rules! study_columns {
+    () => {
+        "s.id, s.site_id, s.study_instance_uid, s.patient_id, s.issuer_of_patient_id, s.patient_name_alphabetic, \
+         s.patient_name_ideographic, s.patient_name_phonetic, s.patient_name_uncertain, s.patient_birth_date, \
+         s.patient_sex, s.study_date, s.study_time, s.accession_number, s.study_description, s.n_received, \
+         s.n_verified, s.announced_instances, s.bytes_received, s.closed_at_ms, s.first_arrival_at_ms, \
+         s.last_arrival_at_ms, s.conflict_at_ms"
+    };
+}
+
+macro_rules! instance_columns {
+    () => {
+        "i.id, i.study_id, s.study_instance_uid, e.series_instance_uid, i.sop_instance_uid, i.sop_class_uid, \
+         e.modality, i.transfer_syntax_uid, i.state, i.container_sha256, i.original_sha256, i.original_len, \
+         i.instance_number, i.number_of_frames, i.frame_rows, i.frame_columns, i.warnings"
+    };
+}
+
+/// A page of the studies within reach, the latest arrival first; with a UID only those that have it.
+pub async fn list_studies(
+    tx: &mut Tx,
+    scope: &Scope,
+    uid: Option<&StudyInstanceUid>,
+    limit: i64,
+    offset: i64,
+) -> Result<Vec<Study>, StoreError> {
+    fetch_all!(
+        tx,
+        Study,
+        concat!(
+            "select ",
+            study_columns!(),
+            " from studies s where ",
+            study_in_reach!(),
+            " and ($3 is null or s.study_instance_uid = $3) \
+             order by s.last_arrival_at_ms desc, s.id limit $4 offset $5"
+        ),
+        scope.network_id.as_str(),
+        site_of_reach(scope),
+        uid.map(StudyInstanceUid::as_str),
+        limit.clamp(0, STUDIES_PAGE_MAX),
+        offset.max(0)
+    )
+}
+
+/// The study of that name. `NotFound` beyond reach; `Conflict` when two sites sent studies of that UID and both are
+/// within reach: then only our id names one.
+pub async fn get_study(tx: &mut Tx, scope: &Scope, key: &StudyKey) -> Result<Study, StoreError> {
+    let mut found = fetch_all!(
+        tx,
+        Study,
+        concat!(
+            "select ",
+            study_columns!(),
+            " from studies s where ",
+            study_in_reach!(),
+            " and ($3 is null or s.id = $3) and ($4 is null or s.study_instance_uid = $4) limit 2"
+        ),
+        scope.network_id.as_str(),
+        site_of_reach(scope),
+        key.id(),
+        key.uid()
+    )?;
+    match (found.pop(), found.pop()) {
+        (Some(study), None) => Ok(study),
+        (Some(_), Some(_)) => Err(StoreError::Conflict),
+        (None, _) => Err(StoreError::NotFound),
+    }
+}
+
+/// The modalities of a study, in order.
+pub async fn list_modalities(tx: &mut Tx, scope: &Scope, study: &StudyId) -> Result<Vec<String>, StoreError> {
+    let rows = fetch_all!(
+        tx,
+        (String,),
+        concat!(
+            "select distinct e.modality from series e join studies s on s.id = e.study_id where ",
+            study_in_reach!(),
+            " and s.id = $3 and e.modality <> '' order by e.modality"
+        ),
+        scope.network_id.as_str(),
+        site_of_reach(scope),
+        study.as_str()
+    )?;
+    Ok(rows.into_iter().map(|(modality,)| modality).collect())
+}
+
+/// The series of a study, by number; with a UID only that one.
+pub async fn list_series(
+    tx: &mut Tx,
+    scope: &Scope,
+    study: &StudyId,
+    uid: Option<&SeriesInstanceUid>,
+) -> Result<Vec<Series>, StoreError> {
+    fetch_all!(
+        tx,
+        Series,
+        concat!(
+            "select e.series_instance_uid, e.modality, e.series_number, e.series_description, e.body_part, \
+             (select count(*) from instances i where i.series_id = e.id and i.revision = 1 \
+             and i.state = 'verified') as n_verified \
+             from series e join studies s on s.id = e.study_id where ",
+            study_in_reach!(),
+            " and s.id = $3 and ($4 is null or e.series_instance_uid = $4) \
+             order by coalesce(e.series_number, 2147483647), e.series_instance_uid"
+        ),
+        scope.network_id.as_str(),
+        site_of_reach(scope),
+        study.as_str(),
+        uid.map(SeriesInstanceUid::as_str)
+    )
+}
+
+/// The shown instances of a study, by series and number; with UIDs only those that have them.
+pub async fn list_instances(
+    tx: &mut Tx,
+    scope: &Scope,
+    study: &StudyId,
+    series_uid: Option<&SeriesInstanceUid>,
+    sop_uid: Option<&SopInstanceUid>,
+) -> Result<Vec<Instance>, StoreError> {
+    fetch_all!(
+        tx,
+        Instance,
+        concat!(
+            "select ",
+            instance_columns!(),
+            " from instances i join series e on e.id = i.series_id join studies s on s.id = i.study_id where ",
+            study_in_reach!(),
+            " and s.id = $3 and i.revision = 1 and i.state <> 'held' \
+             and ($4 is null or e.series_instance_uid = $4) and ($5 is null or i.sop_instance_uid = $5) \
+             order by coalesce(e.series_number, 2147483647), e.series_instance_uid, \
+             coalesce(i.instance_number, 2147483647), i.sop_instance_uid limit $6"
+        ),
+        scope.network_id.as_str(),
+        site_of_reach(scope),
+        study.as_str(),
+        series_uid.map(SeriesInstanceUid::as_str),
+        sop_uid.map(SopInstanceUid::as_str),
+        INSTANCES_MAX
+    )
+}
+
+/// One stored version of an instance, for exports.
+#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+pub struct StoredVersion {
+    /// Our id.
+    #[sqlx(try_from = "String")]
+    pub id: InstanceId,
+    /// Code of the site it came from.
+    pub site_code: String,
+    /// 1 is the one shown.
+    pub revision: i64,
+    /// `arriving`, `verified` or `held`.
+    pub state: String,
+    /// Name of its blob.
+    pub container_sha256: String,
+    /// When it was whole and durable.
+    pub verified_at_ms: Option<i64>,
+}
+
+/// Every stored version of an instance within reach, of every site, the shown one of each first.
+pub async fn list_versions(
+    tx: &mut Tx,
+    scope: &Scope,
+    sop_uid: &SopInstanceUid,
+) -> Result<Vec<StoredVersion>, StoreError> {
+    fetch_all!(
+        tx,
+        StoredVersion,
+        concat!(
+            "select i.id, t.code as site_code, i.revision, i.state, i.container_sha256, i.verified_at_ms \
+             from instances i join studies s on s.id = i.study_id join sites t on t.id = i.site_id where ",
+            study_in_reach!(),
+            " and i.sop_instance_uid = $3 order by t.code, i.revision limit $4"
+        ),
+        scope.network_id.as_str(),
+        site_of_reach(scope),
+        sop_uid.as_str(),
+        INSTANCES_MAX
+    )
+}
+
+/// A blob the store counts on.
+#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+pub struct ExpectedBlob {
+    /// Our id of the instance; also where the next page begins.
+    #[sqlx(try_from = "String")]
+    pub instance_id: InstanceId,
+    /// The tenant.
+    #[sqlx(try_from = "String")]
+    pub network_id: NetworkId,
+    /// Name of the blob.
+    pub container_sha256: String,
+}
+
+/// A page of the blobs that must be there, of every network: for the relay's own scrub, not narrowed by reach.
+pub async fn list_expected_blobs(
+    tx: &mut Tx,
+    after: Option<&InstanceId>,
+    limit: i64,
+) -> Result<Vec<ExpectedBlob>, StoreError> {
+    fetch_all!(
+        tx,
+        ExpectedBlob,
+        "select id as instance_id, network_id, container_sha256 from instances \
+         where verified_at_ms is not null and id > $1 order by id limit $2",
+        after.map_or("", InstanceId::as_str),
+        limit
+    )
+}
+
+/// Whether an instance refers to this blob, whatever its state: for the relay's own scrub.
+pub async fn is_blob_expected(
+    tx: &mut Tx,
+    network_id: &NetworkId,
+    container_sha256: &str,
+) -> Result<bool, StoreError> {
+    let found = fetch_optional!(
+        tx,
+        (String,),
+        "select id from instances where network_id = $1 and container_sha256 = $2 limit 1",
+        network_id.as_str(),
+        container_sha256
+    )?;
+    Ok(found.is_some())
+}
