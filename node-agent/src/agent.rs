@@ -17,6 +17,7 @@ use crate::metrics::Metrics;
 use crate::page::{self, Guard, PageParts, PagePort};
 use crate::requests::automatic;
 use crate::spool::{OpenError, Spool, SpoolWorkers};
+use crate::uplink::{self, UplinkConfig};
 
 /// Why the agent did not start.
 #[derive(Debug, thiserror::Error)]
@@ -95,6 +96,14 @@ impl Agent {
         tasks.spawn(automatic::run(
             spool.clone(),
             config.requests.clone(),
+            clock.clone(),
+            stopping.clone(),
+        ));
+        let line = UplinkConfig::new(config.data_dir.clone(), config.relay.address.clone());
+        tasks.spawn(uplink::run(
+            line,
+            spool.clone(),
+            board.clone(),
             clock.clone(),
             stopping.clone(),
         ));

@@ -9,6 +9,7 @@ pub mod logging;
 pub mod dimse;
 pub mod spool;
 pub mod link;
+pub mod uplink;
 pub mod requests;
 pub mod metrics;
 pub mod page;

@@ -496,6 +496,12 @@ impl Spool {
         keeper::delete_expired(&self.shared).await
     }
 
+    /// Deletes objects receipted before an instant, whatever the retention time; gives how many. For an operator
+    /// who needs room; an object without a receipt is never deleted.
+    pub async fn delete_receipted_before(&self, before_ms: i64) -> Result<usize, SpoolError> {
+        keeper::delete_receipted_before(&self.shared, before_ms).await
+    }
+
     /// State of each object with the bytes of data set and container and the reason; `None` for those that are
     /// gone. In the order of `ids`.
     pub async fn object_states(&self, ids: &[ObjectId]) -> Result<Vec<Option<ObjectStanding>>, SpoolError> {

@@ -70,7 +70,11 @@ async fn close_quiet_studies(spool: &Spool) {
 
 /// Deletes receipted objects past their retention; gives how many.
 pub async fn delete_expired(shared: &Shared) -> Result<usize, SpoolError> {
-    let before_ms = shared.clock.now_ms() - shared.options.retention_ms;
+    delete_receipted_before(shared, shared.clock.now_ms() - shared.options.retention_ms).await
+}
+
+/// Deletes objects receipted before an instant; gives how many.
+pub async fn delete_receipted_before(shared: &Shared, before_ms: i64) -> Result<usize, SpoolError> {
     let expired = {
         let mut reader = shared.reader.lock().await;
         index::list_expired(&mut reader, before_ms, DELETE_BATCH_MAX).await?

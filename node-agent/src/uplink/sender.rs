@@ -1,0 +1,435 @@
+//! Between the spool and one connection after another: what is listed goes out, what is answered is handed on.
+//!
+//! One uni stream for each priority, the more urgent with the higher QUIC priority. At most one range more than the
+//! congestion window is handed to quinn, so that a stat study overtakes within a range. Files are read a range at a
+//! time: memory does not grow with objects.
+
+mod files;
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use quinn::{Connection, RecvStream, SendStream};
+use tancho_domain::dicom::Priority;
+use tancho_domain::ids::ObjectId;
+use tancho_wire::frame::{self, FrameDecoder, Ping, Pong, RequestOutcome, StudyManifest, Welcome, data_header, encode};
+use tancho_wire::handshake::ClockOffset;
+use tancho_wire::limits::{CLOCK_OFFSET_ALARM_MS, HEARTBEAT_MS, RANGE_BYTES_MAX};
+use tancho_wire::transfer::{Outbound, RangeToSend, Sender, SenderEvent};
+use tancho_wire::{Digest, Frame};
+use tokio::sync::{Notify, mpsc};
+use tokio::time::Instant;
+
+use super::UplinkConfig;
+use super::connection::{line_fault, next_frame};
+use super::dial::LinkFault;
+use super::identity::Identity;
+use super::recorder::Answer;
+use super::renewal::Renewal;
+use crate::clock::Clock;
+use crate::link::{LinkBoard, LinkState};
+use crate::spool::{OutboundObject, Receipt, RequestForm, RequestResult, Spool};
+use files::Files;
+
+/// Changes of the spool are collected for this long, so that a fast modality is not one pass over the list each.
+const SYNC_AFTER: Duration = Duration::from_millis(20);
+/// How often the sender looks for what was forgotten, and whether the certificate is due.
+const TICK: Duration = Duration::from_secs(5);
+/// Bytes of control frames written in one go.
+const WRITE_BYTES: usize = 32 * 1024;
+/// QUIC priority of the control stream; data streams come below.
+const CONTROL_PRIORITY: i32 = 100;
+
+/// What connections share, one after another.
+pub(super) struct Line {
+    pub(super) board: LinkBoard,
+    pub(super) clock: Clock,
+    config: UplinkConfig,
+    spool: Spool,
+    recorder: mpsc::Sender<Answer>,
+    state: Mutex<State>,
+    /// Rung when there may be a control frame to write.
+    writing: Notify,
+    /// Rung when there may be a range to send.
+    sending: Notify,
+    started: Instant,
+}
+
+struct State {
+    identity: Identity,
+    sender: Sender,
+    object_ids: HashMap<Digest, ObjectId>,
+    pongs: Vec<Pong>,
+    renewal: Renewal,
+    clock_alarmed: bool,
+    was_up: bool,
+}
+
+impl Line {
+    pub(super) fn new(
+        config: &UplinkConfig,
+        identity: Identity,
+        spool: Spool,
+        board: LinkBoard,
+        clock: Clock,
+        recorder: mpsc::Sender<Answer>,
+    ) -> Self {
+        let state = State {
+            identity,
+            sender: Sender::new(config.sender.clone()),
+            object_ids: HashMap::new(),
+            pongs: Vec::new(),
+            renewal: Renewal::default(),
+            clock_alarmed: false,
+            was_up: false,
+        };
+        Self {
+            board,
+            clock,
+            config: config.clone(),
+            spool,
+            recorder,
+            state: Mutex::new(state),
+            writing: Notify::new(),
+            sending: Notify::new(),
+            started: Instant::now(),
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Milliseconds of a clock that never steps.
+    fn now_ms(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    pub(super) fn identity(&self) -> Identity {
+        self.state().identity.clone()
+    }
+
+    /// Whether a connection stood since this was last asked.
+    pub(super) fn was_up(&self) -> bool {
+        std::mem::take(&mut self.state().was_up)
+    }
+
+    pub(super) fn connected(&self, welcome: &Welcome) {
+        let mut state = self.state();
+        state.was_up = true;
+        state.clock_alarmed = false;
+        state.pongs.clear();
+        state.renewal.reset();
+        state.sender.connected(welcome.offers_open_max);
+        drop(state);
+        self.board.set_link(LinkState::Connected { since_ms: self.clock.now_ms(), transport: "quic".to_owned() });
+    }
+
+    pub(super) fn disconnected(&self) {
+        self.state().sender.disconnected();
+        for object_id in self.board.in_flight().keys() {
+            self.board.clear_sent(object_id);
+        }
+    }
+
+    /// Hands the spool's lists to the sender whenever they change.
+    pub(super) async fn follow_spool(&self) {
+        let mut changed = self.spool.subscribe();
+        loop {
+            changed.borrow_and_update();
+            self.sync();
+            self.writing.notify_one();
+            self.sending.notify_one();
+            if changed.changed().await.is_err() {
+                return;
+            }
+            tokio::time::sleep(SYNC_AFTER).await;
+        }
+    }
+
+    fn sync(&self) {
+        let objects = self.spool.outbound();
+        let manifests = self.spool.study_manifests().into_iter().map(manifest_frame);
+        let requests = self.spool.pending_requests().into_iter().map(request_frame);
+        let mut state = self.state();
+        let State { sender, object_ids, .. } = &mut *state;
+        object_ids.retain(|digest, _| sender.knows(digest));
+        object_ids.extend(objects.iter().map(|object| (Digest(object.container_sha256), object.object_id.clone())));
+        sender.sync(objects.into_iter().map(outbound));
+        sender.set_manifests(manifests);
+        sender.set_requests(requests);
+    }
+
+    pub(super) async fn read_control(&self, mut receive: RecvStream, mut decoder: FrameDecoder) -> LinkFault {
+        loop {
+            match next_frame(&mut receive, &mut decoder).await {
+                Ok(Some(frame)) => {
+                    if let Err(fault) = self.on_frame(frame).await {
+                        return fault;
+                    }
+                }
+                Ok(None) => return LinkFault::new("line_failed", "the relay's stream ended"),
+                Err(violation) => return LinkFault::new("protocol_violation", violation.to_string()),
+            }
+        }
+    }
+
+    async fn on_frame(&self, frame: Frame) -> Result<(), LinkFault> {
+        match frame {
+            Frame::Want(_) | Frame::Receipt(_) | Frame::Refusal(_) => return self.on_transfer(frame).await,
+            Frame::Ping(ping) => {
+                let pong = Pong { seq: ping.seq, ping_now_ms: ping.now_ms, now_ms: self.clock.now_ms() };
+                self.state().pongs.push(pong);
+                self.writing.notify_one();
+            }
+            Frame::Pong(pong) => self.on_pong(&pong),
+            Frame::StudyStatus(status) => self.hand_on(Answer::Study(Box::new(status))).await,
+            Frame::RequestResult(result) => {
+                let outcome = match result.outcome {
+                    RequestOutcome::Accepted { reading_request_id, case_code } => {
+                        RequestResult::Accepted { reading_request_id, case_code }
+                    }
+                    RequestOutcome::Refused { code, text } => RequestResult::Refused { code, text },
+                };
+                self.hand_on(Answer::Request { command_id: result.command_id, result: outcome }).await;
+            }
+            Frame::CertificateIssued(issued) => self.on_certificate(issued).await,
+            Frame::CertificateRefused(refused) => {
+                tracing::error!(code = refused.code, "the relay did not renew the node's certificate");
+            }
+            Frame::Close(close) => {
+                return Err(LinkFault::new(tancho_wire::CloseCode(close.code).name(), close.reason));
+            }
+            other => {
+                return Err(LinkFault::new("protocol_violation", format!("the relay sent {}", other.name())));
+            }
+        }
+        Ok(())
+    }
+
+    async fn on_transfer(&self, frame: Frame) -> Result<(), LinkFault> {
+        let answer = {
+            let mut state = self.state();
+            let event = state
+                .sender
+                .on_frame(frame, self.now_ms())
+                .map_err(|violation| LinkFault::new("protocol_violation", violation.to_string()))?;
+            event.and_then(|event| answer_of(&state, event))
+        };
+        if let Some((answer, digest)) = answer {
+            let makes_anew = matches!(&answer, Answer::Refusal { .. });
+            self.hand_on(answer).await;
+            if makes_anew {
+                self.state().sender.forget(&digest);
+            }
+        }
+        self.writing.notify_one();
+        self.sending.notify_one();
+        Ok(())
+    }
+
+    async fn hand_on(&self, answer: Answer) {
+        // The recorder lives as long as the line.
+        let _ = self.recorder.send(answer).await;
+    }
+
+    fn on_pong(&self, pong: &Pong) {
+        let offset = ClockOffset::measure(pong, self.clock.now_ms());
+        let mut state = self.state();
+        if offset.offset_ms.abs() > CLOCK_OFFSET_ALARM_MS && !state.clock_alarmed {
+            state.clock_alarmed = true;
+            tracing::warn!(offset_ms = offset.offset_ms, "this machine's clock and the relay's are over a minute apart");
+        }
+    }
+
+    async fn on_certificate(&self, issued: frame::CertificateIssued) {
+        let renewed = {
+            let mut state = self.state();
+            let identity = state.identity.clone();
+            state.renewal.accept(&identity, issued)
+        };
+        let Some(renewed) = renewed else {
+            tracing::error!("the relay's new certificate is not for this node's key");
+            return;
+        };
+        let (identity, data_dir) = (renewed.clone(), self.config.data_dir.clone());
+        match tokio::task::spawn_blocking(move || identity.save(&data_dir)).await {
+            Ok(Ok(())) => {
+                tracing::info!("the node's certificate was renewed");
+                self.state().identity = renewed;
+            }
+            Ok(Err(error)) => tracing::error!(%error, "the renewed certificate could not be kept"),
+            Err(_) => tracing::error!("the renewed certificate could not be kept"),
+        }
+    }
+
+    pub(super) async fn write_control(&self, mut send: SendStream) -> LinkFault {
+        let _ = send.set_priority(CONTROL_PRIORITY);
+        let heartbeat = Duration::from_millis(HEARTBEAT_MS);
+        let (mut ping_due, mut tick_due) = (Instant::now(), Instant::now());
+        let mut seq = 0;
+        let mut bytes = Vec::new();
+        loop {
+            while bytes.len() < WRITE_BYTES {
+                let Some(frame) = self.next_control_frame() else { break };
+                encode(&frame, &mut bytes);
+            }
+            if !bytes.is_empty() {
+                if send.write_all(&bytes).await.is_err() {
+                    return LinkFault::new("line_failed", "the relay's stream ended");
+                }
+                bytes.clear();
+                continue;
+            }
+            tokio::select! {
+                () = self.writing.notified() => {}
+                () = tokio::time::sleep_until(ping_due) => {
+                    ping_due = Instant::now() + heartbeat;
+                    seq += 1;
+                    encode(&Frame::Ping(Ping { seq, now_ms: self.clock.now_ms() }), &mut bytes);
+                }
+                () = tokio::time::sleep_until(tick_due) => {
+                    tick_due = Instant::now() + TICK;
+                    if let Some(request) = self.tick() {
+                        encode(&request, &mut bytes);
+                    }
+                }
+            }
+        }
+    }
+
+    fn next_control_frame(&self) -> Option<Frame> {
+        let now_ms = self.now_ms();
+        let mut state = self.state();
+        state.pongs.pop().map(Frame::Pong).or_else(|| state.sender.poll_frame(now_ms))
+    }
+
+    fn tick(&self) -> Option<Frame> {
+        let now_ms = self.now_ms();
+        let mut state = self.state();
+        state.sender.tick(now_ms);
+        let State { identity, renewal, .. } = &mut *state;
+        renewal.request(identity, self.clock.now_ms()).map(Frame::CertificateRequest)
+    }
+
+    /// Sends ranges for as long as the connection lives.
+    pub(super) async fn send_data(&self, connection: &Connection) -> LinkFault {
+        let mut streams: [Option<SendStream>; 3] = [None, None, None];
+        let mut files = Files::new(self.spool.clone());
+        loop {
+            let range = self.state().sender.next_range(self.now_ms());
+            let Some(range) = range else {
+                self.sending.notified().await;
+                continue;
+            };
+            let Some(object_id) = self.state().object_ids.get(&range.container_sha256).cloned() else { continue };
+            let bytes = match files.read(&object_id, &range).await {
+                Ok(bytes) => bytes,
+                Err(error) => {
+                    tracing::error!(object.id = %object_id, %error, "a container could not be read");
+                    self.state().sender.set_unreadable(&range.container_sha256, self.now_ms());
+                    continue;
+                }
+            };
+            // What quinn may hold: the window the line carries, and one range ready behind it.
+            connection.set_send_window(connection.stats().path.cwnd + RANGE_BYTES_MAX);
+            if write_range(connection, &mut streams, &range, bytes).await.is_err() {
+                return line_fault(connection);
+            }
+            self.board.add_sent(&object_id, range.len);
+        }
+    }
+}
+
+async fn write_range(
+    connection: &Connection,
+    streams: &mut [Option<SendStream>; 3],
+    range: &RangeToSend,
+    bytes: Bytes,
+) -> Result<(), quinn::WriteError> {
+    let (slot, priority) = match range.priority {
+        Priority::Stat => (0, 30),
+        Priority::Urgent => (1, 20),
+        Priority::Routine => (2, 10),
+    };
+    let stream = match &mut streams[slot] {
+        Some(stream) => stream,
+        empty => {
+            let stream = connection.open_uni().await?;
+            let _ = stream.set_priority(priority);
+            empty.insert(stream)
+        }
+    };
+    let header = Bytes::copy_from_slice(&data_header(&range.container_sha256, range.offset, bytes.len()));
+    stream.write_all_chunks(&mut [header, bytes]).await
+}
+
+fn answer_of(state: &State, event: SenderEvent) -> Option<(Answer, Digest)> {
+    let digest = match &event {
+        SenderEvent::Durable(receipt) | SenderEvent::ReceiptDoubtful(receipt) => receipt.container_sha256,
+        SenderEvent::Refused(refusal) => refusal.container_sha256,
+    };
+    let object_id = state.object_ids.get(&digest)?.clone();
+    let answer = match event {
+        SenderEvent::Durable(receipt) => Answer::Receipt(Receipt {
+            object_id,
+            container_sha256: receipt.container_sha256.0,
+            original_sha256: receipt.original_sha256.0,
+            received_at_ms: receipt.durable_at_ms,
+        }),
+        SenderEvent::ReceiptDoubtful(_) => {
+            tracing::error!(object.id = %object_id, "the relay's receipt names another object; nothing is deleted");
+            return None;
+        }
+        SenderEvent::Refused(refusal) => {
+            Answer::Refusal { object_id, kind: refusal.kind, code: refusal.code, text: refusal.text }
+        }
+    };
+    Some((answer, digest))
+}
+
+fn outbound(object: OutboundObject) -> Outbound {
+    Outbound {
+        container_sha256: Digest(object.container_sha256),
+        container_len: object.container_len,
+        head_end: object.head_end,
+        original_sha256: Digest(object.original_sha256),
+        original_len: object.original_len,
+        study_instance_uid: object.study_instance_uid,
+        series_instance_uid: object.series_instance_uid,
+        sop_instance_uid: object.sop_instance_uid,
+        sop_class_uid: object.sop_class_uid,
+        transfer_syntax_uid: object.transfer_syntax,
+        calling_ae: object.calling_ae.into(),
+        called_ae: object.called_ae.into(),
+        priority: object.priority,
+        received_at_ms: object.received_at_ms,
+    }
+}
+
+fn manifest_frame(manifest: crate::spool::StudyManifest) -> StudyManifest {
+    StudyManifest {
+        study_instance_uid: manifest.study_instance_uid,
+        priority: manifest.priority,
+        closed: manifest.closed,
+        n_instances: manifest.n_instances,
+        bytes_original: manifest.n_bytes_original,
+        generation: manifest.generation,
+    }
+}
+
+fn request_frame(form: RequestForm) -> frame::RequestForm {
+    frame::RequestForm {
+        command_id: form.command_id,
+        study_instance_uid: form.study_instance_uid,
+        urgency: form.urgency,
+        callback_number: form.callback_number,
+        callback_person: form.callback_person.unwrap_or_default(),
+        responsible_physician: form.responsible_physician.unwrap_or_default(),
+        clinical_context: form.clinical_context.to_string(),
+        requested_at_ms: form.created_at_ms,
+    }
+}
+

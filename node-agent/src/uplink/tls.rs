@@ -1,0 +1,129 @@
+//! Whom the agent trusts: the project's own CA for one fixed relay name, never a public root, never "accept anyway".
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use quinn::crypto::rustls::QuicClientConfig;
+use quinn::{ClientConfig, TransportConfig, VarInt};
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::CryptoProvider;
+use rustls::{CertificateError, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
+use tancho_wire::enrollment::EnrollmentCode;
+use tancho_wire::limits::{ALPN, ALPN_ENROLL, RANGE_BYTES_MAX};
+
+use super::identity::Identity;
+
+/// A connection without any packet for this long is dead; the relay allows more.
+const IDLE_TIMEOUT_MS: u32 = 10_000;
+/// Packets are sent at least this often, so that a changed address is noticed by the relay at once.
+const KEEP_ALIVE: Duration = Duration::from_millis(2_500);
+/// Most bytes the relay may send ahead on one stream; its frames are small.
+const STREAM_WINDOW_BYTES: u32 = 1 << 20;
+
+/// For `tancho/1`: our certificate, our CA.
+pub(super) fn session_config(identity: &Identity) -> Result<ClientConfig, rustls::Error> {
+    let provider = provider();
+    let mut roots = RootCertStore::empty();
+    let authority = identity.authority().ok_or(rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer))?;
+    roots.add(authority.clone())?;
+    let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider))
+        .build()
+        .map_err(|_| rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer))?;
+    let tls = rustls::ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&rustls::version::TLS13])?
+        .dangerous()
+        .with_custom_certificate_verifier(verifier)
+        .with_client_auth_cert(identity.chain.clone(), identity.private_key())?;
+    quic_config(tls, ALPN)
+}
+
+/// For `tancho-enroll/1`: no certificate yet; trust comes from the fingerprint in the code.
+pub(super) fn enrollment_config(ca_fingerprint: [u8; 16]) -> Result<ClientConfig, rustls::Error> {
+    let provider = provider();
+    let verifier = Arc::new(FingerprintVerifier { ca_fingerprint, provider: Arc::clone(&provider) });
+    let tls = rustls::ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&rustls::version::TLS13])?
+        .dangerous()
+        .with_custom_certificate_verifier(verifier)
+        .with_no_client_auth();
+    quic_config(tls, ALPN_ENROLL)
+}
+
+fn provider() -> Arc<CryptoProvider> {
+    Arc::new(rustls::crypto::aws_lc_rs::default_provider())
+}
+
+fn quic_config(mut tls: rustls::ClientConfig, alpn: &[u8]) -> Result<ClientConfig, rustls::Error> {
+    tls.alpn_protocols = vec![alpn.to_vec()];
+    tls.enable_early_data = false;
+    tls.resumption = rustls::client::Resumption::disabled();
+    let crypto = QuicClientConfig::try_from(tls)
+        .map_err(|_| rustls::Error::General("the cipher suite of QUIC's first packets is missing".to_owned()))?;
+    let mut config = ClientConfig::new(Arc::new(crypto));
+    let mut transport = TransportConfig::default();
+    transport
+        .max_idle_timeout(Some(VarInt::from_u32(IDLE_TIMEOUT_MS).into()))
+        .keep_alive_interval(Some(KEEP_ALIVE))
+        .stream_receive_window(VarInt::from_u32(STREAM_WINDOW_BYTES))
+        .max_concurrent_bidi_streams(VarInt::from_u32(0))
+        .max_concurrent_uni_streams(VarInt::from_u32(0))
+        .datagram_receive_buffer_size(None)
+        // Grows with the congestion window while data is sent, see `sender.rs`.
+        .send_window(4 * RANGE_BYTES_MAX);
+    config.transport_config(Arc::new(transport));
+    Ok(config)
+}
+
+/// Takes a relay whose chain holds the CA with the code's fingerprint, and only under that CA.
+#[derive(Debug)]
+struct FingerprintVerifier {
+    ca_fingerprint: [u8; 16],
+    provider: Arc<CryptoProvider>,
+}
+
+impl ServerCertVerifier for FingerprintVerifier {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        let authority = intermediates
+            .iter()
+            .find(|certificate| EnrollmentCode::fingerprint(certificate) == self.ca_fingerprint)
+            .ok_or(rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer))?;
+        let mut roots = RootCertStore::empty();
+        roots.add(authority.clone().into_owned())?;
+        WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&self.provider))
+            .build()
+            .map_err(|_| rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer))?
+            .verify_server_cert(end_entity, &[], server_name, ocsp_response, now)
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Err(rustls::Error::General("TLS 1.3 only".to_owned()))
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        rustls::crypto::verify_tls13_signature(message, certificate, signature, algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider.signature_verification_algorithms.supported_schemes()
+    }
+}

@@ -1,0 +1,176 @@
+//! The program as an operator types it.
+
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+
+use serde_json::Value;
+use tancho_domain::dicom::{SopClassUid, SopInstanceUid, TransferSyntaxUid};
+use tancho_imaging::synthetic::part10_file;
+
+use crate::support::{CT, EXPLICIT_LE, TestAgent, slice};
+
+fn program() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tancho-agent"));
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("TANCHO_")) {
+        command.env_remove(name);
+    }
+    command.env("TANCHO_SPOOL__RESERVE_BYTES", "0");
+    command
+}
+
+fn run(arguments: &[&str], data_dir: &Path) -> Output {
+    program()
+        .args(arguments)
+        .arg("--data-dir")
+        .arg(data_dir)
+        .output()
+        .unwrap()
+}
+
+/// `tancho-agent serve` as a child process; killed when dropped.
+pub struct Served {
+    child: Child,
+    pub dimse: SocketAddr,
+}
+
+impl Served {
+    /// Starts it on free ports and waits until it says that it is ready.
+    pub fn start(data_dir: &Path, environment: &[(&str, &str)]) -> Self {
+        let mut child = program()
+            .args(["serve", "--log-format", "json", "--data-dir"])
+            .arg(data_dir)
+            .env("TANCHO_DIMSE__LISTEN", "127.0.0.1:0")
+            .env("TANCHO_PAGE__LISTEN", "127.0.0.1:0")
+            .envs(environment.iter().copied())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let dimse = loop {
+            let line: Value =
+                serde_json::from_str(&lines.next().expect("the agent is ready").unwrap()).unwrap();
+            if let Some(address) = line["fields"]["dimse.address"].as_str() {
+                break address.parse().unwrap();
+            }
+        };
+        // The rest of the log must be read, or the pipe fills up.
+        std::thread::spawn(move || lines.for_each(drop));
+        Self { child, dimse }
+    }
+
+    /// Waits until it has ended.
+    pub fn wait(mut self) -> ExitStatus {
+        self.child.wait().unwrap()
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}
+
+fn write_study(folder: &Path, study: &str, n: u32) {
+    for i in 0..n {
+        let (uid, data) = slice(study, i);
+        let file = part10_file(
+            &TransferSyntaxUid::parse(EXPLICIT_LE).unwrap(),
+            &SopClassUid::parse(CT).unwrap(),
+            &SopInstanceUid::parse(&uid).unwrap(),
+            &data,
+        );
+        std::fs::write(folder.join(format!("{i}.dcm")), file).unwrap();
+    }
+}
+
+#[test]
+fn send_works_with_and_without_a_running_agent() {
+    let (data_dir, files) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    write_study(files.path(), "2.25.60", 6);
+    std::fs::write(files.path().join("README.txt"), "not DICOM").unwrap();
+    let folder = files.path().to_str().unwrap();
+    for round in 0..2 {
+        // Without an agent the first time, through a running one the second.
+        let agent = (round == 1).then(|| TestAgent::start_in(data_dir.path(), |_| {}).unwrap());
+        let sent = run(&["send", folder, "--json", "--priority", "stat"], data_dir.path());
+        assert!(sent.status.success(), "{}", String::from_utf8_lossy(&sent.stderr));
+        let event: Value = serde_json::from_slice(&sent.stdout).unwrap();
+        assert_eq!(
+            (&event["event"], &event["instances"]),
+            (&"spooled".into(), &6.into())
+        );
+        if let Some(agent) = &agent {
+            assert_eq!(agent.outbound(6).len(), 6);
+            assert_eq!(agent.spool().counters().n_duplicates, 6);
+            let status = run(&["status", "--json"], data_dir.path());
+            let status: Value = serde_json::from_slice(&status.stdout).unwrap();
+            assert_eq!(
+                (&status["n_studies"], &status["n_waiting_line"]),
+                (&1.into(), &6.into())
+            );
+        }
+    }
+}
+
+#[test]
+fn send_fails_when_a_named_file_is_not_dicom_but_sends_the_rest() {
+    let (data_dir, files) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    write_study(files.path(), "2.25.61", 2);
+    let stray = files.path().join("stray");
+    std::fs::write(&stray, "not DICOM").unwrap();
+    let arguments = [
+        "send",
+        files.path().to_str().unwrap(),
+        stray.to_str().unwrap(),
+        "--json",
+    ];
+    let sent = run(&arguments, data_dir.path());
+    assert!(!sent.status.success());
+    assert!(String::from_utf8_lossy(&sent.stdout).contains("\"instances\":2"));
+    assert!(!run(&["send", "nowhere"], data_dir.path()).status.success());
+}
+
+#[test]
+fn status_without_an_agent_says_what_to_do() {
+    let data_dir = tempfile::tempdir().unwrap();
+    let status = run(&["status"], data_dir.path());
+    assert!(!status.status.success());
+    assert!(String::from_utf8_lossy(&status.stderr).contains("tancho-agent serve"));
+}
+
+#[test]
+fn flt_129_config_check_names_every_problem_and_serve_refuses() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("agent.toml");
+    std::fs::write(
+        &file,
+        "[dimse]\nlisten = \"0.0.0.0:104\"\nae_titel = \"X\"\n[spool]\nquiet_ms = \"soon\"\n",
+    )
+    .unwrap();
+    for command in [&["config", "check"][..], &["serve"]] {
+        let checked = program()
+            .args(command)
+            .arg("--config")
+            .arg(&file)
+            .output()
+            .unwrap();
+        assert!(!checked.status.success());
+        let text = String::from_utf8_lossy(&checked.stderr).into_owned();
+        assert!(
+            text.contains("dimse.ae_titel") && text.contains("spool.quiet_ms"),
+            "{text}"
+        );
+    }
+    std::fs::write(&file, "[dimse]\nae_title = \"CT_GATE\"\n").unwrap();
+    assert!(
+        program()
+            .args(["config", "check", "--config"])
+            .arg(&file)
+            .status()
+            .unwrap()
+            .success()
+    );
+}

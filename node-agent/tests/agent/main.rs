@@ -1,0 +1,10 @@
+//! The agent against real and hostile peers over loopback, killed at every step of the spool, and as a program.
+
+mod support;
+mod peer;
+mod intake;
+mod retention;
+mod hostile_peer;
+mod hostile_objects;
+mod recovery;
+mod command_line;

@@ -1,0 +1,208 @@
+//! An agent inside the test, with everything on free ports in a temporary folder.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use sha2::{Digest, Sha256};
+use tancho_agent::clock::Clock;
+use tancho_agent::config::{self, Config};
+use tancho_agent::spool::object_file::{DataSet, ObjectHeader};
+use tancho_agent::spool::{OutboundObject, Spool};
+use tancho_agent::{Agent, StartError};
+use tancho_domain::dicom::TransferSyntaxUid;
+use tancho_imaging::container::Container;
+use tancho_imaging::synthetic::CtSlice;
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
+
+pub const EXPLICIT_LE: &str = "1.2.840.10008.1.2.1";
+pub const CT: &str = "1.2.840.10008.5.1.4.1.1.2";
+/// How long an awaited event may take before the test fails.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A configuration on free ports, without reserve on the disk.
+pub fn config(data_dir: &Path) -> Config {
+    let environment = [
+        ("TANCHO_DIMSE__LISTEN", "127.0.0.1:0"),
+        ("TANCHO_PAGE__LISTEN", "127.0.0.1:0"),
+        ("TANCHO_SPOOL__RESERVE_BYTES", "0"),
+    ];
+    let environment = environment.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    config::load(None, environment, Some(data_dir)).unwrap()
+}
+
+/// A running agent; it stops when dropped.
+pub struct TestAgent {
+    runtime: Runtime,
+    agent: Option<Agent>,
+    pub dimse: SocketAddr,
+    pub folder: Option<TempDir>,
+    pub data_dir: PathBuf,
+}
+
+impl TestAgent {
+    /// In a new folder.
+    pub fn start() -> Self {
+        Self::start_with(|_| {})
+    }
+
+    /// In a new folder, with a changed configuration.
+    pub fn start_with(change: impl FnOnce(&mut Config)) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let mut agent = Self::start_in(folder.path(), change).unwrap();
+        agent.folder = Some(folder);
+        agent
+    }
+
+    /// In a folder of the test.
+    pub fn start_in(data_dir: &Path, change: impl FnOnce(&mut Config)) -> Result<Self, StartError> {
+        let runtime = Runtime::new().unwrap();
+        let mut config = config(data_dir);
+        change(&mut config);
+        let agent = runtime.block_on(Agent::start(config, Clock::system()))?;
+        let dimse = agent.dimse_address().unwrap();
+        Ok(Self {
+            runtime,
+            agent: Some(agent),
+            dimse,
+            folder: None,
+            data_dir: data_dir.to_owned(),
+        })
+    }
+
+    pub fn spool(&self) -> &Spool {
+        &self.agent.as_ref().unwrap().spool
+    }
+
+    pub fn block_on<T>(&self, future: impl Future<Output = T>) -> T {
+        self.runtime.block_on(future)
+    }
+
+    /// Waits for the spool to change until `found` finds something.
+    pub fn until<T>(&self, what: &str, mut found: impl FnMut(&Spool) -> Option<T>) -> T {
+        let spool = self.spool();
+        self.block_on(async {
+            let mut changes = spool.subscribe();
+            let waiting = async {
+                loop {
+                    changes.mark_unchanged();
+                    if let Some(value) = found(spool) {
+                        return value;
+                    }
+                    changes.changed().await.unwrap();
+                }
+            };
+            tokio::time::timeout(PATIENCE, waiting)
+                .await
+                .unwrap_or_else(|_| panic!("waited in vain: {what}"))
+        })
+    }
+
+    /// Waits until `n` objects are ready for the line.
+    pub fn outbound(&self, n: usize) -> Vec<OutboundObject> {
+        self.until(&format!("{n} objects for the line"), |spool| {
+            Some(spool.outbound()).filter(|all| all.len() == n)
+        })
+    }
+
+    /// The data set that an object's container gives back.
+    pub fn rebuilt(&self, object: &OutboundObject) -> Vec<u8> {
+        let file = self
+            .block_on(self.spool().container_file(&object.object_id))
+            .unwrap();
+        let mut bytes = Vec::new();
+        Container::open(file).unwrap().rebuild(&mut bytes).unwrap();
+        assert_eq!(<[u8; 32]>::from(Sha256::digest(&bytes)), object.original_sha256);
+        bytes
+    }
+
+    /// Every object file with its header, quarantine excepted.
+    pub fn object_files(&self) -> Vec<PathBuf> {
+        let objects = self.data_dir.join("spool/objects");
+        let mut files = Vec::new();
+        for folder in std::fs::read_dir(objects).unwrap() {
+            files.extend(
+                std::fs::read_dir(folder.unwrap().path())
+                    .unwrap()
+                    .map(|file| file.unwrap().path()),
+            );
+        }
+        files.sort();
+        files
+    }
+
+    /// Names of the files in a folder of the spool.
+    pub fn names(&self, folder: &str) -> Vec<String> {
+        let entries = std::fs::read_dir(self.data_dir.join("spool").join(folder)).unwrap();
+        entries
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect()
+    }
+
+    /// Stops in order and waits for it.
+    pub fn stop(&mut self) {
+        if let Some(agent) = self.agent.take() {
+            self.runtime.block_on(agent.stop());
+        }
+    }
+}
+
+impl Drop for TestAgent {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// The data set of an object file, checked against its header.
+pub fn data_set_of(file: &Path) -> Vec<u8> {
+    use std::io::{Read, Seek, SeekFrom};
+    let mut opened = std::fs::File::open(file).unwrap();
+    let header = ObjectHeader::read(&mut opened).unwrap().expect("a good header");
+    let mut data = DataSet::new(opened, header.data_len).unwrap();
+    assert_eq!(data.sha256().unwrap(), header.data_sha256);
+    data.seek(SeekFrom::Start(0)).unwrap();
+    let mut bytes = Vec::new();
+    data.read_to_end(&mut bytes).unwrap();
+    bytes
+}
+
+/// A small CT slice: instance `n` of a study.
+pub fn slice(study: &str, n: u32) -> (String, Vec<u8>) {
+    let slice = CtSlice {
+        study_instance_uid: study.to_owned(),
+        series_instance_uid: format!("{study}.1"),
+        sop_instance_uid: format!("{study}.1.{n}"),
+        instance_number: n,
+        ..CtSlice::default()
+    };
+    let data = slice
+        .data_set(&TransferSyntaxUid::parse(EXPLICIT_LE).unwrap())
+        .unwrap();
+    (slice.sop_instance_uid, data)
+}
+
+/// A folder of the shared test data; says so when it is not there.
+pub fn shared_data(folder: &str) -> Option<PathBuf> {
+    let root = std::env::var_os("TANCHO_TEST_DATA").map_or_else(
+        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data"),
+        PathBuf::from,
+    );
+    let path = root.join(folder);
+    if path.is_dir() {
+        return Some(path);
+    }
+    println!("skipped: test data folder {folder} is not there");
+    None
+}
+
+/// DICOM files below a folder, by name.
+pub fn dicom_files(folder: &Path) -> Vec<PathBuf> {
+    let mut files: Vec<PathBuf> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "dcm"))
+        .collect();
+    files.sort();
+    files
+}
