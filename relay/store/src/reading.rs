@@ -250,7 +250,8 @@ pub async fn find_latest_request_of_study(
 }
 
 /// Writes the new state of a request that was read at version `seen_version`, and gives it the next version.
-/// `Stale` when somebody else was faster, `NotFound` out of reach.
+/// `Stale` when somebody else was faster, `NotFound` out of reach, `Conflict` when it opens again and its case code is
+/// held by another one. A request that is open holds its code.
 pub async fn save_reading_request(
     tx: &mut Tx,
     scope: &Scope,
@@ -265,7 +266,8 @@ pub async fn save_reading_request(
          claim_reader_id = $16, claimed_at_ms = $17, claim_lease_until_ms = $18, first_claimed_at_ms = $19, \
          reason = $20, state_detail = $21, criticality = $22, report_id = $23, report_status = $24, \
          report_version = $25, signed_at_ms = $26, acknowledged_at_ms = $27, late_images_at_ms = $28, \
-         closed_at_ms = $29, case_code_until_ms = $30 \
+         closed_at_ms = $29, case_code_until_ms = $30, case_code = $31, \
+         case_code_freed_at_ms = case when $29 is null then null else case_code_freed_at_ms end \
          where network_id = $1 and id = $2 and version = $3 \
          and ($4 is null or requesting_site_id = $4 or reading_site_id = $4)",
         scope.network_id.as_str(),
@@ -297,7 +299,8 @@ pub async fn save_reading_request(
         new.acknowledged_at_ms,
         new.late_images_at_ms,
         new.closed_at_ms,
-        new.case_code_until_ms
+        new.case_code_until_ms,
+        new.case_code.as_str()
     )?;
     if saved == 1 {
         return Ok(seen_version + 1);
@@ -331,11 +334,12 @@ pub async fn extend_claim(
     }
 }
 
-/// The case codes nobody may get now: those of open requests, and of requests closed less than a day ago. Codes
-/// whose time has passed are freed first.
+/// The case codes nobody else may get now: those of open requests, and of requests closed less than a day ago. Codes
+/// whose time has passed are freed first. `except` is a request whose own code does not count.
 pub async fn list_held_case_codes(
     tx: &mut Tx,
     network_id: &NetworkId,
+    except: Option<&ReadingRequestId>,
     now_ms: i64,
 ) -> Result<Vec<String>, StoreError> {
     execute!(
@@ -348,8 +352,10 @@ pub async fn list_held_case_codes(
     let codes = fetch_all!(
         tx,
         (String,),
-        "select case_code from reading_requests where network_id = $1 and case_code_freed_at_ms is null",
-        network_id.as_str()
+        "select case_code from reading_requests where network_id = $1 and case_code_freed_at_ms is null \
+         and ($2 is null or id <> $2)",
+        network_id.as_str(),
+        except.map(ReadingRequestId::as_str)
     )?;
     Ok(codes.into_iter().map(|(code,)| code).collect())
 }
@@ -447,6 +453,16 @@ pub struct StudyOfRequest {
     pub announced_instances: Option<i64>,
     /// When the agent closed it.
     pub closed_at_ms: Option<i64>,
+    /// When the newest head came.
+    pub last_arrival_at_ms: i64,
+    /// `YYYYMMDD`.
+    pub patient_birth_date: Option<String>,
+    /// Patient's Sex (0010,0040).
+    pub patient_sex: Option<String>,
+    /// `YYYYMMDD`.
+    pub study_date: Option<String>,
+    /// `HHMMSS.FFFFFF`.
+    pub study_time: Option<String>,
 }
 
 /// The study of a site with this UID. For the relay's own rules and the requesting site: the site is part of the
@@ -460,8 +476,8 @@ pub async fn find_study_of_site(
     fetch_optional!(
         tx,
         StudyOfRequest,
-        "select id, site_id, study_instance_uid, n_received, n_verified, announced_instances, closed_at_ms \
-         from studies where network_id = $1 and site_id = $2 and study_instance_uid = $3",
+        "select id, site_id, study_instance_uid, n_received, n_verified, announced_instances, closed_at_ms, \
+         last_arrival_at_ms, patient_birth_date, patient_sex, study_date, study_time from studies where network_id = $1 and site_id = $2 and study_instance_uid = $3",
         network_id.as_str(),
         site_id.as_str(),
         study_instance_uid
@@ -477,8 +493,8 @@ pub async fn get_study_of_request(
     fetch_one!(
         tx,
         StudyOfRequest,
-        "select id, site_id, study_instance_uid, n_received, n_verified, announced_instances, closed_at_ms \
-         from studies where network_id = $1 and id = $2",
+        "select id, site_id, study_instance_uid, n_received, n_verified, announced_instances, closed_at_ms, \
+         last_arrival_at_ms, patient_birth_date, patient_sex, study_date, study_time from studies where network_id = $1 and id = $2",
         network_id.as_str(),
         study_id.as_str()
     )
@@ -499,6 +515,23 @@ pub async fn list_instance_digests(
         network_id.as_str(),
         study_id.as_str()
     )
+}
+
+/// The SOP Instance UIDs of the displayed instances of a study, whole or not.
+pub async fn list_instance_uids(
+    tx: &mut Tx,
+    network_id: &NetworkId,
+    study_id: &StudyId,
+) -> Result<Vec<String>, StoreError> {
+    let rows = fetch_all!(
+        tx,
+        (String,),
+        "select sop_instance_uid from instances \
+         where network_id = $1 and study_id = $2 and revision = 1 and state <> 'held' order by sop_instance_uid",
+        network_id.as_str(),
+        study_id.as_str()
+    )?;
+    Ok(rows.into_iter().map(|(uid,)| uid).collect())
 }
 
 /// A draft of a report. The body is JSON text.

@@ -16,7 +16,7 @@ create table reading_requests (
   case_code_until_ms bigint,
   case_code_freed_at_ms bigint,
   state text not null check (state in ('requested', 'readable', 'claimed', 'preliminary', 'final',
-    'acknowledged', 'acted_on', 'returned', 'cancelled', 'closed')),
+    'acknowledged', 'acted_on', 'reopened', 'returned', 'cancelled', 'closed')),
   urgency text not null check (urgency in ('stroke_code', 'critical', 'urgent', 'routine', 'elective')),
   origin text not null check (origin in ('person', 'node', 'rule')),
   requested_at_ms bigint not null,
@@ -26,6 +26,7 @@ create table reading_requests (
   callback_number text,
   callback_person text,
   responsible_physician text,
+  -- As promised when it was asked; the spoken answer is counted anew when images arrive.
   open_by_ms bigint,
   verbal_by_ms bigint,
   written_by_ms bigint,
