@@ -19,6 +19,7 @@ import threading
 from pydicom.uid import UID, generate_uid
 from pynetdicom import AE, _config
 from pynetdicom.dimse_primitives import C_STORE
+from pynetdicom.pdu_primitives import P_DATA
 
 _config.STORE_SEND_CHUNKED_DATASET = True
 _config.UNRESTRICTED_STORAGE_SERVICE = True
@@ -98,6 +99,11 @@ def send_raw(association, instance, message_id):
         threading.Event().wait(0.005)
     try:
         association.dimse.send_msg(request, contexts[0].context_id)
+        if not request.DataSet.getbuffer():
+            # The library announces a data set and then sends no fragment of it; we send an empty last one.
+            nothing = P_DATA()
+            nothing.presentation_data_value_list.append([contexts[0].context_id, b"\x02"])
+            association.dul.send_pdu(nothing)
         _, response = association.dimse.get_msg(block=True)
     finally:
         association._reactor_checkpoint.set()
