@@ -9,7 +9,8 @@ use crate::critical_result::Criticality;
 mod conversation;
 
 pub use conversation::{
-    Conversation, Conveyed, FamilyInformed, Informed, Party, Plan, TOLD_FIELDS, ViewedImage, check_told,
+    Conversation, Conveyed, FamilyInformed, Identity, Informed, Party, Plan, TOLD_FIELDS, ViewedImage,
+    check_told,
 };
 
 /// Most attempts of one record.

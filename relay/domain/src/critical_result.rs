@@ -234,7 +234,8 @@ mod tests {
         open.state = CallState::ReadbackOk;
         assert!(red(&[open]).expect_err("open").readback_not_closed);
         let mut unsure = closed.clone();
-        unsure.conversation.as_mut().expect("said").identity_confirmed = Some(false);
+        unsure.conversation.as_mut().expect("said").identity_confirmed =
+            Some(crate::call::Identity::NotConfirmed);
         assert!(red(&[unsure]).is_err());
         let mut mismatch = closed;
         mismatch.conversation.as_mut().expect("said").readback_ok = Some(false);

@@ -5,6 +5,8 @@ use crate::disposition::Disposition;
 use crate::findings::validate::Surroundings;
 use crate::findings::{Answers, Checked, Severity, check, context_definition};
 
+mod read;
+
 /// Someone who took part.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Party {
@@ -80,6 +82,29 @@ pub struct Informed {
     pub method: Option<String>,
 }
 
+/// How both made sure who the other is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Identity {
+    /// They did not.
+    NotConfirmed,
+    /// They did, in a way not stated.
+    Confirmed,
+    /// 折り返し
+    CalledBack,
+    /// 登録番号
+    RegisteredNumber,
+    /// 施設代表経由
+    MainNumber,
+}
+
+impl Identity {
+    /// Whether they did.
+    #[must_use]
+    pub fn is_confirmed(self) -> bool {
+        self != Self::NotConfirmed
+    }
+}
+
 /// Whether the family was told.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FamilyInformed {
@@ -96,8 +121,8 @@ pub enum FamilyInformed {
 pub struct Conversation {
     /// Who spoke, at least two.
     pub parties: Vec<Party>,
-    /// Both made sure who the other is.
-    pub identity_confirmed: Option<bool>,
+    /// How both made sure who the other is.
+    pub identity_confirmed: Option<Identity>,
     /// How the patient was identified, at least two of name, birth_date, patient_id, study_time.
     pub patient_identified_by: Vec<String>,
     /// The patient's state as told, by the field ids of the clinical context.
@@ -255,7 +280,7 @@ impl Conversation {
     #[must_use]
     pub fn proves_readback(&self) -> bool {
         self.readback_ok == Some(true)
-            && self.identity_confirmed == Some(true)
+            && self.identity_confirmed.is_some_and(Identity::is_confirmed)
             && self
                 .readback_text
                 .as_deref()

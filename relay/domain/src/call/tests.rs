@@ -33,7 +33,7 @@ pub(crate) fn conversation() -> Conversation {
     };
     Conversation {
         parties: vec![party("読影 一郎", "reader"), party("主治 花子", "attending")],
-        identity_confirmed: Some(true),
+        identity_confirmed: Some(Identity::RegisteredNumber),
         patient_identified_by: vec!["name".to_owned(), "birth_date".to_owned()],
         state_told: Answers::from_iter([("jcs".to_owned(), json!("II-20"))]),
         state_assessed_at_ms: Some(0),
@@ -223,6 +223,55 @@ fn what_is_told_on_the_phone_has_the_ranges_of_the_form() {
     assert_eq!(checked.answers["gcs_e"], "3");
     let known = crate::findings::context_definition();
     assert!(TOLD_FIELDS.iter().all(|id| known.field(id).is_some()));
+}
+
+#[test]
+fn a_conversation_is_read_in_short_and_long_forms() {
+    let read =
+        |value: serde_json::Value| Conversation::read(value.as_object().expect("object"), 1_800_000_000_000);
+    let short = read(json!({
+        "parties": [{"name": "読影 一", "facility": "読影センター", "role": "reader"},
+                    {"name": "北 健二", "facility": "道東診療所", "role": "attending", "number": "0153-00-1111"}],
+        "identity_confirmed": "registered_number", "patient_identified_by": ["name", "birth_date"],
+        "state_told": {"jcs": "II-20", "sbp": 196, "dbp": 104}, "state_assessed_at_ms": 1_769_102_000_000_i64,
+        "images_not_viewed_reason": "相手施設に画面なし", "findings_conveyed": "左被殻出血 30 mL",
+        "agreed_plan": "降圧、救急車で転院", "readback_text": "左被殻 30", "readback_ok": true}));
+    assert_eq!(short.expect("read").missing(Criticality::Red), Vec::<&str>::new());
+    let long = read(json!({
+        "identity_confirmed": true, "findings_conveyed": {"text": "x", "criticality": "crit_red"},
+        "images_viewed": [{"series_instance_uid": "1.2", "sop_instance_uid": "1.3", "frame": 2, "both_viewing": true}],
+        "agreed_plan": {"dispositions": ["transfer_requested", {"code": "observe_local", "interval_h": 2}], "who": "北"},
+        "family_informed": {"state": "done", "by": "北"}, "questions_answers": [{"q": "a", "a": "b"}],
+        "others_informed": [{"name": "救急", "role": "ambulance"}], "readback_text": ""}));
+    let long = long.expect("read");
+    assert_eq!(
+        long.agreed_plan.expect("plan").dispositions[1].fields["interval_h"],
+        2
+    );
+    assert_eq!(
+        long.findings_conveyed.expect("told").criticality,
+        Some(Criticality::Red)
+    );
+    assert_eq!((long.images_viewed[0].frame, long.readback_text), (2, None));
+    let wrong = read(json!({
+        "dose": 1, "parties": "me", "identity_confirmed": "by face", "state_told": {"sbp": 400},
+        "agreed_plan": ["cure"], "state_assessed_at_ms": 1_900_000_000_000_i64,
+        "images_viewed": [{"series_instance_uid": "../x", "sop_instance_uid": "1"}]}));
+    let fields: Vec<_> = wrong
+        .expect_err("refused")
+        .into_iter()
+        .map(|problem| problem.field)
+        .collect();
+    let expected = [
+        "dose",
+        "parties",
+        "identity_confirmed",
+        "state_told.sbp",
+        "state_assessed_at_ms",
+        "images_viewed",
+        "agreed_plan",
+    ];
+    assert_eq!(fields, expected);
 }
 
 proptest! {

@@ -68,8 +68,8 @@ impl Blocker {
             Self::NotCommunicated {
                 criticality: Criticality::Red,
                 ..
-            } => "critical_result_not_communicated",
-            Self::NotCommunicated { .. } => "urgent_result_not_communicated",
+            } => "read_back_call_required",
+            Self::NotCommunicated { .. } => "read_back_call_or_acknowledgement_required",
         }
     }
 

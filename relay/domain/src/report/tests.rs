@@ -103,7 +103,7 @@ fn a_red_finding_is_final_only_after_readback_or_a_documented_failure() {
         case.sign(SignAs::Preliminary).expect("preliminary").status(),
         VersionStatus::Preliminary
     );
-    assert_eq!(case.blockers(SignAs::Final), ["critical_result_not_communicated"]);
+    assert_eq!(case.blockers(SignAs::Final), ["read_back_call_required"]);
     case.calls = vec![closed_with_readback(0)];
     let clearance = case.sign(SignAs::Final).expect("final");
     assert_eq!(
@@ -122,7 +122,7 @@ fn a_red_finding_is_final_only_after_readback_or_a_documented_failure() {
     );
     assert_eq!(
         ready(Criticality::Orange).blockers(SignAs::Final),
-        ["urgent_result_not_communicated"]
+        ["read_back_call_or_acknowledgement_required"]
     );
     assert!(ready(Criticality::Yellow).sign(SignAs::Final).is_ok());
 }
@@ -156,7 +156,7 @@ fn a_final_report_is_only_corrected() {
     );
     case.body.criticality = Some(Criticality::Red);
     case.calls = vec![closed_with_readback(1_000)];
-    assert_eq!(case.blockers(SignAs::Final), ["critical_result_not_communicated"]);
+    assert_eq!(case.blockers(SignAs::Final), ["read_back_call_required"]);
     case.calls.push(closed_with_readback(6_000));
     assert!(case.sign(SignAs::Final).is_ok());
 }
@@ -176,7 +176,7 @@ fn an_addendum_follows_a_final_report_and_cannot_sneak_in_a_red_finding() {
     );
     let refused =
         clear_addendum(" ", Some(Criticality::Red), Some(&done), &[], &policy).expect_err("no call");
-    assert_eq!(codes(refused), ["required", "critical_result_not_communicated"]);
+    assert_eq!(codes(refused), ["required", "read_back_call_required"]);
     let calls = [closed_with_readback(6_000)];
     assert!(clear_addendum("x", Some(Criticality::Red), Some(&done), &calls, &policy).is_ok());
 }
