@@ -1,6 +1,7 @@
 //! The command line, one file per command. `--json` prints JSON on stdout; everything else goes to stderr.
 
 mod config;
+mod enroll;
 mod import;
 mod send;
 mod serve;
@@ -29,6 +30,8 @@ pub struct Cli {
 /// What to do.
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Make this agent a node of a site, with the one-time code its relay printed.
+    Enroll(enroll::EnrollArgs),
     /// Run the agent: the DICOM port, the line to the relay, the technologist's page.
     Serve(Common),
     /// Send files or folders of DICOM to the relay, through the running agent or without one.
@@ -72,6 +75,7 @@ impl Cli {
 /// Runs one command to its end.
 pub async fn run(cli: Cli) -> anyhow::Result<()> {
     match cli.command {
+        Command::Enroll(args) => enroll::run(args).await,
         Command::Serve(common) => serve::run(&common).await,
         Command::Send(args) => send::run(args).await,
         Command::Status(args) => status::run(&args),

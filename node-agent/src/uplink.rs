@@ -44,12 +44,22 @@ impl UplinkConfig {
     /// The defaults for a data folder.
     #[must_use]
     pub fn new(data_dir: PathBuf, relay_address: Option<String>) -> Self {
-        Self { data_dir, relay_address, sender: SenderConfig::default() }
+        Self {
+            data_dir,
+            relay_address,
+            sender: SenderConfig::default(),
+        }
     }
 }
 
 /// Keeps the line for as long as the agent runs. Waits for an enrolment if there has been none.
-pub async fn run(config: UplinkConfig, spool: Spool, board: LinkBoard, clock: Clock, shutdown: CancellationToken) {
+pub async fn run(
+    config: UplinkConfig,
+    spool: Spool,
+    board: LinkBoard,
+    clock: Clock,
+    shutdown: CancellationToken,
+) {
     let line = async {
         loop {
             match Identity::load(&config.data_dir) {
@@ -60,7 +70,11 @@ pub async fn run(config: UplinkConfig, spool: Spool, board: LinkBoard, clock: Cl
                 Err(error) => {
                     tracing::error!(%error, "the node's certificate cannot be read");
                     let code = "identity_unreadable".to_owned();
-                    board.set_link(LinkState::Offline { since_ms: clock.now_ms(), code, next_attempt_at_ms: None });
+                    board.set_link(LinkState::Offline {
+                        since_ms: clock.now_ms(),
+                        code,
+                        next_attempt_at_ms: None,
+                    });
                 }
             }
             tokio::time::sleep(ENROLLED_EVERY).await;

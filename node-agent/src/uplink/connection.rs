@@ -45,7 +45,14 @@ pub(super) async fn keep_connected(
     // Without randomness two starts look like one; the relay then only misses a copied machine.
     let _ = getrandom::fill(&mut boot_id);
     let (recorder, recording) = recorder::start(spool.clone(), board.clone());
-    let line = Arc::new(Line::new(config, identity, spool.clone(), board.clone(), clock.clone(), recorder));
+    let line = Arc::new(Line::new(
+        config,
+        identity,
+        spool.clone(),
+        board.clone(),
+        clock.clone(),
+        recorder,
+    ));
     let connecting = async {
         let mut last_up = Instant::now();
         let mut since_ms = clock.now_ms();
@@ -64,7 +71,11 @@ pub(super) async fn keep_connected(
                 last_up = Instant::now();
                 since_ms = clock.now_ms();
             }
-            tracing::warn!(code = fault.code, text = fault.text, "the line to the relay is down");
+            tracing::warn!(
+                code = fault.code,
+                text = fault.text,
+                "the line to the relay is down"
+            );
             last_fault = Some(fault);
         }
     };
@@ -93,7 +104,11 @@ async fn connect(
         } else if let Some(fault) = &fault {
             let next_attempt_at_ms = line.clock.now_ms() + i64::try_from(pause.as_millis()).unwrap_or(0);
             let code = fault.code.to_owned();
-            line.board.set_link(LinkState::Offline { since_ms, code, next_attempt_at_ms: Some(next_attempt_at_ms) });
+            line.board.set_link(LinkState::Offline {
+                since_ms,
+                code,
+                next_attempt_at_ms: Some(next_attempt_at_ms),
+            });
         }
         if starts_now {
             attempts.push(attempt(config, line)?);
@@ -132,9 +147,13 @@ fn attempt(config: &UplinkConfig, line: &Line) -> Result<Attempt, LinkFault> {
     let now_ms = line.clock.now_ms();
     if now_ms < identity.not_before_ms {
         let text = "this machine's clock is before the start of the node's certificate";
-        return Ok(Box::pin(std::future::ready(Err(LinkFault::new("clock_wrong", text)))));
+        return Ok(Box::pin(std::future::ready(Err(LinkFault::new(
+            "clock_wrong",
+            text,
+        )))));
     }
-    let tls = tls::session_config(&identity).map_err(|error| LinkFault::new("identity_unreadable", error.to_string()))?;
+    let tls = tls::session_config(&identity)
+        .map_err(|error| LinkFault::new("identity_unreadable", error.to_string()))?;
     let address = config.relay_address.clone().unwrap_or(identity.relay_address);
     Ok(Box::pin(async move { dial(&address, tls).await }))
 }
@@ -148,10 +167,17 @@ async fn serve(line: &Arc<Line>, connection: &Connection, boot_id: [u8; 16]) -> 
         Ok(Err(fault)) => return fault,
         Err(_) => return LinkFault::new("timeout", "the relay did not answer the first frame"),
     };
-    tracing::info!(node.id = welcome.node_id, relay = welcome.software, "connected to the relay");
+    tracing::info!(
+        node.id = welcome.node_id,
+        relay = welcome.software,
+        "connected to the relay"
+    );
     line.connected(&welcome);
-    let (read, write, data) =
-        (line.read_control(receive, decoder), line.write_control(send), line.send_data(connection));
+    let (read, write, data) = (
+        line.read_control(receive, decoder),
+        line.write_control(send),
+        line.send_data(connection),
+    );
     tokio::select! {
         fault = read => fault,
         fault = write => fault,
@@ -179,8 +205,13 @@ async fn shake_hands(line: &Line, connection: &Connection, boot_id: [u8; 16]) ->
     send.write_all(&bytes).await.map_err(|_| line_fault(connection))?;
     let mut decoder = FrameDecoder::new();
     match next_frame(&mut receive, &mut decoder).await {
-        Ok(Some(Frame::Welcome(welcome))) if welcome.version == VERSION_MAX => Ok((send, receive, decoder, welcome)),
-        Ok(Some(_)) => Err(LinkFault::new("protocol_violation", "the relay's first frame is not a Welcome we know")),
+        Ok(Some(Frame::Welcome(welcome))) if welcome.version == VERSION_MAX => {
+            Ok((send, receive, decoder, welcome))
+        }
+        Ok(Some(_)) => Err(LinkFault::new(
+            "protocol_violation",
+            "the relay's first frame is not a Welcome we know",
+        )),
         Ok(None) => Err(line_fault(connection)),
         Err(violation) => Err(LinkFault::new("protocol_violation", violation.to_string())),
     }
@@ -205,5 +236,9 @@ pub(super) async fn next_frame(
 
 /// Why the line is gone, as far as the connection knows.
 pub(super) fn line_fault(connection: &Connection) -> LinkFault {
-    connection.close_reason().map_or(LinkFault::new("line_failed", "the stream ended"), |error| fault_of(&error))
+    connection
+        .close_reason()
+        .map_or(LinkFault::new("line_failed", "the stream ended"), |error| {
+            fault_of(&error)
+        })
 }

@@ -22,7 +22,10 @@ pub struct LinkFault {
 
 impl LinkFault {
     pub(super) fn new(code: &'static str, text: impl Into<String>) -> Self {
-        Self { code, text: text.into() }
+        Self {
+            code,
+            text: text.into(),
+        }
     }
 
     /// Whether only a person can end it, so that dialling every second is of no use.
@@ -46,8 +49,11 @@ impl LinkFault {
 pub(super) async fn dial(address: &str, config: ClientConfig) -> Result<Connection, LinkFault> {
     let attempt = async {
         let remote = resolve(address).await?;
-        let local: IpAddr =
-            if remote.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+        let local: IpAddr = if remote.is_ipv4() {
+            Ipv4Addr::UNSPECIFIED.into()
+        } else {
+            Ipv6Addr::UNSPECIFIED.into()
+        };
         let endpoint = Endpoint::client(SocketAddr::new(local, 0))
             .map_err(|error| LinkFault::new("no_network", format!("opening a socket: {error}")))?;
         let connecting = endpoint
@@ -63,8 +69,12 @@ pub(super) async fn dial(address: &str, config: ClientConfig) -> Result<Connecti
 
 async fn resolve(address: &str) -> Result<SocketAddr, LinkFault> {
     let unknown = |text: String| LinkFault::new("name_unknown", text);
-    let mut found = tokio::net::lookup_host(address).await.map_err(|error| unknown(error.to_string()))?;
-    found.next().ok_or_else(|| unknown("the relay's name has no address".to_owned()))
+    let mut found = tokio::net::lookup_host(address)
+        .await
+        .map_err(|error| unknown(error.to_string()))?;
+    found
+        .next()
+        .ok_or_else(|| unknown("the relay's name has no address".to_owned()))
 }
 
 /// What a connection's end means.
@@ -82,7 +92,9 @@ pub(super) fn fault_of(error: &ConnectionError) -> LinkFault {
             _ => "closed",
         },
         // Our TLS refused the relay.
-        ConnectionError::TransportError(error) if (0x100..0x200).contains(&u64::from(error.code)) => "relay_not_trusted",
+        ConnectionError::TransportError(error) if (0x100..0x200).contains(&u64::from(error.code)) => {
+            "relay_not_trusted"
+        }
         ConnectionError::LocallyClosed => "closed",
         _ => "line_failed",
     };

@@ -63,8 +63,13 @@ pub enum EnrollError {
 pub async fn enroll(relay: &str, code: &str, data_dir: &Path) -> Result<Enrolled, EnrollError> {
     let code = EnrollmentCode::parse(code)?;
     let key = pending_key(data_dir)?;
-    let csr = CertificateParams::default().serialize_request(&key).map_err(|_| EnrollError::BadAnswer)?;
-    let link = |fault| EnrollError::Link { address: relay.to_owned(), fault };
+    let csr = CertificateParams::default()
+        .serialize_request(&key)
+        .map_err(|_| EnrollError::BadAnswer)?;
+    let link = |fault| EnrollError::Link {
+        address: relay.to_owned(),
+        fault,
+    };
     let config = tls::enrollment_config(code.ca_fingerprint)
         .map_err(|error| link(LinkFault::new("tls_failed", error.to_string())))?;
     let connection = dial(relay, config).await.map_err(link)?;
@@ -76,7 +81,12 @@ pub async fn enroll(relay: &str, code: &str, data_dir: &Path) -> Result<Enrolled
     let answer = ask(&connection, request).await.map_err(link)?;
     let accepted = match answer {
         Ok(accepted) => accepted,
-        Err(refused) => return Err(EnrollError::Refused { code: refused.code, text: refused.text }),
+        Err(refused) => {
+            return Err(EnrollError::Refused {
+                code: refused.code,
+                text: refused.text,
+            });
+        }
     };
     let identity = identity_of(relay, accepted, &key)?;
     identity.save(data_dir)?;
@@ -94,14 +104,20 @@ async fn ask(
     connection: &Connection,
     request: EnrollRequest,
 ) -> Result<Result<EnrollAccepted, EnrollRefused>, LinkFault> {
-    let gone = |_| connection.close_reason().map_or(LinkFault::new("line_failed", "cut"), |error| fault_of(&error));
+    let gone = |_| {
+        connection
+            .close_reason()
+            .map_or(LinkFault::new("line_failed", "cut"), |error| fault_of(&error))
+    };
     let (mut send, mut receive) = connection.open_bi().await.map_err(|error| fault_of(&error))?;
     let mut bytes = Vec::new();
     encode(&Frame::EnrollRequest(request), &mut bytes);
     send.write_all(&bytes).await.map_err(|_| gone(()))?;
     let mut decoder = FrameDecoder::new();
     loop {
-        let decoded = decoder.next_frame().map_err(|error| LinkFault::new("protocol_violation", error.to_string()))?;
+        let decoded = decoder
+            .next_frame()
+            .map_err(|error| LinkFault::new("protocol_violation", error.to_string()))?;
         match decoded {
             Some(Decoded::Frame(Frame::EnrollAccepted(accepted))) => return Ok(Ok(accepted)),
             Some(Decoded::Frame(Frame::EnrollRefused(refused))) => return Ok(Err(refused)),
@@ -115,9 +131,15 @@ async fn ask(
 }
 
 fn identity_of(relay: &str, accepted: EnrollAccepted, key: &KeyPair) -> Result<Identity, EnrollError> {
-    let chain: Vec<CertificateDer<'static>> =
-        accepted.chain_der.into_iter().map(|der| CertificateDer::from(Vec::from(der))).collect();
-    let leaf = chain.first().filter(|_| chain.len() >= 2).ok_or(EnrollError::BadAnswer)?;
+    let chain: Vec<CertificateDer<'static>> = accepted
+        .chain_der
+        .into_iter()
+        .map(|der| CertificateDer::from(Vec::from(der)))
+        .collect();
+    let leaf = chain
+        .first()
+        .filter(|_| chain.len() >= 2)
+        .ok_or(EnrollError::BadAnswer)?;
     if !certifies(leaf, key) {
         return Err(EnrollError::BadAnswer);
     }

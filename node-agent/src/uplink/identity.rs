@@ -77,9 +77,14 @@ impl Identity {
         let damaged = || IdentityError::Damaged(path.clone());
         let stored: Stored = serde_json::from_slice(&json).map_err(|_| damaged())?;
         let decode = |text: &String| STANDARD.decode(text).map_err(|_| damaged());
-        let chain: Vec<CertificateDer<'static>> =
-            stored.chain_base64.iter().map(decode).map(|der| der.map(CertificateDer::from)).collect::<Result<_, _>>()?;
-        let (not_before_ms, not_after_ms) = chain.first().and_then(|leaf| life_of(leaf)).ok_or_else(damaged)?;
+        let chain: Vec<CertificateDer<'static>> = stored
+            .chain_base64
+            .iter()
+            .map(decode)
+            .map(|der| der.map(CertificateDer::from))
+            .collect::<Result<_, _>>()?;
+        let (not_before_ms, not_after_ms) =
+            chain.first().and_then(|leaf| life_of(leaf)).ok_or_else(damaged)?;
         if chain.len() < 2 {
             return Err(damaged());
         }
@@ -123,7 +128,10 @@ impl Identity {
 pub(super) fn life_of(certificate: &CertificateDer<'_>) -> Option<(i64, i64)> {
     let (_, parsed) = x509_parser::parse_x509_certificate(certificate).ok()?;
     let validity = parsed.validity();
-    Some((validity.not_before.timestamp() * 1000, validity.not_after.timestamp() * 1000))
+    Some((
+        validity.not_before.timestamp() * 1000,
+        validity.not_after.timestamp() * 1000,
+    ))
 }
 
 /// The key of an enrolment under way: made on first use, kept until it is certified.
@@ -164,9 +172,16 @@ fn write_private(path: &Path, bytes: &[u8]) -> Result<(), IdentityError> {
         file.write_all(bytes)?;
         file.sync_all()?;
         fs::rename(&temporary, path)?;
-        if cfg!(unix) { fs::File::open(folder)?.sync_all() } else { Ok(()) }
+        if cfg!(unix) {
+            fs::File::open(folder)?.sync_all()
+        } else {
+            Ok(())
+        }
     };
-    write().map_err(|source| IdentityError::Io { path: path.to_owned(), source })
+    write().map_err(|source| IdentityError::Io {
+        path: path.to_owned(),
+        source,
+    })
 }
 
 #[cfg(test)]
@@ -180,7 +195,11 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         assert!(Identity::load(dir.path()).unwrap().is_none());
         let key = pending_key(dir.path()).unwrap();
-        assert_eq!(pending_key(dir.path()).unwrap().serialize_der(), key.serialize_der(), "the same key again");
+        assert_eq!(
+            pending_key(dir.path()).unwrap().serialize_der(),
+            key.serialize_der(),
+            "the same key again"
+        );
         let ca_key = KeyPair::generate().unwrap();
         let ca = CertificateParams::default().self_signed(&ca_key).unwrap();
         let issuer = Issuer::from_ca_cert_der(ca.der(), ca_key).unwrap();
@@ -199,7 +218,10 @@ mod tests {
         identity.save(dir.path()).unwrap();
         remove_pending_key(dir.path());
         let again = Identity::load(dir.path()).unwrap().unwrap();
-        assert_eq!((again.chain, again.key, again.site_name), (identity.chain, identity.key, identity.site_name));
+        assert_eq!(
+            (again.chain, again.key, again.site_name),
+            (identity.chain, identity.key, identity.site_name)
+        );
         let path = dir.path().join(FOLDER).join(IDENTITY_FILE);
         #[cfg(unix)]
         {
@@ -207,6 +229,9 @@ mod tests {
             assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         }
         fs::write(&path, b"{}").unwrap();
-        assert!(matches!(Identity::load(dir.path()), Err(IdentityError::Damaged(_))));
+        assert!(matches!(
+            Identity::load(dir.path()),
+            Err(IdentityError::Damaged(_))
+        ));
     }
 }

@@ -23,8 +23,16 @@ const STUDIES_REMEMBERED_MAX: usize = 1024;
 #[derive(Debug)]
 pub(super) enum Answer {
     Receipt(Receipt),
-    Refusal { object_id: ObjectId, kind: RefusalKind, code: String, text: String },
-    Request { command_id: CommandId, result: RequestResult },
+    Refusal {
+        object_id: ObjectId,
+        kind: RefusalKind,
+        code: String,
+        text: String,
+    },
+    Request {
+        command_id: CommandId,
+        result: RequestResult,
+    },
     Study(Box<StudyStatus>),
 }
 
@@ -52,9 +60,19 @@ async fn run(spool: Spool, board: LinkBoard, mut waiting: mpsc::Receiver<Answer>
 /// What is written into the spool.
 enum Step {
     Receipt(Receipt),
-    Refusal { object_id: ObjectId, code: String, text: String },
-    Request { command_id: CommandId, result: RequestResult },
-    Study { update: Option<StudyUpdate>, confirmed: Option<(String, u64)> },
+    Refusal {
+        object_id: ObjectId,
+        code: String,
+        text: String,
+    },
+    Request {
+        command_id: CommandId,
+        result: RequestResult,
+    },
+    Study {
+        update: Option<StudyUpdate>,
+        confirmed: Option<(String, u64)>,
+    },
 }
 
 fn decide(
@@ -68,18 +86,38 @@ fn decide(
             Some(Step::Receipt(receipt))
         }
         // The object itself is offered again by the sender.
-        Answer::Refusal { kind: RefusalKind::Later, .. } => None,
-        Answer::Refusal { object_id, kind, code, text } => {
+        Answer::Refusal {
+            kind: RefusalKind::Later,
+            ..
+        } => None,
+        Answer::Refusal {
+            object_id,
+            kind,
+            code,
+            text,
+        } => {
             let n_recodes = recodes.entry(object_id.clone()).or_default();
             let recode = kind == RefusalKind::Recode || code == "container_digest_mismatch";
             if recode && *n_recodes < RECODES_MAX {
                 *n_recodes += 1;
-                return Some(Step::Refusal { object_id, code: "container_mismatch".to_owned(), text });
+                return Some(Step::Refusal {
+                    object_id,
+                    code: "container_mismatch".to_owned(),
+                    text,
+                });
             }
             recodes.remove(&object_id);
             // The spool makes the container anew at this code; after enough attempts a person has to look.
-            let code = if code == "container_mismatch" { "container_refused".to_owned() } else { code };
-            Some(Step::Refusal { object_id, code, text })
+            let code = if code == "container_mismatch" {
+                "container_refused".to_owned()
+            } else {
+                code
+            };
+            Some(Step::Refusal {
+                object_id,
+                code,
+                text,
+            })
         }
         Answer::Request { command_id, result } => Some(Step::Request { command_id, result }),
         Answer::Study(status) => Some(study_step(*status, told)),
@@ -89,7 +127,9 @@ fn decide(
 fn study_step(status: StudyStatus, told: &mut HashMap<String, StudyUpdate>) -> Step {
     let some = |text: String| (!text.is_empty()).then_some(text);
     let uid = status.study_instance_uid.as_str().to_owned();
-    let confirmed = status.manifest_closed.then_some((uid.clone(), status.manifest_generation));
+    let confirmed = status
+        .manifest_closed
+        .then_some((uid.clone(), status.manifest_generation));
     let update = StudyUpdate {
         study_instance_uid: status.study_instance_uid,
         reading_request_id: some(status.reading_request_id),
@@ -99,15 +139,26 @@ fn study_step(status: StudyStatus, told: &mut HashMap<String, StudyUpdate>) -> S
         clinical_context_complete: status.clinical_context_complete,
         at_ms: status.at_ms,
     };
-    let is_news = told.get(&uid).is_none_or(|before| StudyUpdate { at_ms: update.at_ms, ..before.clone() } != update);
+    let is_news = told.get(&uid).is_none_or(|before| {
+        StudyUpdate {
+            at_ms: update.at_ms,
+            ..before.clone()
+        } != update
+    });
     if !is_news {
-        return Step::Study { update: None, confirmed };
+        return Step::Study {
+            update: None,
+            confirmed,
+        };
     }
     if told.len() >= STUDIES_REMEMBERED_MAX {
         told.clear();
     }
     told.insert(uid, update.clone());
-    Step::Study { update: Some(update), confirmed }
+    Step::Study {
+        update: Some(update),
+        confirmed,
+    }
 }
 
 async fn record(spool: &Spool, board: &LinkBoard, step: Step) {
@@ -118,7 +169,11 @@ async fn record(spool: &Spool, board: &LinkBoard, step: Step) {
             board.clear_sent(&object_id);
             recorded
         }
-        Step::Refusal { object_id, code, text } => {
+        Step::Refusal {
+            object_id,
+            code,
+            text,
+        } => {
             board.clear_sent(&object_id);
             spool.record_refusal(&object_id, &code, &text).await
         }
@@ -128,7 +183,9 @@ async fn record(spool: &Spool, board: &LinkBoard, step: Step) {
     match recorded {
         // The object or study was removed meanwhile, or the answer was recorded before.
         Ok(()) | Err(SpoolError::NotFound) => {}
-        Err(error) => tracing::error!(%error, "an answer of the relay was not recorded; it will be asked for again"),
+        Err(error) => {
+            tracing::error!(%error, "an answer of the relay was not recorded; it will be asked for again")
+        }
     }
 }
 
@@ -142,7 +199,9 @@ async fn record_study(
     }
     if let Some((study, generation)) = confirmed {
         let waits = |manifest: &crate::spool::StudyManifest| {
-            manifest.study_instance_uid.as_str() == study && manifest.generation <= generation && manifest.closed
+            manifest.study_instance_uid.as_str() == study
+                && manifest.generation <= generation
+                && manifest.closed
         };
         if spool.study_manifests().iter().any(waits) {
             spool.record_manifest_confirmed(&study, generation).await?;
@@ -159,7 +218,12 @@ mod tests {
 
     fn refusal(kind: RefusalKind, code: &str) -> Answer {
         let object_id = ObjectId::new(Uuid::from_u128(1));
-        Answer::Refusal { object_id, kind, code: code.to_owned(), text: String::new() }
+        Answer::Refusal {
+            object_id,
+            kind,
+            code: code.to_owned(),
+            text: String::new(),
+        }
     }
 
     #[test]
@@ -177,7 +241,12 @@ mod tests {
                 codes.push(code);
             }
         }
-        let expected = ["container_mismatch", "container_mismatch", "original_digest_mismatch", "head_unreadable"];
+        let expected = [
+            "container_mismatch",
+            "container_mismatch",
+            "original_digest_mismatch",
+            "head_unreadable",
+        ];
         assert_eq!(codes, expected);
     }
 }

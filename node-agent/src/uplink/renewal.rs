@@ -56,7 +56,9 @@ impl Renewal {
         let key = KeyPair::generate().ok()?;
         let csr = CertificateParams::default().serialize_request(&key).ok()?;
         self.asked = Some(key);
-        Some(CertificateRequest { csr_der: csr.der().to_vec() })
+        Some(CertificateRequest {
+            csr_der: csr.der().to_vec(),
+        })
     }
 
     /// A connection has begun or the relay refused: it may be asked again later.
@@ -67,14 +69,23 @@ impl Renewal {
     /// The identity with the new certificate; `None` if it is not for the key we asked for or not from our CA.
     pub(super) fn accept(&mut self, identity: &Identity, issued: CertificateIssued) -> Option<Identity> {
         let key = self.asked.take()?;
-        let chain: Vec<CertificateDer<'static>> =
-            issued.chain_der.into_iter().map(|der| CertificateDer::from(Vec::from(der))).collect();
+        let chain: Vec<CertificateDer<'static>> = issued
+            .chain_der
+            .into_iter()
+            .map(|der| CertificateDer::from(Vec::from(der)))
+            .collect();
         let leaf = chain.first()?;
         if !certifies(leaf, &key) || chain.last() != identity.authority() {
             return None;
         }
         let (not_before_ms, not_after_ms) = life_of(leaf)?;
-        Some(Identity { chain, not_before_ms, not_after_ms, key: key.serialize_der(), ..identity.clone() })
+        Some(Identity {
+            chain,
+            not_before_ms,
+            not_after_ms,
+            key: key.serialize_der(),
+            ..identity.clone()
+        })
     }
 }
 
@@ -95,6 +106,16 @@ mod tests {
             key: vec![],
         };
         let ages = [0, 399, 400, 600, 900, 5000].map(|now_ms| age(&identity, now_ms));
-        assert_eq!(ages, [Age::Fresh, Age::Fresh, Age::Due, Age::Late, Age::Critical, Age::Critical]);
+        assert_eq!(
+            ages,
+            [
+                Age::Fresh,
+                Age::Fresh,
+                Age::Due,
+                Age::Late,
+                Age::Critical,
+                Age::Critical
+            ]
+        );
     }
 }

@@ -14,7 +14,9 @@ use bytes::Bytes;
 use quinn::{Connection, RecvStream, SendStream};
 use tancho_domain::dicom::Priority;
 use tancho_domain::ids::ObjectId;
-use tancho_wire::frame::{self, FrameDecoder, Ping, Pong, RequestOutcome, StudyManifest, Welcome, data_header, encode};
+use tancho_wire::frame::{
+    self, FrameDecoder, Ping, Pong, RequestOutcome, StudyManifest, Welcome, data_header, encode,
+};
 use tancho_wire::handshake::ClockOffset;
 use tancho_wire::limits::{CLOCK_OFFSET_ALARM_MS, HEARTBEAT_MS, RANGE_BYTES_MAX};
 use tancho_wire::transfer::{Outbound, RangeToSend, Sender, SenderEvent};
@@ -124,7 +126,10 @@ impl Line {
         state.renewal.reset();
         state.sender.connected(welcome.offers_open_max);
         drop(state);
-        self.board.set_link(LinkState::Connected { since_ms: self.clock.now_ms(), transport: "quic".to_owned() });
+        self.board.set_link(LinkState::Connected {
+            since_ms: self.clock.now_ms(),
+            transport: "quic".to_owned(),
+        });
     }
 
     pub(super) fn disconnected(&self) {
@@ -154,9 +159,15 @@ impl Line {
         let manifests = self.spool.study_manifests().into_iter().map(manifest_frame);
         let requests = self.spool.pending_requests().into_iter().map(request_frame);
         let mut state = self.state();
-        let State { sender, object_ids, .. } = &mut *state;
+        let State {
+            sender, object_ids, ..
+        } = &mut *state;
         object_ids.retain(|digest, _| sender.knows(digest));
-        object_ids.extend(objects.iter().map(|object| (Digest(object.container_sha256), object.object_id.clone())));
+        object_ids.extend(
+            objects
+                .iter()
+                .map(|object| (Digest(object.container_sha256), object.object_id.clone())),
+        );
         sender.sync(objects.into_iter().map(outbound));
         sender.set_manifests(manifests);
         sender.set_requests(requests);
@@ -180,7 +191,11 @@ impl Line {
         match frame {
             Frame::Want(_) | Frame::Receipt(_) | Frame::Refusal(_) => return self.on_transfer(frame).await,
             Frame::Ping(ping) => {
-                let pong = Pong { seq: ping.seq, ping_now_ms: ping.now_ms, now_ms: self.clock.now_ms() };
+                let pong = Pong {
+                    seq: ping.seq,
+                    ping_now_ms: ping.now_ms,
+                    now_ms: self.clock.now_ms(),
+                };
                 self.state().pongs.push(pong);
                 self.writing.notify_one();
             }
@@ -188,22 +203,39 @@ impl Line {
             Frame::StudyStatus(status) => self.hand_on(Answer::Study(Box::new(status))).await,
             Frame::RequestResult(result) => {
                 let outcome = match result.outcome {
-                    RequestOutcome::Accepted { reading_request_id, case_code } => {
-                        RequestResult::Accepted { reading_request_id, case_code }
-                    }
+                    RequestOutcome::Accepted {
+                        reading_request_id,
+                        case_code,
+                    } => RequestResult::Accepted {
+                        reading_request_id,
+                        case_code,
+                    },
                     RequestOutcome::Refused { code, text } => RequestResult::Refused { code, text },
                 };
-                self.hand_on(Answer::Request { command_id: result.command_id, result: outcome }).await;
+                self.hand_on(Answer::Request {
+                    command_id: result.command_id,
+                    result: outcome,
+                })
+                .await;
             }
             Frame::CertificateIssued(issued) => self.on_certificate(issued).await,
             Frame::CertificateRefused(refused) => {
-                tracing::error!(code = refused.code, "the relay did not renew the node's certificate");
+                tracing::error!(
+                    code = refused.code,
+                    "the relay did not renew the node's certificate"
+                );
             }
             Frame::Close(close) => {
-                return Err(LinkFault::new(tancho_wire::CloseCode(close.code).name(), close.reason));
+                return Err(LinkFault::new(
+                    tancho_wire::CloseCode(close.code).name(),
+                    close.reason,
+                ));
             }
             other => {
-                return Err(LinkFault::new("protocol_violation", format!("the relay sent {}", other.name())));
+                return Err(LinkFault::new(
+                    "protocol_violation",
+                    format!("the relay sent {}", other.name()),
+                ));
             }
         }
         Ok(())
@@ -240,7 +272,10 @@ impl Line {
         let mut state = self.state();
         if offset.offset_ms.abs() > CLOCK_OFFSET_ALARM_MS && !state.clock_alarmed {
             state.clock_alarmed = true;
-            tracing::warn!(offset_ms = offset.offset_ms, "this machine's clock and the relay's are over a minute apart");
+            tracing::warn!(
+                offset_ms = offset.offset_ms,
+                "this machine's clock and the relay's are over a minute apart"
+            );
         }
     }
 
@@ -273,7 +308,9 @@ impl Line {
         let mut bytes = Vec::new();
         loop {
             while bytes.len() < WRITE_BYTES {
-                let Some(frame) = self.next_control_frame() else { break };
+                let Some(frame) = self.next_control_frame() else {
+                    break;
+                };
                 encode(&frame, &mut bytes);
             }
             if !bytes.is_empty() {
@@ -303,15 +340,23 @@ impl Line {
     fn next_control_frame(&self) -> Option<Frame> {
         let now_ms = self.now_ms();
         let mut state = self.state();
-        state.pongs.pop().map(Frame::Pong).or_else(|| state.sender.poll_frame(now_ms))
+        state
+            .pongs
+            .pop()
+            .map(Frame::Pong)
+            .or_else(|| state.sender.poll_frame(now_ms))
     }
 
     fn tick(&self) -> Option<Frame> {
         let now_ms = self.now_ms();
         let mut state = self.state();
         state.sender.tick(now_ms);
-        let State { identity, renewal, .. } = &mut *state;
-        renewal.request(identity, self.clock.now_ms()).map(Frame::CertificateRequest)
+        let State {
+            identity, renewal, ..
+        } = &mut *state;
+        renewal
+            .request(identity, self.clock.now_ms())
+            .map(Frame::CertificateRequest)
     }
 
     /// Sends ranges for as long as the connection lives.
@@ -324,18 +369,25 @@ impl Line {
                 self.sending.notified().await;
                 continue;
             };
-            let Some(object_id) = self.state().object_ids.get(&range.container_sha256).cloned() else { continue };
+            let Some(object_id) = self.state().object_ids.get(&range.container_sha256).cloned() else {
+                continue;
+            };
             let bytes = match files.read(&object_id, &range).await {
                 Ok(bytes) => bytes,
                 Err(error) => {
                     tracing::error!(object.id = %object_id, %error, "a container could not be read");
-                    self.state().sender.set_unreadable(&range.container_sha256, self.now_ms());
+                    self.state()
+                        .sender
+                        .set_unreadable(&range.container_sha256, self.now_ms());
                     continue;
                 }
             };
             // What quinn may hold: the window the line carries, and one range ready behind it.
             connection.set_send_window(connection.stats().path.cwnd + RANGE_BYTES_MAX);
-            if write_range(connection, &mut streams, &range, bytes).await.is_err() {
+            if write_range(connection, &mut streams, &range, bytes)
+                .await
+                .is_err()
+            {
                 return line_fault(connection);
             }
             self.board.add_sent(&object_id, range.len);
@@ -383,9 +435,12 @@ fn answer_of(state: &State, event: SenderEvent) -> Option<(Answer, Digest)> {
             tracing::error!(object.id = %object_id, "the relay's receipt names another object; nothing is deleted");
             return None;
         }
-        SenderEvent::Refused(refusal) => {
-            Answer::Refusal { object_id, kind: refusal.kind, code: refusal.code, text: refusal.text }
-        }
+        SenderEvent::Refused(refusal) => Answer::Refusal {
+            object_id,
+            kind: refusal.kind,
+            code: refusal.code,
+            text: refusal.text,
+        },
     };
     Some((answer, digest))
 }
@@ -432,4 +487,3 @@ fn request_frame(form: RequestForm) -> frame::RequestForm {
         requested_at_ms: form.created_at_ms,
     }
 }
-

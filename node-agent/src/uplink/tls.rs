@@ -26,7 +26,9 @@ const STREAM_WINDOW_BYTES: u32 = 1 << 20;
 pub(super) fn session_config(identity: &Identity) -> Result<ClientConfig, rustls::Error> {
     let provider = provider();
     let mut roots = RootCertStore::empty();
-    let authority = identity.authority().ok_or(rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer))?;
+    let authority = identity
+        .authority()
+        .ok_or(rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer))?;
     roots.add(authority.clone())?;
     let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider))
         .build()
@@ -42,7 +44,10 @@ pub(super) fn session_config(identity: &Identity) -> Result<ClientConfig, rustls
 /// For `tancho-enroll/1`: no certificate yet; trust comes from the fingerprint in the code.
 pub(super) fn enrollment_config(ca_fingerprint: [u8; 16]) -> Result<ClientConfig, rustls::Error> {
     let provider = provider();
-    let verifier = Arc::new(FingerprintVerifier { ca_fingerprint, provider: Arc::clone(&provider) });
+    let verifier = Arc::new(FingerprintVerifier {
+        ca_fingerprint,
+        provider: Arc::clone(&provider),
+    });
     let tls = rustls::ClientConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&rustls::version::TLS13])?
         .dangerous()
@@ -59,8 +64,9 @@ fn quic_config(mut tls: rustls::ClientConfig, alpn: &[u8]) -> Result<ClientConfi
     tls.alpn_protocols = vec![alpn.to_vec()];
     tls.enable_early_data = false;
     tls.resumption = rustls::client::Resumption::disabled();
-    let crypto = QuicClientConfig::try_from(tls)
-        .map_err(|_| rustls::Error::General("the cipher suite of QUIC's first packets is missing".to_owned()))?;
+    let crypto = QuicClientConfig::try_from(tls).map_err(|_| {
+        rustls::Error::General("the cipher suite of QUIC's first packets is missing".to_owned())
+    })?;
     let mut config = ClientConfig::new(Arc::new(crypto));
     let mut transport = TransportConfig::default();
     transport
@@ -124,6 +130,8 @@ impl ServerCertVerifier for FingerprintVerifier {
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider.signature_verification_algorithms.supported_schemes()
+        self.provider
+            .signature_verification_algorithms
+            .supported_schemes()
     }
 }

@@ -22,7 +22,10 @@ pub(super) struct Files {
 
 impl Files {
     pub(super) fn new(spool: Spool) -> Self {
-        Self { spool, open: VecDeque::new() }
+        Self {
+            spool,
+            open: VecDeque::new(),
+        }
     }
 
     /// Reads a range of an object's container.

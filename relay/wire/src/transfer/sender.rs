@@ -168,11 +168,15 @@ impl Sender {
         for outbound in objects {
             self.list(outbound);
         }
+        // The list may be cut at its end. What is on the line stays there until the relay answers: its place is
+        // taken at the relay as well.
         let round = self.sync_round;
+        let is_gone =
+            |entry: &Entry| entry.listed_in != round && !matches!(entry.phase, Phase::Offered { .. });
         let gone: Vec<Digest> = self
             .entries
             .iter()
-            .filter(|(_, entry)| entry.listed_in != round)
+            .filter(|(_, entry)| is_gone(entry))
             .map(|(digest, _)| *digest)
             .collect();
         for digest in gone {
@@ -506,6 +510,32 @@ impl Sender {
         };
         self.set_phase(&refusal.container_sha256, phase);
         Some(SenderEvent::Refused(refusal))
+    }
+
+    /// The object's bytes cannot be read now: nothing more of it is sent, and it is offered again after a while.
+    pub fn set_unreadable(&mut self, digest: &Digest, now_ms: u64) {
+        if let Some(entry) = self.entries.get_mut(digest) {
+            entry.wanted = RangeSet::new();
+            entry.phase = Phase::Offered { active_at_ms: now_ms };
+            self.refresh_ready(digest);
+        }
+    }
+
+    /// Forgets an object that the spool makes anew: if it is listed again, it is offered again.
+    pub fn forget(&mut self, digest: &Digest) {
+        if self
+            .entries
+            .get(digest)
+            .is_some_and(|entry| !matches!(entry.phase, Phase::Offered { .. }))
+        {
+            self.remove(digest);
+        }
+    }
+
+    /// Whether the object is known here, listed or still on the line.
+    #[must_use]
+    pub fn knows(&self, digest: &Digest) -> bool {
+        self.entries.contains_key(digest)
     }
 
     /// Offers again what was refused for a while or what the relay seems to have forgotten. Call it once in a while.
