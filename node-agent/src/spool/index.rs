@@ -288,11 +288,16 @@ pub async fn open_reader(path: &Path) -> sqlx::Result<SqliteConnection> {
     options(path).read_only(true).connect().await
 }
 
-/// Ends the writer's connection and empties the write-ahead log.
-pub async fn close(db: SqliteConnection) {
-    if let Err(error) = db.close().await {
+/// Ends the writer's connection. The write-ahead log is emptied first, so that the next start need not replay
+/// it and the index file is whole by itself.
+pub async fn close(mut db: SqliteConnection) {
+    if let Err(error) = sqlx::query("pragma wal_checkpoint(truncate)")
+        .execute(&mut db)
+        .await
+    {
         tracing::warn!(%error, "the index did not close cleanly; it is recovered at the next start");
     }
+    db.close().await.ok();
 }
 
 /// Begins the writer's transaction.
