@@ -1,0 +1,261 @@
+//! Studies as they arrive, on both databases.
+
+use tancho_domain::dicom::{
+    Priority, SeriesInstanceUid, SopClassUid, SopInstanceUid, StudyInstanceUid, TransferSyntaxUid,
+};
+use tancho_domain::ids::{InstanceId, NodeId, SeriesId, StudyId};
+use tancho_store::nodes::{self, Enrollment, NewInvitation, NodeState};
+use tancho_store::sites::SiteKind;
+use tancho_store::studies::{
+    self, ArrivedInstance, ArrivingInstance, InstanceFacts, InstanceState, Manifest, Origin, Relation,
+    SeriesFacts, StudyArrival, StudyFacts, VerifiedInstance,
+};
+use tancho_store::{Db, StoreError, Tx};
+
+use crate::harness::{NOW_MS, network, site, uuid, whole};
+
+async fn origin(tx: &mut Tx, network_name: &str, site_code: &str) -> Origin {
+    let network = network(tx, network_name).await;
+    let site = site(tx, &network, site_code, SiteKind::Requesting).await;
+    let (id, secret) = (uuid().to_string(), uuid().to_string());
+    let new = NewInvitation {
+        id: &id,
+        site_id: &site.id,
+        secret_sha256: &secret,
+        expires_at_ms: NOW_MS + 1,
+    };
+    nodes::create_invitation(tx, &whole(&network), &new, NOW_MS)
+        .await
+        .unwrap();
+    let node_id = NodeId::new(uuid());
+    let enrollment = Enrollment {
+        secret_sha256: &secret,
+        public_key_sha256: "k",
+        new_node_id: &node_id,
+        state: NodeState::Active,
+    };
+    let node = nodes::redeem_invitation(tx, &enrollment, NOW_MS).await.unwrap();
+    Origin {
+        network_id: network.id,
+        site_id: site.id,
+        node_id: node.id,
+    }
+}
+
+fn study_uid() -> StudyInstanceUid {
+    StudyInstanceUid::parse("1.2.3").unwrap()
+}
+
+fn patient(id: &str) -> StudyFacts {
+    StudyFacts {
+        patient_id: id.to_owned(),
+        patient_name_alphabetic: "DOTO^HANAKO".to_owned(),
+        patient_birth_date: Some("19400101".to_owned()),
+        ..StudyFacts::default()
+    }
+}
+
+/// The head of `container`, an object with SOP Instance UID `1.9.<sop>`.
+async fn arrive(
+    tx: &mut Tx,
+    origin: &Origin,
+    patient: &StudyFacts,
+    sop: u32,
+    container: &str,
+) -> ArrivedInstance {
+    let instance = InstanceFacts {
+        sop_instance_uid: SopInstanceUid::parse(&format!("1.9.{sop}")).unwrap(),
+        sop_class_uid: SopClassUid::parse("1.2.840.10008.5.1.4.1.1.2").unwrap(),
+        transfer_syntax_uid: TransferSyntaxUid::parse("1.2.840.10008.1.2.1").unwrap(),
+        container_sha256: container.to_owned(),
+        container_len: 10,
+        original_sha256: format!("original of {container}"),
+        original_len: 100,
+        calling_ae: "CT1".to_owned(),
+        called_ae: "TANCHO".to_owned(),
+        instance_number: Some(i64::from(sop)),
+        number_of_frames: 1,
+        frame_rows: Some(512),
+        frame_columns: Some(512),
+        warnings: String::new(),
+        sent_received_at_ms: NOW_MS,
+    };
+    let arriving = ArrivingInstance {
+        study_instance_uid: &study_uid(),
+        series_instance_uid: &SeriesInstanceUid::parse("1.2.3.4").unwrap(),
+        priority: Priority::Routine,
+        study: patient,
+        series: &SeriesFacts {
+            modality: "CT".to_owned(),
+            ..SeriesFacts::default()
+        },
+        instance: &instance,
+        new_ids: (
+            StudyId::new(uuid()),
+            SeriesId::new(uuid()),
+            InstanceId::new(uuid()),
+        ),
+    };
+    studies::begin_instance(tx, origin, &arriving, NOW_MS)
+        .await
+        .unwrap()
+}
+
+async fn verify(tx: &mut Tx, origin: &Origin, id: &InstanceId, relation: Relation) -> Result<(), StoreError> {
+    let verified = VerifiedInstance {
+        instance_id: id,
+        relation,
+    };
+    studies::verify_instance(tx, origin, &verified, NOW_MS + 10).await
+}
+
+async fn arrival(tx: &mut Tx, origin: &Origin) -> StudyArrival {
+    studies::get_study_arrival(tx, origin, &study_uid())
+        .await
+        .unwrap()
+}
+
+fn manifest(uid: &StudyInstanceUid, n_instances: i64, closed: bool, generation: i64) -> Manifest<'_> {
+    Manifest {
+        study_instance_uid: uid,
+        priority: Priority::Stat,
+        closed,
+        n_instances,
+        bytes_original: n_instances * 100,
+        generation,
+    }
+}
+
+on_both_databases! {
+    async fn a_study_fills_from_its_heads_and_counts_what_is_whole(db: &Db) {
+        let mut tx = db.write().await.unwrap();
+        let origin = origin(&mut tx, "default", "S1").await;
+        let missing = studies::get_study_arrival(&mut tx, &origin, &study_uid()).await;
+        assert!(matches!(missing, Err(StoreError::NotFound)));
+        let first = arrive(&mut tx, &origin, &patient("P1"), 1, "c1").await;
+        assert!(first.study_is_new && first.instance_is_new && first.revision == 1 && !first.held);
+        let second = arrive(&mut tx, &origin, &patient("P1"), 2, "c2").await;
+        assert!(!second.study_is_new && second.study_id == first.study_id);
+        let again = arrive(&mut tx, &origin, &patient("P1"), 1, "c1").await;
+        assert_eq!((again.instance_id, again.instance_is_new), (first.instance_id.clone(), false));
+        let counts = arrival(&mut tx, &origin).await;
+        assert_eq!((counts.n_received, counts.n_verified), (2, 0));
+        let known = studies::find_by_container(&mut tx, &origin, "c1").await.unwrap().unwrap();
+        assert_eq!((known.state, known.verified_at_ms), (InstanceState::Arriving, None));
+
+        verify(&mut tx, &origin, &first.instance_id, Relation::First).await.unwrap();
+        let twice = verify(&mut tx, &origin, &first.instance_id, Relation::First).await;
+        assert!(matches!(twice, Err(StoreError::Stale)));
+        let counts = arrival(&mut tx, &origin).await;
+        assert_eq!((counts.n_received, counts.n_verified, counts.conflict_at_ms), (2, 1, None));
+        let known = studies::find_by_container(&mut tx, &origin, "c1").await.unwrap().unwrap();
+        assert_eq!((known.state, known.verified_at_ms), (InstanceState::Verified, Some(NOW_MS + 10)));
+        let found = studies::find_instance_of_site(&mut tx, &origin.site_id, "c1").await.unwrap();
+        assert_eq!(found, Some((origin.network_id.clone(), Some(NOW_MS + 10))));
+        let uid = studies::get_study_uid(&mut tx, &origin, first.study_id.as_str()).await.unwrap();
+        assert_eq!(uid, study_uid());
+        let progress =
+            studies::get_study_progress(&mut tx, &origin.network_id, &first.study_id).await.unwrap();
+        assert_eq!((progress.arrival, progress.sites), (counts, vec![origin.site_id.clone()]));
+    }
+
+    /// FLT-006: one UID from two sites makes two unrelated objects.
+    async fn flt_006_two_sites_never_share_a_study(db: &Db) {
+        let mut tx = db.write().await.unwrap();
+        let (a, b) = (origin(&mut tx, "default", "A").await, origin(&mut tx, "default", "B").await);
+        let c = origin(&mut tx, "other network", "A").await;
+        let mut ids = Vec::new();
+        for origin in [&a, &b, &c] {
+            let arrived = arrive(&mut tx, origin, &patient("P1"), 1, "c1").await;
+            assert_eq!(arrived.revision, 1);
+            ids.push(arrived.study_id);
+        }
+        ids.sort();
+        ids.dedup();
+        assert_eq!(ids.len(), 3);
+        let foreign = studies::find_by_container(&mut tx, &a, "c1").await.unwrap().unwrap();
+        let refused = verify(&mut tx, &b, &foreign.id, Relation::First).await;
+        assert!(matches!(refused, Err(StoreError::Stale)));
+        assert!(studies::get_study_uid(&mut tx, &b, foreign.study_id.as_str()).await.is_err());
+    }
+
+    /// FLT-005: other bytes under one SOP Instance UID are kept beside the first, and the study is marked.
+    async fn flt_005_other_bytes_are_another_revision(db: &Db) {
+        let mut tx = db.write().await.unwrap();
+        let origin = origin(&mut tx, "default", "S1").await;
+        let first = arrive(&mut tx, &origin, &patient("P1"), 1, "c1").await;
+        let uid = SopInstanceUid::parse("1.9.1").unwrap();
+        assert!(studies::find_first_revision(&mut tx, &origin, &uid).await.unwrap().is_none(), "not whole yet");
+        verify(&mut tx, &origin, &first.instance_id, Relation::First).await.unwrap();
+        let reencoded = arrive(&mut tx, &origin, &patient("P1"), 1, "c2").await;
+        let other = arrive(&mut tx, &origin, &patient("P1"), 1, "c3").await;
+        assert_eq!((reencoded.revision, other.revision), (2, 3));
+        let known = studies::find_first_revision(&mut tx, &origin, &uid).await.unwrap().unwrap();
+        assert_eq!(known.container_sha256, "c1");
+        verify(&mut tx, &origin, &reencoded.instance_id, Relation::Reencoding).await.unwrap();
+        assert_eq!(arrival(&mut tx, &origin).await.conflict_at_ms, None);
+        verify(&mut tx, &origin, &other.instance_id, Relation::Conflict).await.unwrap();
+        let counts = arrival(&mut tx, &origin).await;
+        assert_eq!((counts.n_received, counts.n_verified, counts.conflict_at_ms), (1, 1, Some(NOW_MS + 10)));
+    }
+
+    /// FLT-005: another patient under one study is held aside, visible as a mark only.
+    async fn flt_005_another_patient_is_held_aside(db: &Db) {
+        let mut tx = db.write().await.unwrap();
+        let origin = origin(&mut tx, "default", "S1").await;
+        arrive(&mut tx, &origin, &patient("P1"), 1, "c1").await;
+        let without_date = StudyFacts { patient_birth_date: None, ..patient("P1") };
+        assert!(!arrive(&mut tx, &origin, &without_date, 2, "c2").await.held, "an absent date says nothing");
+        let other_date = StudyFacts { patient_birth_date: Some("19410101".to_owned()), ..patient("P1") };
+        assert!(arrive(&mut tx, &origin, &other_date, 3, "c3").await.held);
+        let held = arrive(&mut tx, &origin, &patient("P2"), 4, "c4").await;
+        assert!(held.held);
+        verify(&mut tx, &origin, &held.instance_id, Relation::First).await.unwrap();
+        let known = studies::find_by_container(&mut tx, &origin, "c4").await.unwrap().unwrap();
+        assert_eq!((known.state, known.verified_at_ms), (InstanceState::Held, Some(NOW_MS + 10)));
+        let counts = arrival(&mut tx, &origin).await;
+        assert_eq!((counts.n_received, counts.n_verified, counts.held_at_ms), (2, 0, Some(NOW_MS)));
+    }
+
+    async fn a_manifest_may_come_before_the_first_head_and_an_old_one_changes_nothing(db: &Db) {
+        let mut tx = db.write().await.unwrap();
+        let origin = origin(&mut tx, "default", "S1").await;
+        let uid = study_uid();
+        let record = async |tx: &mut Tx, manifest: Manifest<'_>, at_ms| {
+            studies::record_manifest(tx, &origin, &manifest, at_ms).await.unwrap()
+        };
+        assert_eq!(record(&mut tx, manifest(&uid, 3, false, 1), NOW_MS).await, None, "no study yet");
+        let first = arrive(&mut tx, &origin, &patient("P1"), 1, "c1").await;
+        assert_eq!(arrival(&mut tx, &origin).await.announced_instances, Some(3));
+        let id = Some(first.study_id);
+        assert_eq!(record(&mut tx, manifest(&uid, 3, true, 1), NOW_MS + 1).await, id);
+        assert_eq!(record(&mut tx, manifest(&uid, 3, true, 1), NOW_MS + 2).await, None, "the same again");
+        assert_eq!(arrival(&mut tx, &origin).await.closed_at_ms, Some(NOW_MS + 1));
+        assert_eq!(record(&mut tx, manifest(&uid, 4, false, 2), NOW_MS + 3).await, id, "a late instance reopens");
+        assert_eq!(arrival(&mut tx, &origin).await.closed_at_ms, None);
+        assert_eq!(record(&mut tx, manifest(&uid, 3, true, 1), NOW_MS + 4).await, None, "old news");
+        assert_eq!(record(&mut tx, manifest(&uid, 4, true, 2), NOW_MS + 5).await, id);
+        assert_eq!(record(&mut tx, manifest(&uid, 5, true, 2), NOW_MS + 6).await, id);
+        let counts = arrival(&mut tx, &origin).await;
+        assert_eq!((counts.announced_instances, counts.announced_generation), (Some(5), 2));
+        assert_eq!(counts.closed_at_ms, Some(NOW_MS + 5), "closed since the first time it was said");
+    }
+
+    async fn a_withdrawn_head_leaves_no_trace_and_the_next_revision_takes_its_place(db: &Db) {
+        let mut tx = db.write().await.unwrap();
+        let origin = origin(&mut tx, "default", "S1").await;
+        let first = arrive(&mut tx, &origin, &patient("P1"), 1, "c1").await;
+        let second = arrive(&mut tx, &origin, &patient("P1"), 1, "c2").await;
+        verify(&mut tx, &origin, &second.instance_id, Relation::Conflict).await.unwrap();
+        studies::withdraw_instance(&mut tx, &origin, &first.instance_id).await.unwrap();
+        let counts = arrival(&mut tx, &origin).await;
+        assert_eq!((counts.n_received, counts.n_verified), (1, 1));
+        let promoted = studies::find_by_container(&mut tx, &origin, "c2").await.unwrap().unwrap();
+        assert_eq!((promoted.revision, promoted.state), (1, InstanceState::Verified));
+        let whole = studies::withdraw_instance(&mut tx, &origin, &second.instance_id).await;
+        assert!(matches!(whole, Err(StoreError::Stale)), "what is whole is never withdrawn");
+        let alone = arrive(&mut tx, &origin, &patient("P1"), 7, "c7").await;
+        studies::withdraw_instance(&mut tx, &origin, &alone.instance_id).await.unwrap();
+        assert_eq!(arrival(&mut tx, &origin).await.n_received, 1);
+    }
+}
