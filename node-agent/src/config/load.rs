@@ -506,4 +506,37 @@ mod tests {
         assert_eq!(config.data_dir, Path::new("/d"));
         assert_eq!(problems("", &[("TANCHO_DIMSE__LISSTEN", "x")]).len(), 1);
     }
+
+    #[test]
+    fn the_example_file_is_valid_and_names_every_key() {
+        let example = include_str!("../../../deploy/agent.toml");
+        assert_eq!(problems(example, &[]), Vec::<String>::new());
+        // With every key that is commented out because its default is "unset", all keys are there.
+        let whole: String = example
+            .lines()
+            .map(|line| {
+                line.strip_prefix("# ")
+                    .filter(|rest| rest.contains(" = "))
+                    .unwrap_or(line)
+            })
+            .fold(String::new(), |text, line| text + line + "\n");
+        let table: toml::Table = whole.parse().unwrap();
+        for (section, sample) in [
+            ("dimse", format!("{:?}", TypedDimse::default())),
+            ("page", format!("{:?}", TypedPage::default())),
+            ("relay", format!("{:?}", TypedRelay::default())),
+            ("spool", format!("{:?}", TypedSpool::default())),
+            ("requests", format!("{:?}", TypedRequests::default())),
+        ] {
+            let keys = sample
+                .split([' ', '{', ','])
+                .filter_map(|word| word.strip_suffix(':'));
+            for key in keys {
+                assert!(
+                    table[section].get(key).is_some(),
+                    "deploy/agent.toml lacks {section}.{key}"
+                );
+            }
+        }
+    }
 }

@@ -106,6 +106,8 @@ fn code_round(shared: &Arc<Shared>, round: Vec<StoredObject>) -> bool {
         finished.into_inner().unwrap_or_else(PoisonError::into_inner),
     ) {
         Ok(progressed) => progressed,
+        // They are made again after the next start.
+        Err(SpoolError::Stopped) => false,
         Err(error) => {
             tracing::error!(%error, "containers could not be handed over; they are made again");
             false

@@ -639,38 +639,52 @@ pub async fn list_studies(db: &mut SqliteConnection) -> sqlx::Result<Vec<StudyRo
     )
     .fetch_all(db)
     .await?;
-    rows.into_iter()
-        .map(|row| {
-            let modalities: String = row.try_get(11)?;
-            Ok(StudyRow {
-                study_instance_uid: row.try_get(0)?,
-                label: StudyLabel {
-                    patient: PatientLabel {
-                        alphabetic: row.try_get(1)?,
-                        ideographic: row.try_get(2)?,
-                        phonetic: row.try_get(3)?,
-                        name_uncertain: row.try_get(4)?,
-                        patient_id: row.try_get(5)?,
-                        birth_date: row.try_get(6)?,
-                        sex: row.try_get(7)?,
-                    },
-                    study_date: row.try_get(8)?,
-                    study_time: row.try_get(9)?,
-                    description: row.try_get(10)?,
-                    modalities: modalities
-                        .split(',')
-                        .filter(|m| !m.is_empty())
-                        .map(str::to_owned)
-                        .collect(),
-                },
-                priority: priority(row.try_get(12)?)?,
-                generation: unsigned(row.try_get(13)?),
-                confirmed_generation: unsigned(row.try_get(14)?),
-                closed_at_ms: row.try_get(15)?,
-                relay_update: row.try_get(16)?,
-            })
-        })
-        .collect()
+    rows.iter().map(study_row).collect()
+}
+
+/// One study.
+pub async fn find_study(db: &mut SqliteConnection, study: &str) -> sqlx::Result<Option<StudyRow>> {
+    let row = sqlx::query(
+        "select study_instance_uid, patient_alphabetic, patient_ideographic, patient_phonetic,
+             patient_name_uncertain, patient_id, birth_date, sex, study_date, study_time, description,
+             modalities, priority, generation, confirmed_generation, closed_at_ms, relay_update from studies
+         where study_instance_uid = $1",
+    )
+    .bind(study)
+    .fetch_optional(db)
+    .await?;
+    row.as_ref().map(study_row).transpose()
+}
+
+fn study_row(row: &SqliteRow) -> sqlx::Result<StudyRow> {
+    let modalities: String = row.try_get(11)?;
+    Ok(StudyRow {
+        study_instance_uid: row.try_get(0)?,
+        label: StudyLabel {
+            patient: PatientLabel {
+                alphabetic: row.try_get(1)?,
+                ideographic: row.try_get(2)?,
+                phonetic: row.try_get(3)?,
+                name_uncertain: row.try_get(4)?,
+                patient_id: row.try_get(5)?,
+                birth_date: row.try_get(6)?,
+                sex: row.try_get(7)?,
+            },
+            study_date: row.try_get(8)?,
+            study_time: row.try_get(9)?,
+            description: row.try_get(10)?,
+            modalities: modalities
+                .split(',')
+                .filter(|m| !m.is_empty())
+                .map(str::to_owned)
+                .collect(),
+        },
+        priority: priority(row.try_get(12)?)?,
+        generation: unsigned(row.try_get(13)?),
+        confirmed_generation: unsigned(row.try_get(14)?),
+        closed_at_ms: row.try_get(15)?,
+        relay_update: row.try_get(16)?,
+    })
 }
 
 /// Newest numbered folder and how many objects it holds.

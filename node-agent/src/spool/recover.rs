@@ -152,10 +152,7 @@ fn describe(
 
 async fn ensure_study(db: &mut IndexDb, object: &NewObject, label: StudyLabel) -> Result<(), SpoolError> {
     let study = object.study_instance_uid.as_str();
-    let known = index::list_studies(db)
-        .await?
-        .into_iter()
-        .find(|row| row.study_instance_uid == study);
+    let known = index::find_study(db, study).await?;
     let row = match known {
         Some(mut row) => {
             if row.label.patient.contradicts(&label.patient) {

@@ -152,7 +152,7 @@ fn attempt(config: &UplinkConfig, line: &Line) -> Result<Attempt, LinkFault> {
             text,
         )))));
     }
-    let tls = tls::session_config(&identity)
+    let tls = tls::session_config(&identity, &line.clock)
         .map_err(|error| LinkFault::new("identity_unreadable", error.to_string()))?;
     let address = config.relay_address.clone().unwrap_or(identity.relay_address);
     Ok(Box::pin(async move { dial(&address, tls).await }))

@@ -8,12 +8,14 @@ use quinn::{ClientConfig, TransportConfig, VarInt};
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::CryptoProvider;
+use rustls::time_provider::TimeProvider;
 use rustls::{CertificateError, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use tancho_wire::enrollment::EnrollmentCode;
 use tancho_wire::limits::{ALPN, ALPN_ENROLL, RANGE_BYTES_MAX};
 
 use super::identity::Identity;
+use crate::clock::Clock;
 
 /// A connection without any packet for this long is dead; the relay allows more.
 const IDLE_TIMEOUT_MS: u32 = 10_000;
@@ -23,7 +25,7 @@ const KEEP_ALIVE: Duration = Duration::from_millis(2_500);
 const STREAM_WINDOW_BYTES: u32 = 1 << 20;
 
 /// For `tancho/1`: our certificate, our CA.
-pub(super) fn session_config(identity: &Identity) -> Result<ClientConfig, rustls::Error> {
+pub(super) fn session_config(identity: &Identity, clock: &Clock) -> Result<ClientConfig, rustls::Error> {
     let provider = provider();
     let mut roots = RootCertStore::empty();
     let authority = identity
@@ -33,7 +35,8 @@ pub(super) fn session_config(identity: &Identity) -> Result<ClientConfig, rustls
     let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider))
         .build()
         .map_err(|_| rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer))?;
-    let tls = rustls::ClientConfig::builder_with_provider(provider)
+    let time = Arc::new(ClockTime(clock.clone()));
+    let tls = rustls::ClientConfig::builder_with_details(provider, time)
         .with_protocol_versions(&[&rustls::version::TLS13])?
         .dangerous()
         .with_custom_certificate_verifier(verifier)
@@ -54,6 +57,17 @@ pub(super) fn enrollment_config(ca_fingerprint: [u8; 16]) -> Result<ClientConfig
         .with_custom_certificate_verifier(verifier)
         .with_no_client_auth();
     quic_config(tls, ALPN_ENROLL)
+}
+
+/// Certificates are judged by the agent's clock, like everything else.
+#[derive(Debug)]
+struct ClockTime(Clock);
+
+impl TimeProvider for ClockTime {
+    fn current_time(&self) -> Option<UnixTime> {
+        let since = Duration::from_millis(u64::try_from(self.0.now_ms()).ok()?);
+        Some(UnixTime::since_unix_epoch(since))
+    }
 }
 
 fn provider() -> Arc<CryptoProvider> {

@@ -1,6 +1,9 @@
 //! The agent against real and hostile peers over loopback, killed at every step of the spool, and as a program.
 
-#![expect(clippy::unwrap_used, reason = "a failed expectation ends the test, helpers included")]
+#![expect(
+    clippy::unwrap_used,
+    reason = "a failed expectation ends the test, helpers included"
+)]
 
 mod support;
 mod peer;

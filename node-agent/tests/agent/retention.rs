@@ -127,7 +127,7 @@ fn a_request_form_waits_for_its_answer_over_a_restart() {
     }
     agent.stop();
     let mut agent = TestAgent::start_in(folder.path(), |_| {}).unwrap();
-    assert_eq!(agent.spool().pending_requests(), [form.clone()]);
+    assert_eq!(agent.spool().pending_requests(), std::slice::from_ref(&form));
     let accepted = RequestResult::Accepted {
         reading_request_id: "r".to_owned(),
         case_code: "4711".to_owned(),
