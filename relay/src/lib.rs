@@ -20,6 +20,7 @@ pub mod users;
 pub mod audit;
 pub mod jobs;
 pub mod blobs;
+pub mod dicomweb;
 pub mod nodes;
 pub mod ingest;
 pub mod control;

@@ -17,6 +17,7 @@ use tokio_util::task::TaskTracker;
 use crate::blobs::Blobs;
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::dicomweb;
 use crate::events::EventHub;
 use crate::ingest;
 use crate::metrics::Metrics;
@@ -41,6 +42,8 @@ pub struct Shared {
     pub clock: Arc<dyn Clock>,
     /// Instance containers.
     pub blobs: Blobs,
+    /// What the DICOMweb routes share.
+    pub dicomweb: dicomweb::Serving,
     /// The relay's own certificate authority.
     pub authority: Arc<Authority>,
     /// Nodes connected now.
@@ -86,6 +89,7 @@ impl AppState {
         let incoming = ingest::Incoming::open(&config.data_dir).context("opening the incoming folder")?;
         Ok(Self(Arc::new(Shared {
             blobs,
+            dicomweb: dicomweb::Serving::default(),
             authority: Arc::new(authority),
             nodes_connected: ingest::Registry::default(),
             incoming: Arc::new(incoming),

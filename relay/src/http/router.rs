@@ -8,7 +8,7 @@ use utoipa_axum::router::OpenApiRouter;
 
 use crate::http::{docs, headers, health, openapi, origin, page, problem, write};
 use crate::state::AppState;
-use crate::{audit, events, nodes, sessions, sites, users};
+use crate::{audit, dicomweb, events, nodes, sessions, sites, users};
 
 /// The routes of every slice, with their part of the API document. A new slice adds a line here, and its routes to
 /// the table of the authorisation test (`relay/tests/relay/access_matrix.rs`).
@@ -20,21 +20,28 @@ pub fn slices() -> OpenApiRouter<AppState> {
         .merge(nodes::routes::routes())
         .merge(audit::routes::routes())
         .merge(events::routes::routes())
+        .merge(dicomweb::routes())
 }
 
 /// The whole HTTP side.
 pub fn build(app: AppState) -> Router {
     let (api, document) = slices().split_for_parts();
     let document = openapi::completed(document);
-    let metrics = app.metrics.http_panics.clone();
-    let mut router = api
+    let router = api
         .merge(docs::routes(&document))
         .merge(health::routes())
-        .fallback(page::serve_page)
+        .fallback(page::serve_page);
+    layered(router, app)
+}
+
+/// What every request passes through, outermost last.
+pub fn layered(router: Router<AppState>, app: AppState) -> Router {
+    let panics = app.metrics.http_panics.clone();
+    let mut router = router
         .layer(DefaultBodyLimit::max(write::JSON_BYTES_MAX))
         .layer(from_fn_with_state(app.clone(), origin::check))
         .layer(CatchPanicLayer::custom(move |payload| {
-            metrics.inc();
+            panics.inc();
             problem::after_panic(payload)
         }))
         .layer(from_fn_with_state(app.clone(), problem::describe))

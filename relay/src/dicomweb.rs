@@ -1,0 +1,69 @@
+//! DICOMweb: QIDO-RS (PS3.18 section 10.6) and WADO-RS (section 10.4) over what has fully arrived.
+//!
+//! Read only. Queries take UIDs and no patient data, because addresses are logged by others. A study may be named by
+//! its UID or by our id; our id is the one for addresses people see. Nothing is transcoded: native frames leave in
+//! little endian, compressed ones in their own transfer syntax. Viewing is on record before a byte leaves.
+
+mod accept;
+mod access;
+mod address;
+mod model;
+mod qido;
+mod ranges;
+mod stream;
+mod wado;
+
+use std::sync::Mutex;
+
+use tokio::sync::Semaphore;
+use tower_http::compression::CompressionLayer;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::state::AppState;
+
+/// Media type of the DICOM JSON model.
+pub const DICOM_JSON: &str = "application/dicom+json";
+/// MiB of frames held in memory for answers at once; more wait.
+pub const FRAME_MIB_MAX: usize = 1024;
+
+/// What the routes share.
+#[derive(Debug)]
+pub struct Serving {
+    /// Views that are on record.
+    noted: Mutex<access::Noted>,
+    /// One permit for each MiB of a frame in memory.
+    frame_mib: Semaphore,
+}
+
+impl Default for Serving {
+    fn default() -> Self {
+        Self {
+            noted: Mutex::default(),
+            frame_mib: Semaphore::new(FRAME_MIB_MAX),
+        }
+    }
+}
+
+/// The routes of this slice. Only JSON is compressed: frames are coded already, and a viewer asks for their ranges.
+pub fn routes() -> OpenApiRouter<AppState> {
+    let json = OpenApiRouter::new()
+        .routes(routes!(qido::search_studies))
+        .routes(routes!(qido::search_series))
+        .routes(routes!(qido::search_study_instances))
+        .routes(routes!(qido::search_series_instances))
+        .routes(routes!(wado::study_metadata))
+        .routes(routes!(wado::series_metadata))
+        .routes(routes!(wado::instance_metadata))
+        .layer(CompressionLayer::new().gzip(true));
+    let bytes = OpenApiRouter::new()
+        .routes(routes!(wado::retrieve_study))
+        .routes(routes!(wado::retrieve_series))
+        .routes(routes!(wado::retrieve_instance))
+        .routes(routes!(wado::retrieve_frames))
+        .routes(routes!(wado::retrieve_bulk_data));
+    json.merge(bytes)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,83 @@
+//! Byte ranges of one answer (RFC 9110 section 14): one range, or the whole.
+
+use std::ops::Range;
+
+use axum::http::HeaderMap;
+use axum::http::header::RANGE;
+
+/// What a Range header asks of a body.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Asked {
+    /// No range, or a form we may ignore: the whole body.
+    Whole,
+    /// One range that lies in the body.
+    Part(Range<usize>),
+    /// A range beyond the body.
+    Unsatisfiable,
+}
+
+/// Reads the Range header for a body of `total` bytes.
+pub(super) fn asked(headers: &HeaderMap, total: usize) -> Asked {
+    let Some(spec) = headers
+        .get(RANGE)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|text| text.strip_prefix("bytes="))
+    else {
+        return Asked::Whole;
+    };
+    let Some((first, last)) = spec.trim().split_once('-') else {
+        return Asked::Whole;
+    };
+    let number = |text: &str| text.trim().parse::<usize>().ok();
+    let range = match (first.trim(), last.trim()) {
+        ("", suffix) => match number(suffix) {
+            Some(0) => return Asked::Unsatisfiable,
+            Some(suffix) => total.saturating_sub(suffix)..total,
+            None => return Asked::Whole,
+        },
+        (first, "") => match number(first) {
+            Some(first) => first..total,
+            None => return Asked::Whole,
+        },
+        (first, last) => match (number(first), number(last)) {
+            (Some(first), Some(last)) if first <= last => first..last.saturating_add(1).min(total),
+            _ => return Asked::Whole,
+        },
+    };
+    if range.start >= total {
+        Asked::Unsatisfiable
+    } else {
+        Asked::Part(range)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_are_cut_to_the_body_or_refused() {
+        let of = |text: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(RANGE, text.parse().unwrap());
+            asked(&headers, 10)
+        };
+        assert_eq!(asked(&HeaderMap::new(), 10), Asked::Whole);
+        assert_eq!(of("bytes=0-3"), Asked::Part(0..4));
+        assert_eq!(of("bytes=4-"), Asked::Part(4..10));
+        assert_eq!(of("bytes=-3"), Asked::Part(7..10));
+        assert_eq!(of("bytes=-99"), Asked::Part(0..10));
+        assert_eq!(of("bytes=8-99"), Asked::Part(8..10));
+        assert_eq!(of("bytes=10-"), Asked::Unsatisfiable);
+        assert_eq!(of("bytes=-0"), Asked::Unsatisfiable);
+        for ignored in [
+            "bytes=5-3",
+            "bytes=0-1,3-4",
+            "items=0-1",
+            "bytes=x-y",
+            "bytes=99999999999999999999-",
+        ] {
+            assert_eq!(of(ignored), Asked::Whole, "{ignored}");
+        }
+    }
+}
