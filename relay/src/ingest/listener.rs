@@ -12,7 +12,8 @@ use quinn::crypto::rustls::{HandshakeData, QuicServerConfig};
 use quinn::{Endpoint, Incoming, ServerConfig, TransportConfig, VarInt};
 use rustls::RootCertStore;
 use rustls::server::WebPkiClientVerifier;
-use rustls_pki_types::CertificateDer;
+use rustls::time_provider::TimeProvider;
+use rustls_pki_types::{CertificateDer, UnixTime};
 use tancho_store::nodes;
 use tancho_wire::CloseCode;
 use tancho_wire::limits::{ALPN, ALPN_ENROLL, HANDSHAKE_TIMEOUT_MS, IDLE_TIMEOUT_MS};
@@ -20,6 +21,7 @@ use tokio::sync::Semaphore;
 
 use super::registry::close;
 use super::{enroll, recover, session};
+use crate::clock::Clock;
 use crate::nodes::service;
 use crate::state::AppState;
 
@@ -75,7 +77,8 @@ fn server_config(app: &AppState) -> anyhow::Result<ServerConfig> {
         .allow_unauthenticated()
         .build()
         .context("checking client certificates")?;
-    let mut tls = rustls::ServerConfig::builder_with_provider(provider)
+    let time = Arc::new(ClockTime(Arc::clone(&app.clock)));
+    let mut tls = rustls::ServerConfig::builder_with_details(provider, time)
         .with_protocol_versions(&[&rustls::version::TLS13])?
         .with_client_cert_verifier(verifier)
         .with_cert_resolver(Arc::clone(&app.authority) as Arc<dyn rustls::server::ResolvesServerCert>);
@@ -94,6 +97,17 @@ fn server_config(app: &AppState) -> anyhow::Result<ServerConfig> {
         .datagram_receive_buffer_size(None);
     config.transport_config(Arc::new(transport));
     Ok(config)
+}
+
+/// Certificates are judged by the relay's clock, like everything else.
+#[derive(Debug)]
+struct ClockTime(Arc<dyn Clock>);
+
+impl TimeProvider for ClockTime {
+    fn current_time(&self) -> Option<UnixTime> {
+        let since = Duration::from_millis(u64::try_from(self.0.now_ms()).ok()?);
+        Some(UnixTime::since_unix_epoch(since))
+    }
 }
 
 async fn accept(app: AppState, endpoint: Endpoint) {

@@ -1,0 +1,497 @@
+//! What a node, honest or not, can do to the relay over the line.
+
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use serde_json::json;
+use tancho_domain::access::Role;
+use tancho_domain::dicom::TransferSyntaxUid;
+use tancho_store::sites::SiteKind;
+use tancho_wire::frame::{
+    CertificateRequest, EnrollRequest, Offer, Receipt, RefusalKind, StudyManifest, Want, encode,
+};
+use tancho_wire::limits::{ALPN, FRAME_BYTES_MAX, OFFER_ITEMS_MAX};
+use tancho_wire::{CloseCode, Digest, Frame};
+
+use crate::harness::{NOW_MS, Person, TestRelay};
+use crate::line::{
+    Coded, NodeKey, Talk, close_code, coded, connect, deliver, dial, enroll, hello, send_ranges, slice,
+};
+
+struct World {
+    relay: TestRelay,
+    admin: Person,
+    node: NodeKey,
+}
+
+async fn invite(relay: &TestRelay, admin: &Person, site: &str) -> String {
+    let body = json!({ "site": site });
+    let answer = relay
+        .write(admin, reqwest::Method::POST, "/api/v1/nodes/invitations", &body)
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(answer.status(), 201);
+    let answer: serde_json::Value = answer.json().await.unwrap();
+    answer["code"].as_str().unwrap().to_owned()
+}
+
+async fn world() -> World {
+    let relay = TestRelay::start().await;
+    let (scope, site_id) = relay.site("default", "DOTO", SiteKind::Requesting).await;
+    let admin = relay.person(&scope, &site_id, "admin", Role::Admin).await;
+    let code = invite(&relay, &admin, "DOTO").await;
+    let node = enroll(&relay, &code, &KeyPair::generate().unwrap())
+        .await
+        .unwrap();
+    World { relay, admin, node }
+}
+
+fn receipt(frame: Frame) -> Receipt {
+    match frame {
+        Frame::Receipt(receipt) => receipt,
+        other => panic!("a receipt expected, not {other:?}"),
+    }
+}
+
+fn wanted(frame: Frame) -> Vec<(u64, u64)> {
+    match frame {
+        Frame::Want(Want { items }) => items.into_iter().flat_map(|item| item.ranges).collect(),
+        other => panic!("a want expected, not {other:?}"),
+    }
+}
+
+async fn original_at_relay(relay: &TestRelay, admin: &Person, coded: &Coded) -> Vec<u8> {
+    let blobs = relay.app().blobs.clone();
+    let (network_id, digest) = (admin.scope.network_id.clone(), coded.sha256().0);
+    let mut container = blobs.container(&network_id, &digest).unwrap();
+    let mut original = Vec::new();
+    container.rebuild(&mut original).unwrap();
+    original
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_receipt_means_that_the_original_can_be_given_back() {
+    let World { relay, admin, node } = world().await;
+    let (mut talk, welcome) = connect(&relay, &node, 1).await.unwrap();
+    assert_eq!(
+        (welcome.node_id.as_str(), welcome.site_code.as_str()),
+        (node.node_id.as_str(), "DOTO")
+    );
+    for number in 1..=3 {
+        let coded = slice(number, "P1", 0);
+        let receipt = receipt(deliver(&mut talk, &coded).await);
+        assert_eq!(receipt.container_sha256, coded.sha256());
+        assert_eq!(receipt.original_sha256, coded.item().original_sha256);
+        assert_eq!(original_at_relay(&relay, &admin, &coded).await, coded.data_set);
+    }
+    assert!(
+        relay.app().incoming.keys().is_empty(),
+        "no partial file stays behind"
+    );
+}
+
+/// FLT-038, FLT-042: what was durable before the cut or the kill does not travel again.
+#[tokio::test(flavor = "multi_thread")]
+async fn flt_038_an_interrupted_instance_goes_on_where_it_stopped() {
+    let World { relay, admin, node } = world().await;
+    let coded = slice(1, "P1", 0);
+    let len = coded.item().container_len;
+    let (mut talk, _) = connect(&relay, &node, 1).await.unwrap();
+    talk.say(&Frame::Offer(coded.offer.clone())).await;
+    assert_eq!(wanted(talk.hear().await.unwrap()), [(0, len)]);
+    let parts = [(0, 700), (2_000, 2_500)];
+    send_ranges(&talk.connection, &coded.sha256(), &coded.bytes, &parts).await;
+    drop(talk);
+    let (mut talk, _) = connect(&relay, &node, 2).await.unwrap();
+    talk.say(&Frame::Offer(coded.offer.clone())).await;
+    let lacking = [(700, 2_000), (2_500, len)];
+    assert_eq!(wanted(talk.hear().await.unwrap()), lacking);
+    drop(talk);
+
+    let relay = relay.restart_with(|_| {}).await;
+    let (mut talk, _) = connect(&relay, &node, 3).await.unwrap();
+    talk.say(&Frame::Offer(coded.offer.clone())).await;
+    assert_eq!(
+        wanted(talk.hear().await.unwrap()),
+        lacking,
+        "the journal outlives the process"
+    );
+    send_ranges(&talk.connection, &coded.sha256(), &coded.bytes, &lacking).await;
+    receipt(talk.hear().await.unwrap());
+    assert_eq!(original_at_relay(&relay, &admin, &coded).await, coded.data_set);
+}
+
+/// FLT-043: a lost receipt is answered again, and nothing is stored twice.
+#[tokio::test(flavor = "multi_thread")]
+async fn flt_043_the_same_container_again_gets_the_same_receipt() {
+    let World {
+        relay,
+        admin: _,
+        node,
+    } = world().await;
+    let coded = slice(1, "P1", 0);
+    let (mut talk, _) = connect(&relay, &node, 1).await.unwrap();
+    let first = receipt(deliver(&mut talk, &coded).await);
+    talk.say(&Frame::Offer(coded.offer.clone())).await;
+    assert_eq!(receipt(talk.hear().await.unwrap()), first);
+    let relay = relay.restart_with(|_| {}).await;
+    let (mut talk, _) = connect(&relay, &node, 2).await.unwrap();
+    talk.say(&Frame::Offer(coded.offer.clone())).await;
+    assert_eq!(receipt(talk.hear().await.unwrap()), first);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_shows_a_study_at_its_first_head() {
+    let World { relay, admin, node } = world().await;
+    let (scope, _) = relay.site("default", "CENTRE", SiteKind::Reading).await;
+    assert_eq!(scope.network_id, admin.scope.network_id);
+    let coded = slice(1, "P1", 0);
+    let (mut talk, _) = connect(&relay, &node, 1).await.unwrap();
+    let manifest = StudyManifest {
+        study_instance_uid: coded.offer.study_instance_uid.clone(),
+        priority: coded.offer.priority,
+        closed: false,
+        n_instances: 2,
+        bytes_original: 1,
+        generation: 1,
+    };
+    talk.say(&Frame::Manifest(manifest)).await;
+    let mut live = relay.app().events.follow(None).live;
+    talk.say(&Frame::Offer(coded.offer.clone())).await;
+    wanted(talk.hear().await.unwrap());
+    send_ranges(
+        &talk.connection,
+        &coded.sha256(),
+        &coded.bytes,
+        &[(0, coded.item().head_end)],
+    )
+    .await;
+    let data = loop {
+        let published = live.recv().await.unwrap();
+        if published.event.name == "study" {
+            break published.event.data.clone();
+        }
+    };
+    assert_eq!(
+        (&data["received"], &data["verified"], &data["announced"]),
+        (&json!(1), &json!(0), &json!(2))
+    );
+}
+
+/// FLT-005: other bytes are kept beside the first; a re-encoding is no conflict; another patient is held aside.
+#[tokio::test(flavor = "multi_thread")]
+async fn flt_005_a_second_version_never_replaces_the_first() {
+    let World { relay, admin, node } = world().await;
+    let (mut talk, _) = connect(&relay, &node, 1).await.unwrap();
+    let first = slice(1, "P1", 0);
+    receipt(deliver(&mut talk, &first).await);
+
+    let implicit = TransferSyntaxUid::parse("1.2.840.10008.1.2").unwrap();
+    let other_way = coded(as_implicit(&first), &implicit);
+    receipt(deliver(&mut talk, &other_way).await);
+    assert_eq!(
+        warnings(&mut talk, &first).await,
+        Vec::<String>::new(),
+        "the same elements are no conflict"
+    );
+
+    let other_content = slice(1, "P1", 5);
+    receipt(deliver(&mut talk, &other_content).await);
+    assert_eq!(warnings(&mut talk, &first).await, ["study_conflict"]);
+
+    let other_patient = slice(2, "P2", 0);
+    receipt(deliver(&mut talk, &other_patient).await);
+    assert_eq!(
+        warnings(&mut talk, &first).await,
+        ["study_conflict", "patient_mismatch_held"]
+    );
+    for coded in [&first, &other_way, &other_content, &other_patient] {
+        assert_eq!(original_at_relay(&relay, &admin, coded).await, coded.data_set);
+    }
+}
+
+/// The slice of [`slice`] written with implicit VRs.
+fn as_implicit(coded: &Coded) -> Vec<u8> {
+    let (mut out, mut at) = (Vec::new(), 0);
+    let bytes = &coded.data_set;
+    while at < bytes.len() {
+        let long = matches!(&bytes[at + 4..at + 6], b"OB" | b"OW" | b"UN" | b"SQ" | b"UT");
+        let (len, value) = if long {
+            (
+                u32::from_le_bytes(bytes[at + 8..at + 12].try_into().unwrap()),
+                at + 12,
+            )
+        } else {
+            (
+                u32::from(u16::from_le_bytes(bytes[at + 6..at + 8].try_into().unwrap())),
+                at + 8,
+            )
+        };
+        out.extend_from_slice(&bytes[at..at + 4]);
+        out.extend_from_slice(&len.to_le_bytes());
+        out.extend_from_slice(&bytes[value..value + len as usize]);
+        at = value + len as usize;
+    }
+    out
+}
+
+/// The warnings the relay tells the node about a study, asked for by sending a manifest.
+async fn warnings(talk: &mut Talk, coded: &Coded) -> Vec<String> {
+    let manifest = StudyManifest {
+        study_instance_uid: coded.offer.study_instance_uid.clone(),
+        priority: coded.offer.priority,
+        closed: false,
+        n_instances: 9,
+        bytes_original: 9,
+        generation: 1,
+    };
+    talk.say(&Frame::Manifest(manifest)).await;
+    talk.hear_status().await.warnings
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bytes_that_are_not_the_containers_are_asked_for_again_and_then_refused() {
+    let World { relay, admin, node } = world().await;
+    let good = slice(1, "P1", 0);
+    let mut bad = good.clone();
+    let last = bad.bytes.len() - 1;
+    bad.bytes[last] ^= 1;
+    let (mut talk, _) = connect(&relay, &node, 1).await.unwrap();
+    match deliver(&mut talk, &bad).await {
+        Frame::Refusal(refusal) => {
+            assert_eq!(
+                (refusal.kind, refusal.code.as_str()),
+                (RefusalKind::Final, "container_digest_mismatch")
+            );
+        }
+        other => panic!("{other:?}"),
+    }
+    assert!(relay.app().incoming.keys().is_empty());
+    receipt(deliver(&mut talk, &good).await);
+    assert_eq!(original_at_relay(&relay, &admin, &good).await, good.data_set);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_container_that_is_not_the_original_is_never_receipted() {
+    let World {
+        relay,
+        admin: _,
+        node,
+    } = world().await;
+    let (mut talk, _) = connect(&relay, &node, 1).await.unwrap();
+    let honest = slice(1, "P1", 0);
+
+    let mut wrong_original = honest.clone();
+    wrong_original.offer.items[0].original_sha256 = Digest([7; 32]);
+    let mut other_study = honest.clone();
+    other_study.offer.study_instance_uid = "2.25.99".to_owned().try_into().unwrap();
+    for lying in [wrong_original, other_study] {
+        match deliver(&mut talk, &lying).await {
+            Frame::Refusal(refusal) => assert_eq!(refusal.code, "offer_contradicts_head"),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    let mut garbage = honest.clone();
+    garbage.bytes = vec![0x5a; honest.bytes.len()];
+    garbage.offer.items[0].container_sha256 = Digest::of(&garbage.bytes);
+    match deliver(&mut talk, &garbage).await {
+        Frame::Refusal(refusal) => assert_eq!(refusal.code, "container_malformed"),
+        other => panic!("{other:?}"),
+    }
+    assert!(relay.app().incoming.keys().is_empty());
+    receipt(deliver(&mut talk, &honest).await);
+}
+
+/// FLT-093: the code is single use; the same key may ask again for a lost answer.
+#[tokio::test(flavor = "multi_thread")]
+async fn flt_093_a_code_enrols_one_key() {
+    let World { relay, admin, .. } = world().await;
+    let code = invite(&relay, &admin, "DOTO").await;
+    let key = KeyPair::generate().unwrap();
+    let first = enroll(&relay, &code, &key).await.unwrap();
+    let again = enroll(&relay, &code, &key).await.unwrap();
+    assert_eq!(first.node_id, again.node_id);
+    let thief = enroll(&relay, &code, &KeyPair::generate().unwrap()).await;
+    assert_eq!(thief.err().as_deref(), Some("enrollment_refused"));
+    let late = invite(&relay, &admin, "DOTO").await;
+    relay.advance(std::time::Duration::from_secs(24 * 3600));
+    assert_eq!(
+        enroll(&relay, &late, &key).await.err().as_deref(),
+        Some("enrollment_refused")
+    );
+}
+
+/// FLT-091: no certificate, a foreign CA's, or the enrolment protocol instead: nothing is read.
+#[tokio::test(flavor = "multi_thread")]
+async fn flt_091_strangers_are_refused_before_anything_is_read() {
+    let World { relay, node, .. } = world().await;
+    let authority = relay.app().authority.certificate().clone();
+
+    let nobody = dial(relay.quic(), ALPN, &authority, None).await.unwrap();
+    assert_eq!(close_code(&nobody).await, CloseCode::IDENTITY_REQUIRED);
+
+    let (foreign_ca, key) = (KeyPair::generate().unwrap(), KeyPair::generate().unwrap());
+    let mut params = CertificateParams::default();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let ca = params.self_signed(&foreign_ca).unwrap();
+    let issuer = Issuer::from_ca_cert_der(ca.der(), foreign_ca).unwrap();
+    let leaf = CertificateParams::default().signed_by(&key, &issuer).unwrap();
+    let foreign = NodeKey {
+        chain: vec![leaf.der().clone(), ca.der().clone()],
+        key: key.serialize_der(),
+        node_id: node.node_id.clone(),
+    };
+    // In TLS 1.3 the client learns of the refusal after its own side of the handshake has ended.
+    if let Ok(connection) = dial(relay.quic(), ALPN, &authority, Some(&foreign)).await {
+        let ended = connection.closed().await;
+        assert!(
+            matches!(ended, quinn::ConnectionError::ConnectionClosed(_)),
+            "{ended}"
+        );
+    }
+
+    let mut talk = Talk::open(dial(relay.quic(), ALPN, &authority, Some(&node)).await.unwrap()).await;
+    let csr_der = vec![0x30];
+    talk.say(&Frame::EnrollRequest(EnrollRequest {
+        secret: [0; 16],
+        csr_der,
+        software: String::new(),
+    }))
+    .await;
+    assert_eq!(talk.hear().await, Err(CloseCode::PROTOCOL));
+}
+
+/// FLT-090: a denied node is cut at once and not let in again.
+#[tokio::test(flavor = "multi_thread")]
+async fn flt_090_a_denied_node_is_cut_and_stays_out() {
+    let World { relay, admin, node } = world().await;
+    let (mut talk, _) = connect(&relay, &node, 1).await.unwrap();
+    let path = format!("/api/v1/nodes/{}/deny", node.node_id);
+    let answer = relay
+        .write(&admin, reqwest::Method::POST, &path, &json!({}))
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(answer.status(), 204);
+    assert_eq!(talk.live_until_closed().await, CloseCode::DENIED);
+    assert_eq!(connect(&relay, &node, 2).await.err(), Some(CloseCode::DENIED));
+}
+
+/// FLT-094: a living connection of another start of the program keeps its place; a dead one gives way.
+#[tokio::test(flavor = "multi_thread")]
+async fn flt_094_one_certificate_in_two_places_is_noticed() {
+    let World { relay, node, .. } = world().await;
+    let (mut talk, _) = connect(&relay, &node, 1).await.unwrap();
+    let living = tokio::spawn(async move { talk.live_until_closed().await });
+    assert_eq!(
+        connect(&relay, &node, 2).await.err(),
+        Some(CloseCode::IDENTITY_IN_USE)
+    );
+    assert!(!living.is_finished());
+    // The same start of the program dials again, as after a change of address.
+    let (silent, _) = connect(&relay, &node, 1).await.unwrap();
+    assert_eq!(living.await.unwrap(), CloseCode::REPLACED);
+    // A connection that does not answer is taken for dead.
+    let (_newer, _) = connect(&relay, &node, 3).await.unwrap();
+    assert_eq!(close_code(&silent.connection).await, CloseCode::REPLACED);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_renews_its_certificate_over_the_line() {
+    let World { relay, node, .. } = world().await;
+    let (mut talk, _) = connect(&relay, &node, 1).await.unwrap();
+    let key = KeyPair::generate().unwrap();
+    let csr = CertificateParams::default().serialize_request(&key).unwrap();
+    talk.say(&Frame::CertificateRequest(CertificateRequest {
+        csr_der: csr.der().to_vec(),
+    }))
+    .await;
+    let Frame::CertificateIssued(issued) = talk.hear().await.unwrap() else {
+        panic!("a certificate expected")
+    };
+    assert_eq!(issued.not_after_ms, NOW_MS + 14 * 24 * 3600 * 1000);
+    let chain = issued
+        .chain_der
+        .into_iter()
+        .map(|der| Vec::from(der).into())
+        .collect();
+    let renewed = NodeKey {
+        chain,
+        key: key.serialize_der(),
+        node_id: node.node_id.clone(),
+    };
+    drop(talk);
+    let (_, welcome) = connect(&relay, &renewed, 1).await.unwrap();
+    assert_eq!(welcome.node_id, node.node_id);
+    connect(&relay, &node, 1)
+        .await
+        .expect("the old certificate is good until its end");
+    talk_garbage_csr(&relay, &node).await;
+}
+
+async fn talk_garbage_csr(relay: &TestRelay, node: &NodeKey) {
+    let (mut talk, _) = connect(relay, node, 1).await.unwrap();
+    talk.say(&Frame::CertificateRequest(CertificateRequest {
+        csr_der: vec![1, 2, 3],
+    }))
+    .await;
+    assert!(matches!(talk.hear().await, Ok(Frame::CertificateRefused(_))));
+}
+
+/// FLT-045, FLT-047: every breach of the protocol ends that connection with its code, and nothing else.
+#[tokio::test(flavor = "multi_thread")]
+async fn flt_045_breaches_close_the_connection_with_their_code() {
+    let World { relay, node, .. } = world().await;
+    let raw = |frame: &Frame| {
+        let mut bytes = Vec::new();
+        encode(frame, &mut bytes);
+        bytes
+    };
+    let one = slice(1, "P1", 0).offer;
+    let too_many = Offer {
+        items: vec![one.items[0].clone(); OFFER_ITEMS_MAX + 1],
+        ..one.clone()
+    };
+    let mut no_head = one.clone();
+    no_head.items[0].head_end = one.items[0].container_len + 1;
+    let cases = [
+        (
+            (FRAME_BYTES_MAX as u32 + 1).to_be_bytes().to_vec(),
+            CloseCode::FRAME_TOO_LARGE,
+        ),
+        (vec![0, 0, 0, 2, 0x03, 0xe7], CloseCode::UNKNOWN_FRAME),
+        (raw(&Frame::Hello(hello(1))), CloseCode::PROTOCOL),
+        (vec![0, 0, 0, 3, 0, 16, 0xff], CloseCode::PROTOCOL),
+        (raw(&Frame::Offer(too_many)), CloseCode::LIMIT),
+        (raw(&Frame::Offer(no_head)), CloseCode::LIMIT),
+    ];
+    for (idx, (bytes, code)) in cases.into_iter().enumerate() {
+        let (mut talk, _) = connect(&relay, &node, 1).await.unwrap();
+        talk.say_bytes(&bytes).await;
+        assert_eq!(talk.hear().await, Err(code), "case {idx}");
+    }
+
+    let authority = relay.app().authority.certificate().clone();
+    let mut newer = Talk::open(dial(relay.quic(), ALPN, &authority, Some(&node)).await.unwrap()).await;
+    newer
+        .say(&Frame::Hello(tancho_wire::frame::Hello {
+            version_min: 9,
+            version_max: 9,
+            ..hello(1)
+        }))
+        .await;
+    assert_eq!(newer.hear().await, Err(CloseCode::VERSION));
+
+    let (mut talk, _) = connect(&relay, &node, 1).await.unwrap();
+    let mut stream = talk.connection.open_uni().await.unwrap();
+    stream
+        .write_all(&raw(&Frame::Ping(tancho_wire::frame::Ping { seq: 1, now_ms: 1 })))
+        .await
+        .unwrap();
+    assert_eq!(talk.hear().await, Err(CloseCode::PROTOCOL));
+
+    // An unknown frame that may be skipped is skipped, and the connection goes on.
+    let (mut talk, _) = connect(&relay, &node, 1).await.unwrap();
+    talk.say_bytes(&[0, 0, 0, 3, 0x83, 0xe7, 0xff]).await;
+    receipt(deliver(&mut talk, &slice(1, "P1", 0)).await);
+}
