@@ -74,7 +74,7 @@ export const endAttempt = (
   attemptNo: number,
   end: { outcome: string; failure_reason?: string; next_action?: string; ended_at_ms?: number },
 ) => send<Call>('POST', `/calls/${callId}/attempts/${attemptNo}/end`, end);
-export const saveConversation = (callId: string, conversation: Partial<Conversation>) =>
+export const saveConversation = (callId: string, conversation: { [field in keyof Conversation]?: unknown }) =>
   send<Call>('PUT', `/calls/${callId}/conversation`, conversation);
 export const closeCall = (callId: string, commandId: string) => send<Call>('POST', `/calls/${callId}/close`, {}, commandId);
 export const addCallAddendum = (callId: string, text: string, correctsFields: string[]) =>
@@ -93,9 +93,9 @@ export const readNotification = (id: string) => send<unknown>('POST', `/notifica
 export const listSites = () => get<{ items: Site[] }>('/sites');
 export const addSite = (site: { code: string; name: string; kind: string; phone?: string }) => send<Site>('POST', '/sites', site);
 export const listUsers = () => get<{ items: User[] }>('/users');
-export const addUser = (user: { login: string; name: string; role: string; site_id: string; password: string; email?: string }) =>
+export const addUser = (user: { login: string; name: string; role: string; site: string; password: string; email?: string }) =>
   send<User>('POST', '/users', user);
 export const listNodes = () => get<{ items: Node[] }>('/nodes');
-export const inviteNode = (siteId: string) =>
-  send<{ code: string; expires_at_ms: number }>('POST', '/nodes/invitations', { site_id: siteId });
+export const inviteNode = (siteCode: string) =>
+  send<{ code: string | null; expires_at_ms: number }>('POST', '/nodes/invitations', { site: siteCode });
 export const listAudit = (query: Record<string, string | undefined>) => get<{ items: AuditEntry[] }>('/audit', query);

@@ -6,9 +6,11 @@ export type LiveEvent =
   | { name: 'worklist'; reading_request_id: string }
   | { name: 'study'; study_id: string }
   | { name: 'notification'; id: string }
-  | { name: 'reading_request'; id: string };
+  | { name: 'reading_request'; id: string }
+  /** Too much was missed: everything is to be asked for again. */
+  | { name: 'reset' };
 
-const names = ['worklist', 'study', 'notification', 'reading_request'] as const;
+const names = ['worklist', 'study', 'notification', 'reading_request', 'reset'] as const;
 const retryMs = 3_000;
 
 /** Opens the stream; `connected` is told every change of the line. Returns the way to close it. */

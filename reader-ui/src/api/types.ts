@@ -42,7 +42,8 @@ export interface Patient {
 }
 
 export interface StudyRef {
-  id: string;
+  /** Null until the first image of the study has arrived. */
+  id: string | null;
   study_instance_uid: string;
   study_date: string | null;
   study_time: string | null;
@@ -130,8 +131,8 @@ export interface KeyImage {
   series_instance_uid: string;
   frame: number;
   caption: string;
-  window_center: number;
-  window_width: number;
+  window_center: number | null;
+  window_width: number | null;
   annotations: Annotation[];
 }
 
@@ -173,6 +174,8 @@ export interface CalcValue {
 export interface FieldProblem {
   field: string;
   code: string;
+  /** `missing`, `invalid` or `warning`. */
+  severity?: string;
   message_ja: string;
   message_en: string;
 }
@@ -292,23 +295,31 @@ export interface Party {
   user_id?: string | null;
 }
 
+export interface AgreedPlan {
+  text: string;
+  /** Codes of dispositions; their sub-fields follow in the report. */
+  dispositions: string[];
+}
+
 export interface Conversation {
   parties: Party[];
-  identity_confirmed: boolean | null;
+  /** How both made sure who the other is. */
+  identity_confirmed: string | null;
   patient_identified_by: string[];
   state_told: FieldValues;
   state_assessed_at_ms: number | null;
   images_viewed: ViewedImage[];
   images_not_viewed_reason: string | null;
   findings_conveyed: string;
-  questions_answers: string | null;
-  agreed_plan: string;
+  questions_answers: { q: string; a: string }[];
+  agreed_plan: AgreedPlan;
   readback_text: string;
   readback_ok: boolean | null;
   uncertainty: string | null;
-  others_informed: string | null;
-  family_informed: string | null;
+  others_informed: { name: string; role?: string; facility?: string; method?: string }[];
+  family_informed: { state: string; by?: string } | null;
   next_contact_at_ms: number | null;
+  late_entry_reason: string | null;
 }
 
 export interface Call {
@@ -317,7 +328,8 @@ export interface Call {
   state: string;
   direction: string;
   attempts: CallAttempt[];
-  conversation: Conversation | null;
+  /** As it was sent; read with `readConversation`. */
+  conversation: { [field in keyof Conversation]?: unknown } | null;
   escalation: { who: string; role: string; why: string; at_ms?: number } | null;
   alternative_delivery: { kind: string; to: string; sent_at_ms: number; receipt_text: string; receipt_at_ms: number | null } | null;
   addenda: { text: string; corrects_fields: string[]; at_ms?: number; by?: PersonRef }[];
@@ -338,7 +350,7 @@ export interface Notice {
   criticality: Criticality | null;
   recipient: PersonRef & { role: string; site: string };
   created_at_ms: number;
-  deliveries: { channel: string; state: string; attempts: { at_ms: number; ok: boolean; detail: string }[] }[];
+  deliveries: { channel: string; state: string; attempts: { at_ms: number; ok: boolean; detail: string | null }[] }[];
   delivered_at_ms: number | null;
   read_at_ms: number | null;
   read_by: PersonRef | null;
@@ -375,27 +387,33 @@ export interface Study {
 export interface User extends PersonRef {
   login: string;
   role: Role;
-  site: SiteRef;
-  disabled_at_ms?: number | null;
+  site_id: string;
+  email: string | null;
+  disabled_at_ms: number | null;
 }
 
 export interface Node {
   id: string;
-  site: SiteRef;
-  name?: string | null;
+  site_code: string;
+  site_name: string;
+  /** `pending`, `active` or `denied`. */
   state: string;
-  connected?: boolean;
+  connected: boolean;
   last_seen_at_ms: number | null;
-  certificate_expires_at_ms: number | null;
-  version?: string | null;
+  agent_version: string | null;
+  certificate_not_after_ms: number | null;
 }
 
 export interface AuditEntry {
   seq: number;
   at_ms: number;
-  actor: { id?: string | null; name?: string | null } | string | null;
+  /** `user`, `node`, `relay` or `operator`. */
+  actor_kind: string;
+  actor_id: string | null;
+  actor_role: string | null;
   action: string;
-  object_kind?: string | null;
-  object_id?: string | null;
-  outcome?: string | null;
+  subject_kind: string;
+  subject_id: string | null;
+  /** `done` or `refused`. */
+  outcome: string;
 }

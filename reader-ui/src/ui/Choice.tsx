@@ -48,6 +48,7 @@ export function Choices({ label, options, values, disabled = false, onChange }: 
   return (
     <ToggleGroup.Root
       type="multiple"
+      role="group"
       aria-label={label}
       value={values}
       disabled={disabled}

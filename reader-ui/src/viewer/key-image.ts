@@ -4,6 +4,8 @@ import { startEngine } from './engine.ts';
 import { ViewerFailure } from './failure.ts';
 import { loadSeries } from './series.ts';
 import type { PickedImage } from './stack-viewer.ts';
+import { percentileWindow } from './stack-viewer.ts';
+import type { Window } from './windows.ts';
 import { greyLevel, toRange } from './windows.ts';
 
 /** The grey picture of a key image in its stored window, from the same decoded pixels the viewer draws. */
@@ -20,7 +22,7 @@ export async function loadKeyImage(studyInstanceUid: string, picked: PickedImage
   const decoded = await imageLoader.loadAndCacheImage(image.imageId);
   const values = decoded.getPixelData();
   const pixels = new ImageData(image.columns, image.rows);
-  const range = toRange({ center: picked.window_center, width: picked.window_width });
+  const range = toRange(windowOf(picked) ?? image.headerWindow ?? percentileWindow(values) ?? { center: 127.5, width: 255 });
   const parts = decoded.color ? Math.round(values.length / (image.columns * image.rows)) : 1;
   for (let at = 0; at < image.columns * image.rows; at += 1) {
     for (let channel = 0; channel < 3; channel += 1) {
@@ -30,6 +32,10 @@ export async function loadKeyImage(studyInstanceUid: string, picked: PickedImage
     pixels.data[at * 4 + 3] = 255;
   }
   return { pixels, annotations: picked.annotations };
+}
+
+function windowOf({ window_center: center, window_width: width }: PickedImage): Window | null {
+  return center === null || width === null ? null : { center, width };
 }
 
 const markColor = '#ffd75e';

@@ -42,8 +42,9 @@ export interface PickedImage {
   sop_instance_uid: string;
   series_instance_uid: string;
   frame: number;
-  window_center: number;
-  window_width: number;
+  /** Null when the window was not kept: then the picture is shown in its own. */
+  window_center: number | null;
+  window_width: number | null;
   annotations: StoredAnnotation[];
 }
 
@@ -284,7 +285,8 @@ export class StackViewer {
     const image = this.#images[index];
     if (!image) return false;
     await this.goTo(index);
-    this.setWindow({ center: picked.window_center, width: picked.window_width });
+    const { window_center: center, window_width: width } = picked;
+    if (center !== null && width !== null) this.setWindow({ center, width });
     restoreAnnotations(image, picked.annotations, this.#viewport?.getFrameOfReferenceUID() ?? '');
     this.#viewport?.render();
     return true;

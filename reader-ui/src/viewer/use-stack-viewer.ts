@@ -22,11 +22,14 @@ export function useStackViewer(): StackViewerHandle {
     const parent = host.current;
     if (!parent) return undefined;
     const element = document.createElement('div');
-    element.className = 'absolute inset-0';
+    // The library makes its element position: relative, so that its size must come from width and height.
+    element.className = 'size-full';
     parent.append(element);
     const made = new StackViewer(element, () => {
       for (const listener of listeners.current) listener();
     });
+    // Focused, the library's element would swallow every key, Tab included.
+    element.removeAttribute('tabindex');
     setViewer(made);
     const resized = new ResizeObserver(() => made.resize());
     resized.observe(parent);

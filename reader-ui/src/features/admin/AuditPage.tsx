@@ -1,18 +1,24 @@
 import { useQuery } from '@tanstack/react-query';
 import { useDeferredValue, useState } from 'react';
-import { auditQuery } from '../../api/queries.ts';
+import { auditQuery, usersQuery } from '../../api/queries.ts';
 import type { AuditEntry } from '../../api/types.ts';
 import { fullDateTime } from '../../lib/dates.ts';
 import { useStrings } from '../../strings/language.tsx';
+import { Badge } from '../../ui/Badge.tsx';
 import { Table } from '../../ui/Table.tsx';
+import { useSession } from '../session/session-context.ts';
 import { AdminPage } from './AdminPage.tsx';
 
 export function Page() {
   const strings = useStrings();
   const { audit, common } = strings;
+  const { session } = useSession();
   const [action, setAction] = useState('');
   const wanted = useDeferredValue(action.trim());
   const query = useQuery(auditQuery({ limit: '200' }));
+  // Names are only for those who may list people; the trail itself holds ids.
+  const { data: users } = useQuery({ ...usersQuery(), enabled: session.user.role === 'admin' });
+  const actorName = (entry: AuditEntry) => users?.items.find(({ id }) => id === entry.actor_id)?.name ?? [strings.code(entry.actor_role ?? entry.actor_kind), entry.actor_id].filter(Boolean).join(' ');
   const items = (query.data?.items ?? []).filter((entry) => entry.action.includes(wanted));
   const rows = items.map((entry) => ({
     key: String(entry.seq),
@@ -21,8 +27,8 @@ export function Page() {
       fullDateTime(entry.at_ms, strings.language),
       <bdi>{actorName(entry)}</bdi>,
       <span className="font-mono text-xs">{entry.action}</span>,
-      <span className="font-mono text-xs break-all text-soft">{[entry.object_kind, entry.object_id].filter(Boolean).join(' ')}</span>,
-      entry.outcome ? strings.code(entry.outcome) : '',
+      <span className="font-mono text-xs break-all text-soft">{[entry.subject_kind, entry.subject_id].filter(Boolean).join(' ')}</span>,
+      <Badge tone={entry.outcome === 'done' ? 'neutral' : 'orange'}>{entry.outcome === 'done' ? audit.done : audit.refused}</Badge>,
     ],
   }));
   const table = (
@@ -32,9 +38,4 @@ export function Page() {
     </>
   );
   return <AdminPage title={audit.title} why={audit.why} query={query} empty={query.data?.items.length === 0} table={table} />;
-}
-
-function actorName({ actor }: AuditEntry): string {
-  if (actor === null) return '—';
-  return typeof actor === 'string' ? actor : (actor.name ?? actor.id ?? '—');
 }

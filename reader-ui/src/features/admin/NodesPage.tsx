@@ -19,14 +19,14 @@ export function Page() {
   const rows = (query.data?.items ?? []).map((node) => ({
     key: node.id,
     cells: [
-      <bdi>{node.site.name}</bdi>,
+      <bdi>{node.site_name}</bdi>,
       <span className="flex gap-1">
         <Badge>{strings.code(node.state)}</Badge>
-        {node.connected !== undefined && <Badge tone={node.connected ? 'green' : 'orange'}>{node.connected ? admin.connected : admin.disconnected}</Badge>}
+        <Badge tone={node.connected ? 'green' : 'orange'}>{node.connected ? admin.connected : admin.disconnected}</Badge>
       </span>,
       when(node.last_seen_at_ms),
-      when(node.certificate_expires_at_ms),
-      node.version ?? '—',
+      when(node.certificate_not_after_ms),
+      node.agent_version ?? '—',
     ],
   }));
   return (
@@ -39,23 +39,23 @@ function InviteForm() {
   const strings = useStrings();
   const { admin } = strings;
   const { data: sites } = useQuery(sitesQuery());
-  const [siteId, setSiteId] = useState('');
-  const [invitation, setInvitation] = useState<{ code: string; expires_at_ms: number } | null>(null);
+  const [siteCode, setSiteCode] = useState('');
+  const [invitation, setInvitation] = useState<{ code: string | null; expires_at_ms: number } | null>(null);
   const [problem, setProblem] = useState<unknown>(null);
   const invite = () => {
     setProblem(null);
     setInvitation(null);
-    inviteNode(siteId).then(setInvitation, setProblem);
+    inviteNode(siteCode).then(setInvitation, setProblem);
   };
   return (
     <section className="panel flex flex-col gap-3 p-4">
       <h2 className="text-sm font-semibold">{admin.invite}</h2>
       <Labelled label={admin.site}>
         {(props) => (
-          <select {...props} value={siteId} onChange={(event) => setSiteId(event.target.value)} className="field">
+          <select {...props} value={siteCode} onChange={(event) => setSiteCode(event.target.value)} className="field">
             <option value="">{strings.common.choose}</option>
             {sites?.items.map((site) => (
-              <option key={site.id} value={site.id}>
+              <option key={site.id} value={site.code}>
                 {site.name}
               </option>
             ))}
@@ -63,13 +63,13 @@ function InviteForm() {
         )}
       </Labelled>
       <ProblemBanner error={problem} />
-      <Button kind="primary" disabled={siteId === ''} onClick={invite}>
+      <Button kind="primary" disabled={siteCode === ''} onClick={invite}>
         {admin.invite}
       </Button>
       {invitation && (
         <div role="status" className="flex flex-col gap-2 rounded-md border-2 border-accent-deep bg-void p-3">
           <p className="text-xs text-muted">{admin.invitation}</p>
-          <code className="font-mono text-base leading-relaxed break-all select-all">{invitation.code}</code>
+          <code className="font-mono text-base leading-relaxed break-all select-all">{invitation.code ?? admin.noCode}</code>
           <p className="text-xs text-orange">{admin.expires(dateTime(invitation.expires_at_ms, strings.language))}</p>
           <p className="text-xs text-muted">{admin.invitationUse}</p>
           <code className="font-mono text-xs break-all text-soft">tancho-agent enroll --relay HOST:PORT --code …</code>

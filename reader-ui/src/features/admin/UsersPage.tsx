@@ -20,7 +20,7 @@ const schema = z.object({
   login: z.string().trim().min(1).max(64),
   name: z.string().trim().min(1).max(200),
   role: z.enum(roles),
-  site_id: z.string().min(1),
+  site: z.string().min(1),
   email: z.union([z.literal(''), z.email()]),
   password: z.string().min(passwordCharsMin),
 });
@@ -29,13 +29,14 @@ export function Page() {
   const strings = useStrings();
   const { admin } = strings;
   const query = useQuery(usersQuery());
+  const { data: sites } = useQuery(sitesQuery());
   const rows = (query.data?.items ?? []).map((user) => ({
     key: user.id,
     cells: [
       <span className="font-mono">{user.login}</span>,
       <bdi>{user.name}</bdi>,
       strings.code(user.role),
-      <bdi>{user.site.name}</bdi>,
+      <bdi>{sites?.items.find(({ id }) => id === user.site_id)?.name ?? ''}</bdi>,
       user.disabled_at_ms ? <Badge tone="orange">{admin.disabled}</Badge> : null,
     ],
   }));
@@ -51,7 +52,7 @@ function UserForm() {
   const { data: sites } = useQuery(sitesQuery());
   const [problem, setProblem] = useState<unknown>(null);
   const [created, setCreated] = useState(false);
-  const form = useForm({ resolver: zodResolver(schema), defaultValues: { login: '', name: '', role: 'referrer' as const, site_id: '', email: '', password: '' } });
+  const form = useForm({ resolver: zodResolver(schema), defaultValues: { login: '', name: '', role: 'referrer' as const, site: '', email: '', password: '' } });
   const { errors, isSubmitting } = form.formState;
   const submit = form.handleSubmit(async ({ email, ...user }) => {
     setProblem(null);
@@ -85,12 +86,12 @@ function UserForm() {
           </select>
         )}
       </Labelled>
-      <Labelled label={admin.site} error={errors.site_id && admin.needed}>
+      <Labelled label={admin.site} error={errors.site && admin.needed}>
         {(props) => (
-          <select {...props} {...form.register('site_id')} className="field">
+          <select {...props} {...form.register('site')} className="field">
             <option value="">{strings.common.choose}</option>
             {sites?.items.map((site) => (
-              <option key={site.id} value={site.id}>
+              <option key={site.id} value={site.code}>
                 {site.name}
               </option>
             ))}

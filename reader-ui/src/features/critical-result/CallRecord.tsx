@@ -9,6 +9,7 @@ import { Fact } from '../../ui/Fact.tsx';
 import { FieldFacts, safeLines } from '../fields/FieldFacts.tsx';
 import { useTemplates } from '../fields/templates.ts';
 import { ProblemBanner } from '../session/ProblemBanner.tsx';
+import { readConversation } from './conversation-form.ts';
 import { AttemptLine } from './AttemptList.tsx';
 
 interface Props {
@@ -21,19 +22,20 @@ interface Props {
 export function CallRecord({ call, canAdd, onChanged }: Props) {
   const strings = useStrings();
   const { call: words, language } = strings;
-  const { stateTold } = useTemplates();
-  const { conversation: said } = call;
+  const { stateTold, dispositions } = useTemplates();
+  const planNames = (codes: readonly string[]) => codes.map((code) => dispositions.find(({ id }) => id === code)?.label[language] ?? code).join('、');
+  const said = call.conversation ? readConversation(call.conversation) : null;
   const facts: [string, string | null | undefined][] = said
     ? [
         [words.patientBy, said.patient_identified_by.map((code) => words.patientByOptions[code] ?? code).join('、')],
         [words.assessedAt, said.state_assessed_at_ms === null ? null : dateTime(said.state_assessed_at_ms, language)],
         [words.findingsConveyed, said.findings_conveyed],
-        [words.questions, typeof said.questions_answers === 'string' ? said.questions_answers : null],
-        [words.agreedPlan, typeof said.agreed_plan === 'string' ? said.agreed_plan : null],
+        [words.questions, said.questions_answers.map(({ q, a }) => `${q} → ${a}`).join('\n')],
+        [words.agreedPlan, [planNames(said.agreed_plan.dispositions), said.agreed_plan.text].filter(Boolean).join('\n')],
         [words.readbackText, said.readback_text],
         [words.uncertainty, said.uncertainty],
-        [words.othersInformed, typeof said.others_informed === 'string' ? said.others_informed : null],
-        [words.familyInformed, said.family_informed && strings.code(said.family_informed)],
+        [words.othersInformed, said.others_informed.map((one) => [one.name, one.role, one.facility, one.method].filter(Boolean).join(' ')).join('\n')],
+        [words.familyInformed, said.family_informed && [strings.code(said.family_informed.state), said.family_informed.by].filter(Boolean).join(' ')],
         [words.nextContact, said.next_contact_at_ms === null ? null : dateTime(said.next_contact_at_ms, language)],
       ]
     : [];

@@ -7,6 +7,8 @@ import { Button } from '../../ui/Button.tsx';
 import { contactsOf, telLink } from './call-facts.ts';
 import { calleeRoles, channels } from './vocabulary.ts';
 
+const known = new Set<string>(calleeRoles);
+
 interface Props {
   call: Call;
   request: ReadingRequestDetail;
@@ -25,7 +27,7 @@ export function ContactList({ call, request, disabled, onChanged, onFailure }: P
   const contacts = contactsOf(request);
   const dial = (contact: Contact) => {
     onFailure(null);
-    startAttempt(call.id, { number_dialed: contact.number, channel, callee_role: contact.role, ...(contact.name ? { callee_name: contact.name } : {}) }).then(onChanged, onFailure);
+    startAttempt(call.id, { number_dialed: contact.number, channel, callee_role: known.has(contact.role) ? contact.role : 'other', ...(contact.name ? { callee_name: contact.name } : {}) }).then(onChanged, onFailure);
   };
   return (
     <div className="flex flex-col gap-2">

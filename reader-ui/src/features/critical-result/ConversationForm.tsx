@@ -1,5 +1,6 @@
+import { useMemo } from 'react';
 import type { ReactNode } from 'react';
-import type { Conversation, ReadingRequestDetail, ViewedImage } from '../../api/types.ts';
+import type { Conversation, FieldDefinition, FieldValue, ReadingRequestDetail, ViewedImage } from '../../api/types.ts';
 import { eraYear, fromLocalInput, isoDate, studyTime, toLocalInput } from '../../lib/dates.ts';
 import { personName } from '../../lib/safe-text.ts';
 import { useStrings } from '../../strings/language.tsx';
@@ -24,10 +25,11 @@ interface Props {
 export function ConversationForm({ request, handle, disabled, currentImage }: Props) {
   const strings = useStrings();
   const { call: words, common } = strings;
-  const { stateTold } = useTemplates();
+  const { stateTold, dispositions } = useTemplates();
+  const listFields = useListFields();
   const { conversation: now } = handle.state;
   const set = (patch: Partial<Conversation>) => handle.saver.update(patch);
-  const text = (key: 'findings_conveyed' | 'agreed_plan' | 'readback_text' | 'questions_answers' | 'uncertainty' | 'others_informed', label: string, required = false) => (
+  const text = (key: 'findings_conveyed' | 'readback_text' | 'uncertainty' | 'late_entry_reason', label: string, required = false) => (
     <Labelled label={label} required={required && !now[key] ? common.required : undefined}>
       {(props) => <textarea {...props} rows={2} disabled={disabled} value={now[key] ?? ''} onChange={(event) => set({ [key]: event.target.value })} className="field" />}
     </Labelled>
@@ -42,7 +44,7 @@ export function ConversationForm({ request, handle, disabled, currentImage }: Pr
         <ReadAloud request={request} />
         <PartyFields request={request} now={now} disabled={disabled} set={set} />
         <label className="flex items-center gap-2 text-sm">
-          <input type="checkbox" checked={now.identity_confirmed === true} disabled={disabled} onChange={(event) => set({ identity_confirmed: event.target.checked })} className="size-4 accent-[var(--color-accent)]" />
+          <input type="checkbox" checked={now.identity_confirmed !== null && now.identity_confirmed !== 'not_confirmed'} disabled={disabled} onChange={(event) => set({ identity_confirmed: event.target.checked ? 'registered_number' : null })} className="size-4 accent-[var(--color-accent)]" />
           {words.identityConfirmed}
         </label>
         <div>
@@ -67,10 +69,22 @@ export function ConversationForm({ request, handle, disabled, currentImage }: Pr
       <Part title={words.assessment}>
         <ViewedImages now={now} disabled={disabled} set={set} currentImage={currentImage} />
         {text('findings_conveyed', words.findingsConveyed, true)}
-        {text('questions_answers', words.questions)}
+        <FieldForm fields={listFields.questions} values={{ questions_answers: now.questions_answers }} disabled={disabled} onChange={(values) => set({ questions_answers: asRows<{ q: string; a: string }>(values.questions_answers) })} />
       </Part>
       <Part title={words.recommendation}>
-        {text('agreed_plan', words.agreedPlan, true)}
+        <div>
+          <div className="mb-1 text-xs text-soft">{words.planKinds}</div>
+          <Choices
+            label={words.planKinds}
+            options={dispositions.map(({ id, label }) => ({ code: id, label: label[strings.language] }))}
+            values={now.agreed_plan.dispositions}
+            disabled={disabled}
+            onChange={(codes) => set({ agreed_plan: { ...now.agreed_plan, dispositions: codes } })}
+          />
+        </div>
+        <Labelled label={words.agreedPlan} required={now.agreed_plan.text === '' && now.agreed_plan.dispositions.length === 0 ? common.required : undefined}>
+          {(props) => <textarea {...props} rows={2} disabled={disabled} value={now.agreed_plan.text} onChange={(event) => set({ agreed_plan: { ...now.agreed_plan, text: event.target.value } })} className="field" />}
+        </Labelled>
         {text('readback_text', words.readbackText, true)}
         <div>
           <div className="mb-1 text-xs text-soft">{words.readbackOk}</div>
@@ -82,17 +96,28 @@ export function ConversationForm({ request, handle, disabled, currentImage }: Pr
             onChange={(value) => set({ readback_ok: value === null ? null : value === 'true' })}
           />
         </div>
-        {text('uncertainty', words.uncertainty)}
-        {text('others_informed', words.othersInformed)}
+        {text('uncertainty', words.uncertainty, now.readback_ok === false)}
+        <FieldForm fields={listFields.others} values={{ others_informed: now.others_informed }} disabled={disabled} onChange={(values) => set({ others_informed: asRows<{ name: string }>(values.others_informed) })} />
         <div>
           <div className="mb-1 text-xs text-soft">{words.familyInformed}</div>
           <Choice
             label={words.familyInformed}
             options={familyInformed.map((code) => ({ code, label: strings.code(code) }))}
-            value={now.family_informed}
+            value={now.family_informed?.state ?? null}
             disabled={disabled}
-            onChange={(value) => set({ family_informed: value })}
+            onChange={(state) => set({ family_informed: state === null ? null : { state } })}
           />
+          {now.family_informed?.state === 'done' && (
+            <input
+              aria-label={words.familyBy}
+              placeholder={words.familyBy}
+              autoComplete="off"
+              disabled={disabled}
+              value={now.family_informed.by ?? ''}
+              onChange={(event) => set({ family_informed: { state: 'done', by: event.target.value } })}
+              className="field mt-1.5"
+            />
+          )}
         </div>
         <Labelled label={words.nextContact}>
           {(props) => (
@@ -101,6 +126,25 @@ export function ConversationForm({ request, handle, disabled, currentImage }: Pr
         </Labelled>
       </Part>
     </div>
+  );
+}
+
+function asRows<Row>(value: FieldValue | undefined): Row[] {
+  return Array.isArray(value) ? (value as Row[]) : [];
+}
+
+/** The two lists of a conversation, in the shape the field form draws. */
+function useListFields() {
+  const { call: words, admin, language } = useStrings();
+  const one = (id: string, label: string): FieldDefinition => ({ id, label: { ja: label, en: label }, type: 'text', required: 'optional' });
+  const list = (id: string, label: string, fields: FieldDefinition[]): FieldDefinition[] => [{ ...one(id, label), type: 'list', group_fields: fields }];
+  // oxlint-disable-next-line react-hooks/exhaustive-deps -- the words change with the language only
+  return useMemo(
+    () => ({
+      questions: list('questions_answers', words.questions, [one('q', words.question), one('a', words.answer)]),
+      others: list('others_informed', words.othersInformed, [one('name', admin.personName), one('role', admin.role), one('facility', words.facility), one('method', words.method)]),
+    }),
+    [language],
   );
 }
 

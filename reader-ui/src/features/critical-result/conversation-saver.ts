@@ -1,25 +1,6 @@
 import { saveConversation } from '../../api/client.ts';
 import type { Call, Conversation } from '../../api/types.ts';
-
-/** A conversation nobody has written down yet: every answer is open. */
-export const emptyConversation: Conversation = {
-  parties: [],
-  identity_confirmed: null,
-  patient_identified_by: [],
-  state_told: {},
-  state_assessed_at_ms: null,
-  images_viewed: [],
-  images_not_viewed_reason: null,
-  findings_conveyed: '',
-  questions_answers: null,
-  agreed_plan: '',
-  readback_text: '',
-  readback_ok: null,
-  uncertainty: null,
-  others_informed: null,
-  family_informed: null,
-  next_contact_at_ms: null,
-};
+import { readConversation, toWire } from './conversation-form.ts';
 
 export interface ConversationState {
   conversation: Conversation;
@@ -45,7 +26,7 @@ export class ConversationSaver {
     this.#callId = call.id;
     this.#changed = changed;
     this.#saved = saved;
-    this.#state = { conversation: { ...emptyConversation, ...call.conversation }, status: 'saved', savedAtMs: null, problem: null };
+    this.#state = { conversation: readConversation(call.conversation), status: 'saved', savedAtMs: null, problem: null };
   }
 
   readonly getState = (): ConversationState => this.#state;
@@ -81,7 +62,7 @@ export class ConversationSaver {
     this.#dirty = false;
     this.#publish({ status: 'saving' });
     try {
-      const call = await saveConversation(this.#callId, this.#state.conversation);
+      const call = await saveConversation(this.#callId, toWire(this.#state.conversation));
       this.#publish({ status: this.#dirty ? 'unsaved' : 'saved', savedAtMs: Date.now(), problem: null });
       this.#saved(call);
       if (this.#dirty) this.#schedule(pauseMs);

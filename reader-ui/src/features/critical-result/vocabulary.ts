@@ -1,5 +1,5 @@
 /** Codes of the call record that are not part of a template. Their words are in `strings/`. */
-export const calleeRoles = ['attending', 'on_call', 'nurse', 'liaison_office', 'ambulance_crew'] as const;
+export const calleeRoles = ['attending', 'on_call', 'nurse', 'liaison', 'ambulance', 'other'] as const;
 export const channels = ['landline', 'mobile', 'extension', 'phs', 'video', 'app'] as const;
 export const callOutcomes = ['connected', 'no_answer', 'busy', 'unreachable_number', 'wrong_party', 'left_message', 'refused'] as const;
 export const failureReasons = ['recipient-unavailable', 'invalid-phone-number', 'system-error', 'unknown'] as const;

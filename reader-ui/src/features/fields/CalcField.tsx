@@ -14,7 +14,7 @@ export function CalcField({ definition, calc, fields }: Props) {
   const text = calcText(calc, definition, strings);
   const reason = calc?.reason ? strings.findings.notComputed(reasonText(calc.reason, fields, strings)) : '—';
   return (
-    <div className="flex items-baseline justify-between gap-3 rounded-md border border-dashed border-line-strong bg-void px-3 py-1.5" title={calc?.formula ? strings.findings.formula(calc.formula) : undefined}>
+    <div className="col-span-full flex items-baseline justify-between gap-3 rounded-md border border-dashed border-line-strong bg-void px-3 py-1.5" title={calc?.formula ? strings.findings.formula(calc.formula) : undefined}>
       <span className="text-xs text-muted">
         {definition.label[strings.language]}
         <span className="ml-1.5 text-[10px]">{strings.findings.computed}</span>

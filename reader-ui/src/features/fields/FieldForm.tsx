@@ -5,6 +5,7 @@ import { useStrings } from '../../strings/language.tsx';
 import { Button } from '../../ui/Button.tsx';
 import { Choice, Choices } from '../../ui/Choice.tsx';
 import { CalcField } from './CalcField.tsx';
+import { asInstant } from './field-text.ts';
 import { isAsked } from './condition.ts';
 import { NumberField } from './NumberField.tsx';
 
@@ -28,7 +29,7 @@ const noContext: FieldValues = {};
 export function FieldForm({ fields, values, disabled = false, calc, problems, allFields = fields, prefix = '', context = noContext, onChange }: FormProps) {
   const set = (id: string, value: FieldValue) => onChange({ ...values, [id]: value });
   return (
-    <div className="flex flex-col gap-3">
+    <div className="grid grid-cols-3 gap-x-3 gap-y-3">
       {fields.filter((definition) => isAsked(definition, { values, context })).map((definition) => {
         const path = `${prefix}${definition.id}`;
         if (definition.type === 'calc') {
@@ -50,6 +51,9 @@ export function FieldForm({ fields, values, disabled = false, calc, problems, al
   );
 }
 
+/** Numbers stand three in a row; everything else has a row of its own. */
+const short = new Set<FieldDefinition['type']>(['int', 'dec']);
+
 interface RowProps {
   definition: FieldDefinition;
   value: FieldValue;
@@ -67,7 +71,7 @@ function FieldRow({ definition, value, disabled, problem, nested, onChange }: Ro
   const mark = definition.required === 'always' ? strings.common.required : definition.required === 'conditional' ? strings.common.conditional : null;
   if (definition.type === 'group') {
     return (
-      <fieldset className="rounded-md border border-line px-3 pt-1 pb-3">
+      <fieldset className="col-span-full min-w-0 rounded-md border border-line px-3 pt-1 pb-3">
         <legend className="px-1 text-xs font-semibold text-soft">{label}</legend>
         <FieldForm {...nested} fields={definition.group_fields ?? []} values={asValues(value)} disabled={disabled} onChange={onChange} />
       </fieldset>
@@ -78,7 +82,7 @@ function FieldRow({ definition, value, disabled, problem, nested, onChange }: Ro
   }
   const unanswered = value === null || value === '' || (Array.isArray(value) && value.length === 0);
   return (
-    <div className="flex flex-col gap-1">
+    <div className={`flex min-w-0 flex-col gap-1 ${short.has(definition.type) ? '' : 'col-span-full'}`}>
       <label htmlFor={id} className="flex items-baseline gap-2 text-xs text-soft">
         {label}
         {mark && unanswered && <span className={definition.required === 'always' ? 'text-orange' : 'text-muted'}>{mark}</span>}
@@ -137,7 +141,7 @@ function Control({ id, definition, value, disabled, onChange }: ControlProps) {
         <input
           id={id}
           type="datetime-local"
-          value={toLocalInput(typeof value === 'number' ? value : null)}
+          value={toLocalInput(asInstant(value))}
           disabled={disabled}
           onChange={(event) => onChange(fromLocalInput(event.target.value))}
           className="field !w-56"
@@ -151,7 +155,7 @@ function Control({ id, definition, value, disabled, onChange }: ControlProps) {
 function ListField({ definition, rows, disabled, onChange }: { definition: FieldDefinition; rows: FieldValue[]; disabled: boolean; onChange(value: FieldValue): void }) {
   const strings = useStrings();
   return (
-    <fieldset className="rounded-md border border-line px-3 pt-1 pb-3">
+    <fieldset className="col-span-full min-w-0 rounded-md border border-line px-3 pt-1 pb-3">
       <legend className="px-1 text-xs font-semibold text-soft">{definition.label[strings.language]}</legend>
       <div className="flex flex-col gap-3">
         {rows.map((row, index) => (

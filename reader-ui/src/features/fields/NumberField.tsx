@@ -24,7 +24,7 @@ export function NumberField({ id, definition, value, disabled, describedBy, onCh
   const { min, max, unit } = definition;
   const range = typeof min === 'number' && typeof max === 'number' ? `${min}–${max}` : '';
   return (
-    <span className="inline-flex items-center gap-1.5">
+    <span className="flex items-center gap-1.5">
       <input
         id={id}
         inputMode="decimal"
@@ -38,7 +38,7 @@ export function NumberField({ id, definition, value, disabled, describedBy, onCh
           const next = parseNumber(event.target.value, definition);
           if (next !== undefined) onChange(next);
         }}
-        className="field !w-24"
+        className="field !w-20 min-w-0"
         placeholder={range}
       />
       {unit && <span className="text-xs text-muted">{unitText(unit, language)}</span>}

@@ -26,10 +26,16 @@ export function fieldText(definition: FieldDefinition, value: FieldValue | undef
   }
 }
 
-/** Instants come as milliseconds or as RFC 3339 text. */
-function instantText(value: FieldValue, strings: Strings): string {
+/** Instants are sent as milliseconds and come back as RFC 3339 text. */
+export function asInstant(value: FieldValue): number | null {
+  if (value === null) return null;
   const atMs = typeof value === 'number' ? value : Date.parse(String(value));
-  return Number.isNaN(atMs) ? String(value) : dateTime(atMs, strings.language);
+  return Number.isNaN(atMs) ? null : atMs;
+}
+
+function instantText(value: FieldValue, strings: Strings): string {
+  const atMs = asInstant(value);
+  return atMs === null ? String(value) : dateTime(atMs, strings.language);
 }
 
 function groupText(definition: FieldDefinition, value: FieldValue, strings: Strings): string {

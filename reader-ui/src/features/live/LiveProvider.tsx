@@ -46,6 +46,10 @@ export function LiveProvider({ children }: { children: ReactNode }) {
 }
 
 function refetch(queries: QueryClient, event: LiveEvent): void {
+  if (event.name === 'reset') {
+    void queries.invalidateQueries();
+    return;
+  }
   const invalidate = (queryKey: readonly unknown[]) => void queries.invalidateQueries({ queryKey });
   if (event.name === 'notification') {
     invalidate(keys.notifications);

@@ -55,7 +55,7 @@ export function ReadingScreen({ request, stale }: { request: ReadingRequestDetai
   useEffect(
     () => () => {
       queries.removeQueries({ queryKey: keys.request(request.id) });
-      queries.removeQueries({ queryKey: keys.study(request.study.id) });
+      if (request.study.id) queries.removeQueries({ queryKey: keys.study(request.study.id) });
     },
     [queries, request.id, request.study.id],
   );
@@ -116,7 +116,7 @@ export function ReadingScreen({ request, stale }: { request: ReadingRequestDetai
 
   const showKeyImage = (index: number) => {
     const image = draft.state.body.key_images[index];
-    if (image) void viewer?.showPicked(image);
+    if (image && viewer) void viewer.showPicked(image);
   };
   const currentImage = () => {
     const picked = viewer?.pick();

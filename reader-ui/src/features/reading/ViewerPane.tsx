@@ -24,7 +24,7 @@ interface Props {
 export function ViewerPane({ request, handle, onPick }: Props) {
   const strings = useStrings();
   const { viewer, state } = handle;
-  const { data: study, error, refetch } = useQuery(studyQuery(request.study.id));
+  const { data: study, error, refetch } = useQuery({ ...studyQuery(request.study.id ?? ''), enabled: request.study.id !== null });
   const [chosenUid, setChosenUid] = useState<string | null>(null);
   const [failure, setFailure] = useState<ViewerFailureCode | null>(null);
   const series = study?.series.find(({ series_instance_uid: uid }) => uid === chosenUid) ?? mainSeries(study);
@@ -58,7 +58,7 @@ export function ViewerPane({ request, handle, onPick }: Props) {
       <div className="relative min-h-0 flex-1">
         <div ref={handle.host} className="absolute inset-0 overflow-hidden" />
         <ViewerOverlay state={state} viewer={viewer} series={series ?? null} arrival={study?.arrival ?? request.arrival} failure={failure} />
-        {!study && !error && <Waiting text={strings.common.loading} />}
+        {!study && !error && request.study.id !== null && <Waiting text={strings.common.loading} />}
         {error && (
           <div className="absolute inset-x-4 top-4">
             <ProblemBanner error={error} retry={() => void refetch()} />

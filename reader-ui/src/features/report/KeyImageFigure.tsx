@@ -35,7 +35,9 @@ export function KeyImageFigure({ image, studyInstanceUid, number }: { image: Key
             {failure ? `${words.failureTitle}: ${words.failure[failure] ?? ''}` : words.loading}
           </div>
         )}
-        <span className="overlay-text absolute top-1.5 right-2 text-xs whitespace-pre text-soft">{words.window(String(image.window_width), String(image.window_center))}</span>
+        {image.window_width !== null && image.window_center !== null && (
+          <span className="overlay-text absolute top-1.5 right-2 text-xs whitespace-pre text-soft">{words.window(String(image.window_width), String(image.window_center))}</span>
+        )}
         <span className="overlay-text absolute top-1.5 left-2 text-sm font-semibold">{number}</span>
       </div>
       <figcaption className="min-h-9 border-t border-line px-3 py-1.5 text-sm">

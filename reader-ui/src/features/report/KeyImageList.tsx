@@ -17,7 +17,7 @@ export function KeyImageList({ images, disabled, onChange, onShow }: Props) {
       {images.length === 0 && <p className="text-xs text-muted">{findings.noKeyImages}</p>}
       {images.map((image, index) => (
         <div key={`${image.sop_instance_uid}/${image.frame}`} className="flex items-center gap-2">
-          <Button small onClick={() => onShow(index)} title={viewer.window(String(image.window_width), String(image.window_center))}>
+          <Button small onClick={() => onShow(index)} >
             {index + 1} {findings.showKeyImage}
           </Button>
           <input

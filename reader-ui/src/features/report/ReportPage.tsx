@@ -55,12 +55,12 @@ function Loaded({ request }: { request: ReadingRequestDetail }) {
           <div className="flex flex-col gap-6">
             {latest ? <ReportView request={request} version={latest} /> : <Empty title={strings.requests.waiting} why={strings.report.none} />}
             {calls.length > 0 && (
-              <section aria-label={strings.report.calls} className="flex flex-col gap-3">
+              <div className="flex flex-col gap-3">
                 <h2 className="text-base font-semibold">{strings.report.calls}</h2>
                 {calls.map((call) => (
                   <CallRecord key={call.id} call={call} canAdd={false} />
                 ))}
-              </section>
+              </div>
             )}
             {older.length > 0 && (
               <details>

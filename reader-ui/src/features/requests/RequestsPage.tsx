@@ -1,7 +1,7 @@
 import { useQuery } from '@tanstack/react-query';
 import { Link } from '@tanstack/react-router';
 import { notificationsQuery, requestsQuery } from '../../api/queries.ts';
-import type { ReadingRequestSummary } from '../../api/types.ts';
+import type { Notice, ReadingRequestSummary } from '../../api/types.ts';
 import { dateTime, eraYear, isoDate } from '../../lib/dates.ts';
 import { safeText } from '../../lib/safe-text.ts';
 import { useStrings } from '../../strings/language.tsx';
@@ -32,6 +32,7 @@ export function Page() {
       <div className="min-h-0 flex-1 overflow-y-auto">
         <div className="mx-auto flex max-w-5xl flex-col gap-2 p-5">
           <ProblemBanner error={error} retry={() => void refetch()} />
+          <UnreadNotices notices={notices?.items.filter(({ recipient, read_at_ms }) => recipient.id === user.id && read_at_ms === null) ?? []} />
           {isPending && <Waiting text={strings.common.loading} />}
           {data && items.length === 0 && <Empty title={strings.requests.empty} />}
           {items.map((request) => (
@@ -40,6 +41,32 @@ export function Page() {
         </div>
       </div>
     </main>
+  );
+}
+
+/** Notices not yet read, each leading to what it is about. */
+function UnreadNotices({ notices }: { notices: readonly Notice[] }) {
+  const strings = useStrings();
+  if (notices.length === 0) return null;
+  return (
+    <section aria-label={strings.requests.notices} className="flex flex-col gap-1.5">
+      {notices.map((notice) => (
+        <Link
+          key={notice.id}
+          to="/requests/$requestId"
+          params={{ requestId: notice.reading_request_id }}
+          className="flex items-center gap-3 rounded-md border border-[#1d6370] bg-[#0f3a42] px-4 py-2 text-sm hover:bg-[#134852]"
+        >
+          <span aria-hidden className="size-2.5 shrink-0 rounded-full bg-accent" />
+          <span className="font-semibold">{strings.code(notice.kind)}</span>
+          {notice.criticality && notice.criticality !== 'none' && <Badge tone={criticalityTone(notice.criticality)}>{strings.code(notice.criticality)}</Badge>}
+          <span className="text-soft">
+            {strings.patient.caseCode} <span className="font-mono">{notice.case_code}</span>
+          </span>
+          <time className="ml-auto text-xs text-soft">{dateTime(notice.created_at_ms, strings.language)}</time>
+        </Link>
+      ))}
+    </section>
   );
 }
 
