@@ -15,6 +15,8 @@ pub mod node;
 pub mod token;
 pub mod config;
 pub mod audit;
+pub mod export;
+pub mod blobs;
 pub mod migrate;
 
 /// The relay of Tancho: takes studies from node agents, serves readers and referring physicians.
@@ -52,6 +54,11 @@ pub enum Command {
     /// The audit trail.
     #[command(subcommand)]
     Audit(audit::AuditCommand),
+    /// Write an instance back into a file, proved against its digest.
+    Export(export::ExportArgs),
+    /// Instance containers at rest.
+    #[command(subcommand)]
+    Blobs(blobs::BlobsCommand),
     /// Bring the store up to this version while no relay runs.
     Migrate(Common),
     /// Print the OpenAPI document of the HTTP API.
@@ -102,6 +109,8 @@ pub async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Token(command) => token::run(command).await,
         Command::Config(command) => config::run(&command),
         Command::Audit(command) => audit::run(command).await,
+        Command::Export(args) => export::run(args).await,
+        Command::Blobs(command) => blobs::run(command).await,
         Command::Migrate(common) => migrate::run(&common).await,
         Command::Openapi => {
             println!(

@@ -35,6 +35,10 @@ pub enum Request {
     TokenCreate(cli::token::CreateRequest),
     /// `audit verify`
     AuditVerify(cli::audit::VerifyRequest),
+    /// `export`
+    Export(cli::export::ExportRequest),
+    /// `blobs verify`
+    BlobsVerify(cli::blobs::VerifyRequest),
 }
 
 /// What comes back.
@@ -102,6 +106,8 @@ pub async fn carry_out(app: &AppState, request: Request) -> Result<Reply, Refusa
         Request::UserAdd(request) => cli::user::add(app, request).await,
         Request::TokenCreate(request) => cli::token::create(app, request).await,
         Request::AuditVerify(request) => cli::audit::verify(app, request).await,
+        Request::Export(request) => cli::export::export(app, request).await,
+        Request::BlobsVerify(request) => cli::blobs::verify(app, request).await,
     }
 }
 

@@ -743,3 +743,67 @@ async fn long_values_are_fetched_by_the_address_in_the_metadata() {
         .await;
     assert_eq!((answer.status, answer.body), (StatusCode::OK, long));
 }
+
+#[tokio::test]
+async fn exports_are_the_original_and_the_scrub_names_what_is_gone() {
+    use crate::control::{Request, carry_out};
+    use tokio::io::AsyncReadExt;
+
+    let relay = Relay::new().await;
+    let original = native(1, syntax::EXPLICIT_BIG);
+    relay.store(&original, syntax::EXPLICIT_BIG, true).await;
+    relay
+        .store(&native(2, syntax::EXPLICIT_BIG), syntax::EXPLICIT_BIG, false)
+        .await;
+    let ask = async |number: u32, form: &str| {
+        let request: Request = serde_json::from_value(serde_json::json!({
+            "command": "export", "network": "tests", "sop_instance_uid": format!("{SERIES}.{number}"),
+            "form": form, "site": null, "revision": 1,
+        }))
+        .unwrap();
+        let reply = carry_out(&relay.app, request).await?;
+        let mut bytes = Vec::new();
+        reply.file.unwrap().read_to_end(&mut bytes).await.unwrap();
+        assert_eq!(reply.value["bytes"], bytes.len());
+        Ok::<_, crate::control::Refusal>(bytes)
+    };
+    assert_eq!(ask(1, "original").await.unwrap(), original);
+    let file = ask(1, "dicom").await.unwrap();
+    let meta = part10::split(&mut Cursor::new(&file)).unwrap();
+    assert_eq!(meta.transfer_syntax.as_str(), syntax::EXPLICIT_BIG);
+    assert_eq!(file[usize::try_from(meta.data_set_offset).unwrap()..], original);
+    assert_eq!(ask(2, "original").await.unwrap_err().code, "instance_arriving");
+    assert_eq!(ask(9, "original").await.unwrap_err().code, "instance_not_found");
+
+    let scrub = async || {
+        let request: Request =
+            serde_json::from_value(serde_json::json!({ "command": "blobs_verify" })).unwrap();
+        carry_out(&relay.app, request).await.unwrap().value
+    };
+    let intact = scrub().await;
+    assert_eq!(
+        (&intact["intact"], &intact["n_intact"], &intact["n_unreferenced"]),
+        (&true.into(), &1.into(), &0.into())
+    );
+    let mut tx = relay.app.db.read().await.unwrap();
+    let expected = tancho_store::instances::list_expected_blobs(&mut tx, None, 1)
+        .await
+        .unwrap();
+    drop(tx);
+    let name = &expected[0].container_sha256;
+    let folder = relay
+        .app
+        .config
+        .data_dir
+        .join("blobs")
+        .join(expected[0].network_id.as_str())
+        .join(&name[..2]);
+    std::fs::remove_file(folder.join(format!("{name}.tic"))).unwrap();
+    let broken = scrub().await;
+    assert_eq!(
+        (&broken["intact"], &broken["n_missing"]),
+        (&false.into(), &1.into())
+    );
+    assert_eq!(broken["faults"][0]["fault"], "missing");
+    assert_eq!(ask(1, "original").await.unwrap_err().code, "instance_damaged");
+}
