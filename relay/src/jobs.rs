@@ -9,6 +9,7 @@ use tancho_domain::ids::JobId;
 use tancho_store::outbox::{self, Job, NewJob, Outcome};
 use tancho_store::{StoreError, Tx};
 
+use crate::critical_results::ladder;
 use crate::http::caller::millis;
 use crate::metrics::JobLabels;
 use crate::secrets;
@@ -120,6 +121,7 @@ pub async fn take_due_job(app: &AppState) -> Result<Option<Job>, StoreError> {
 async fn carry_out(app: &AppState, job: &Job) -> Outcome {
     match job.kind.as_str() {
         email::KIND => email::send(app, job).await,
+        ladder::KIND => ladder::climb(app, job).await,
         _ => Outcome::Failed("no such kind of job in this version".to_owned()),
     }
 }

@@ -8,7 +8,7 @@ use utoipa_axum::router::OpenApiRouter;
 
 use crate::http::{docs, headers, health, openapi, origin, page, problem, write};
 use crate::state::AppState;
-use crate::{audit, dicomweb, events, nodes, sessions, sites, users};
+use crate::{audit, calls, dicomweb, events, nodes, notifications, reading, reports, sessions, sites, users, worklist};
 
 /// The routes of every slice, with their part of the API document. A new slice adds a line here, and its routes to
 /// the table of the authorisation test (`relay/tests/relay/access_matrix.rs`).
@@ -18,6 +18,11 @@ pub fn slices() -> OpenApiRouter<AppState> {
         .merge(sites::routes::routes())
         .merge(users::routes::routes())
         .merge(nodes::routes::routes())
+        .merge(worklist::routes::routes())
+        .merge(reading::routes::routes())
+        .merge(calls::routes::routes())
+        .merge(reports::routes::routes())
+        .merge(notifications::routes::routes())
         .merge(audit::routes::routes())
         .merge(events::routes::routes())
         .merge(dicomweb::routes())

@@ -1,11 +1,10 @@
 //! What the API says about one line of the worklist.
 
 use serde::{Deserialize, Serialize};
+use tancho_domain::patient::{age_years, wall_clock};
+use tancho_domain::turnaround::{TurnaroundPolicy, Urgency};
 use tancho_store::worklist::WorklistItem;
 use utoipa::{IntoParams, ToSchema};
-
-/// Milliseconds of a mean year, for ages.
-const YEAR_DAYS: f64 = 365.2425;
 
 /// Which lines are asked for.
 #[derive(Debug, Default, Deserialize, IntoParams)]
@@ -38,7 +37,8 @@ pub struct ReadingRequestSummary {
     pub version: i64,
     /// What people say on the phone.
     pub case_code: String,
-    /// `requested`, `readable`, `claimed`, `preliminary`, `final`, `acknowledged`, `returned`, `cancelled`, `closed`.
+    /// `requested`, `readable`, `claimed`, `preliminary`, `final`, `acknowledged`, `returned`, `reopened`,
+    /// `cancelled`.
     pub state: String,
     /// `stroke_code`, `critical`, `urgent`, `routine` or `elective`.
     pub urgency: String,
@@ -192,19 +192,43 @@ pub struct PersonName {
 pub fn summary_of(
     item: WorklistItem,
     modalities: Vec<String>,
+    policy: &TurnaroundPolicy,
     now_ms: i64,
     reads_reports: bool,
 ) -> ReadingRequestSummary {
     let warnings = warnings_of(&item);
     let WorklistItem { request, study, .. } = item;
-    let claim = match (request.claim_reader_id, item.claim_reader_name, request.claimed_at_ms) {
+    let claim = match (
+        request.claim_reader_id,
+        item.claim_reader_name,
+        request.claimed_at_ms,
+    ) {
         (Some(id), Some(name), Some(claimed_at_ms)) => {
             let lease_until_ms = request.claim_lease_until_ms.unwrap_or(claimed_at_ms);
-            (lease_until_ms > now_ms).then_some(Claim { reader: PersonName { id, name }, claimed_at_ms, lease_until_ms })
+            (lease_until_ms > now_ms).then_some(Claim {
+                reader: PersonName { id, name },
+                claimed_at_ms,
+                lease_until_ms,
+            })
         }
         _ => None,
     };
-    let age_years = age_of(study.patient_birth_date.as_deref(), study.study_date.as_deref(), now_ms);
+    // The spoken answer is counted from the newest image, so it is not the one promised when the request was opened.
+    let verbal_by_ms = Urgency::parse(&request.urgency).and_then(|urgency| {
+        policy
+            .due(urgency, request.requested_at_ms, study.last_arrival_at_ms)
+            .verbal_by_ms
+    });
+    let due = Due {
+        open_by_ms: request.open_by_ms,
+        verbal_by_ms,
+        written_by_ms: request.written_by_ms,
+    };
+    let age_years = age_of(
+        study.patient_birth_date.as_deref(),
+        study.study_date.as_deref(),
+        now_ms,
+    );
     ReadingRequestSummary {
         id: request.id.into(),
         version: request.version,
@@ -213,11 +237,7 @@ pub fn summary_of(
         transfer_class: transfer_class(&request.urgency).to_owned(),
         urgency: request.urgency,
         requested_at_ms: request.requested_at_ms,
-        due: Due {
-            open_by_ms: request.open_by_ms,
-            verbal_by_ms: request.verbal_by_ms,
-            written_by_ms: request.written_by_ms,
-        },
+        due,
         requesting_site: SiteName {
             id: request.requesting_site_id.into(),
             code: item.requesting_site_code,
@@ -267,5 +287,59 @@ pub fn summary_of(
         report_status: request.report_status,
         acknowledged_at_ms: request.acknowledged_at_ms,
         warnings,
+    }
+}
+
+/// How an urgency travels on the line.
+fn transfer_class(urgency: &str) -> &'static str {
+    Urgency::parse(urgency).map_or("routine", |urgency| urgency.transfer_class().as_str())
+}
+
+fn warnings_of(item: &WorklistItem) -> Vec<String> {
+    let has_number = item
+        .request
+        .callback_number
+        .as_deref()
+        .is_some_and(|number| !number.trim().is_empty());
+    let found = [
+        ("study_conflict", item.study.conflict_at_ms.is_some()),
+        ("name_uncertain", item.study.patient_name_uncertain == Some(1)),
+        ("late_images", item.request.late_images_at_ms.is_some()),
+        ("no_callback_number", !has_number),
+    ];
+    found
+        .into_iter()
+        .filter(|(_, found)| *found)
+        .map(|(code, _)| code.to_owned())
+        .collect()
+}
+
+/// Age in whole years on the day of the study, or today when the study has no date.
+fn age_of(birth_date: Option<&str>, study_date: Option<&str>, now_ms: i64) -> Option<i64> {
+    let noon = |date: &str| {
+        let date = jiff::civil::Date::strptime("%Y%m%d", date).ok()?;
+        Some(
+            date.at(12, 0, 0, 0)
+                .to_zoned(wall_clock())
+                .ok()?
+                .timestamp()
+                .as_millisecond(),
+        )
+    };
+    let on_ms = study_date.and_then(noon).unwrap_or(now_ms);
+    age_years(birth_date?, on_ms).map(i64::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ages_are_whole_years_on_the_day_of_the_study() {
+        let age = |born, on| age_of(Some(born), Some(on), 0);
+        assert_eq!(age("19480305", "20260123"), Some(77));
+        assert_eq!(age("19480305", "20260305"), Some(78));
+        assert_eq!(age("not a day", "20260101"), None);
+        assert_eq!(age_of(Some("20000101"), None, 1_767_225_600_000), Some(26));
     }
 }

@@ -51,11 +51,15 @@ pub struct Notification {
     pub delivered_at_ms: Option<i64>,
     /// When it was read.
     pub read_at_ms: Option<i64>,
-    /// By whom, as a name.
+    /// By whom (a `UserId`).
+    pub read_by_id: Option<String>,
+    /// The reader's name.
     pub read_by_name: Option<String>,
     /// When the version it is about was acknowledged.
     pub acknowledged_at_ms: Option<i64>,
-    /// By whom, as a name.
+    /// By whom (a `UserId`).
+    pub acknowledged_by_id: Option<String>,
+    /// That person's name.
     pub acknowledged_by_name: Option<String>,
 }
 
@@ -65,7 +69,8 @@ macro_rules! notice_select {
             "select n.id, n.kind, n.reading_request_id, n.report_id, n.version, n.case_code, n.criticality, \
              n.recipient_id, u.name as recipient_name, u.role as recipient_role, s.code as recipient_site_code, \
              s.name as recipient_site_name, s.id as recipient_site_id, n.created_at_ms, n.delivered_at_ms, \
-             n.read_at_ms, b.name as read_by_name, n.acknowledged_at_ms, k.name as acknowledged_by_name \
+             n.read_at_ms, n.read_by_id, b.name as read_by_name, n.acknowledged_at_ms, n.acknowledged_by_id, \
+             k.name as acknowledged_by_name \
              from notifications n join users u on u.id = n.recipient_id join sites s on s.id = u.site_id \
              left join users b on b.id = n.read_by_id left join users k on k.id = n.acknowledged_by_id \
              join reading_requests r on r.id = n.reading_request_id where n.network_id = $1 ",

@@ -134,7 +134,7 @@ pub async fn open_reading_request(
     scope: &Scope,
     new: &ReadingRequest,
 ) -> Result<(), StoreError> {
-    execute!(
+    let opened = execute!(
         tx,
         "insert into reading_requests (id, network_id, requesting_site_id, reading_site_id, study_id, \
          study_instance_uid, version, case_code, case_code_until_ms, state, urgency, origin, requested_at_ms, \
@@ -143,7 +143,7 @@ pub async fn open_reading_request(
          claim_lease_until_ms, first_claimed_at_ms, reason, state_detail, criticality, report_id, report_status, \
          report_version, signed_at_ms, acknowledged_at_ms, late_images_at_ms, closed_at_ms) \
          values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, \
-         $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36)",
+         $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36) on conflict do nothing",
         new.id.as_str(),
         scope.network_id.as_str(),
         new.requesting_site_id.as_str(),
@@ -181,7 +181,12 @@ pub async fn open_reading_request(
         new.late_images_at_ms,
         new.closed_at_ms
     )?;
-    Ok(())
+    // Told by the count and not by an error, which would end the whole transaction on PostgreSQL.
+    if opened == 1 {
+        Ok(())
+    } else {
+        Err(StoreError::Conflict)
+    }
 }
 
 /// One request within reach.

@@ -1,0 +1,315 @@
+//! Commands on a call record: load, let the domain decide, save, write history and audit.
+
+use serde_json::{Map, Value, json};
+use tancho_domain::call::{
+    AlternativeDelivery, AlternativeKind, AttemptEnd, CallAddendum, CallRecord, CallRefusal, CalleeRole,
+    Channel, Conversation, Direction, Escalation, FailureReason, NewAttempt, NextAction, Outcome,
+};
+use tancho_domain::critical_result::Criticality;
+use tancho_domain::ids::{CallId, ReadingRequestId};
+use tancho_store::audit::{self, Entry};
+use tancho_store::reading::ReadingRequest;
+use tancho_store::{Tx, calls as store, reading, users};
+
+use super::dto;
+use super::stored::{self, StoredCall, load_call};
+use crate::error::ApiError;
+use crate::events::Event;
+use crate::http::caller::Caller;
+use crate::reading::evaluation::invalid;
+use crate::reading::service::{append_event, changed};
+use crate::reports::dto::ReportBody;
+use crate::secrets;
+
+/// A record after a command, with what is to be published after the commit.
+pub type Written = (dto::Call, Vec<Event>);
+
+/// Begins a record under the caller's own account.
+pub async fn start(
+    tx: &mut Tx,
+    caller: &Caller,
+    id: &ReadingRequestId,
+    form: &dto::StartCall,
+    now_ms: i64,
+) -> Result<Written, ApiError> {
+    let request = reading::get_reading_request(tx, &caller.scope, id).await?;
+    let direction = code("direction", &form.direction, Direction::parse)?;
+    let callee_role = code("callee_role", &form.callee_role, CalleeRole::parse)?;
+    let me = users::get_user(tx, &caller.scope.network_id, &caller.principal.user_id).await?;
+    let mut row = store::Call {
+        id: CallId::new(secrets::new_uuid()),
+        reading_request_id: id.clone(),
+        version: 1,
+        state: String::new(),
+        direction: direction.as_str().to_owned(),
+        callee_role: callee_role.as_str().to_owned(),
+        recorded_by_id: me.id.clone(),
+        recorded_by_name: me.name.clone(),
+        recorded_at_ms: now_ms,
+        started_at_ms: now_ms,
+        ended_at_ms: None,
+        report_version_at_call: request.report_version,
+        conversation: None,
+        escalation: None,
+        alternative_delivery: None,
+        closed_at_ms: None,
+    };
+    stored::write_record(&mut row, &CallRecord::begin(direction, now_ms), now_ms)?;
+    store::start_call(tx, &caller.scope, &row).await?;
+    let detail = json!({ "call_id": row.id });
+    append_event(tx, &caller.scope, id, "call_started", Some(&me), detail, now_ms).await?;
+    finish(tx, caller, "start_call", &row.id, &request, now_ms).await
+}
+
+/// Notes a dial.
+pub async fn start_attempt(
+    tx: &mut Tx,
+    caller: &Caller,
+    id: &CallId,
+    form: &dto::StartAttempt,
+    now_ms: i64,
+) -> Result<Written, ApiError> {
+    let (mut call, request) = own(tx, caller, id, now_ms).await?;
+    let new = NewAttempt {
+        number_dialed: form.number_dialed.clone(),
+        callee_role: code("callee_role", &form.callee_role, CalleeRole::parse)?,
+        callee_name: form.callee_name.clone(),
+        channel: code("channel", &form.channel, Channel::parse)?,
+        started_at_ms: form.started_at_ms.unwrap_or(now_ms),
+    };
+    let attempt_no = call.record.start_attempt(new, now_ms).map_err(refused)?;
+    let attempt = call
+        .record
+        .attempts
+        .iter()
+        .find(|attempt| attempt.attempt_no == attempt_no);
+    if let Some(attempt) = attempt {
+        store::add_attempt(tx, &caller.scope, id, &stored::row_of(attempt)).await?;
+    }
+    save(tx, caller, &mut call, now_ms).await?;
+    finish(tx, caller, "start_call_attempt", id, &request, now_ms).await
+}
+
+/// Notes how a dial ended.
+pub async fn end_attempt(
+    tx: &mut Tx,
+    caller: &Caller,
+    id: &CallId,
+    attempt_no: u32,
+    form: &dto::EndAttempt,
+    now_ms: i64,
+) -> Result<Written, ApiError> {
+    let (mut call, request) = own(tx, caller, id, now_ms).await?;
+    let optional = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
+    let end = AttemptEnd {
+        outcome: code("outcome", &form.outcome, Outcome::parse)?,
+        failure_reason: match optional(&form.failure_reason) {
+            Some(text) => Some(code("failure_reason", &text, FailureReason::parse)?),
+            None => None,
+        },
+        next_action: match optional(&form.next_action) {
+            Some(text) => Some(code("next_action", &text, NextAction::parse)?),
+            None => None,
+        },
+        ended_at_ms: form.ended_at_ms.unwrap_or(now_ms),
+    };
+    call.record
+        .end_attempt(attempt_no, &end, now_ms)
+        .map_err(refused)?;
+    let attempt = call
+        .record
+        .attempts
+        .iter()
+        .find(|attempt| attempt.attempt_no == attempt_no);
+    if let Some(attempt) = attempt {
+        store::end_attempt(tx, &caller.scope, id, &stored::row_of(attempt)).await?;
+    }
+    save(tx, caller, &mut call, now_ms).await?;
+    finish(tx, caller, "end_call_attempt", id, &request, now_ms).await
+}
+
+/// Writes what is said, over what was written before.
+pub async fn put_conversation(
+    tx: &mut Tx,
+    caller: &Caller,
+    id: &CallId,
+    form: &Map<String, Value>,
+    now_ms: i64,
+) -> Result<Written, ApiError> {
+    let (mut call, request) = own(tx, caller, id, now_ms).await?;
+    let said =
+        Conversation::read(form, now_ms).map_err(|problems| invalid("conversation_invalid", &problems))?;
+    call.record.put_conversation(said).map_err(refused)?;
+    call.row.conversation = Some(Value::Object(form.clone()).to_string());
+    save(tx, caller, &mut call, now_ms).await?;
+    finish(tx, caller, "put_call_conversation", id, &request, now_ms).await
+}
+
+/// Notes who above was told that nobody answers.
+pub async fn escalate(
+    tx: &mut Tx,
+    caller: &Caller,
+    id: &CallId,
+    form: &dto::Escalate,
+    now_ms: i64,
+) -> Result<Written, ApiError> {
+    let (mut call, request) = own(tx, caller, id, now_ms).await?;
+    let escalation = Escalation {
+        who: form.who.clone(),
+        role: form.role.clone(),
+        why: form.why.clone(),
+        at_ms: now_ms,
+    };
+    call.record.escalate(escalation).map_err(refused)?;
+    save(tx, caller, &mut call, now_ms).await?;
+    finish(tx, caller, "escalate_call", id, &request, now_ms).await
+}
+
+/// Notes another way than the voice, with its receipt.
+pub async fn deliver_otherwise(
+    tx: &mut Tx,
+    caller: &Caller,
+    id: &CallId,
+    form: &dto::DeliverOtherwise,
+    now_ms: i64,
+) -> Result<Written, ApiError> {
+    let (mut call, request) = own(tx, caller, id, now_ms).await?;
+    let delivery = AlternativeDelivery {
+        kind: code("kind", &form.kind, AlternativeKind::parse)?,
+        to: form.to.clone(),
+        sent_at_ms: form.sent_at_ms,
+        receipt_text: form.receipt_text.clone(),
+        receipt_at_ms: form.receipt_at_ms,
+    };
+    call.record.deliver_otherwise(delivery, now_ms).map_err(refused)?;
+    save(tx, caller, &mut call, now_ms).await?;
+    finish(tx, caller, "deliver_call_otherwise", id, &request, now_ms).await
+}
+
+/// Makes the record final; from here on it takes addenda only.
+pub async fn close(tx: &mut Tx, caller: &Caller, id: &CallId, now_ms: i64) -> Result<Written, ApiError> {
+    let (mut call, request) = own(tx, caller, id, now_ms).await?;
+    let criticality = most_severe(tx, caller, &request).await?;
+    call.record.close(criticality, now_ms).map_err(refused)?;
+    save(tx, caller, &mut call, now_ms).await?;
+    let me = users::get_user(tx, &caller.scope.network_id, &caller.principal.user_id).await?;
+    let detail = json!({ "call_id": id, "state": call.record.state.as_str() });
+    append_event(
+        tx,
+        &caller.scope,
+        &request.id,
+        "call_closed",
+        Some(&me),
+        detail,
+        now_ms,
+    )
+    .await?;
+    finish(tx, caller, "close_call", id, &request, now_ms).await
+}
+
+/// Adds words to a closed record.
+pub async fn add_addendum(
+    tx: &mut Tx,
+    caller: &Caller,
+    id: &CallId,
+    form: &dto::AddCallAddendum,
+    now_ms: i64,
+) -> Result<Written, ApiError> {
+    let (mut call, request) = own(tx, caller, id, now_ms).await?;
+    let addendum = CallAddendum {
+        text: form.text.clone(),
+        corrects_fields: form.corrects_fields.clone(),
+        at_ms: now_ms,
+    };
+    call.record.add(addendum).map_err(refused)?;
+    let addendum = store::CallAddendum {
+        seq: 0,
+        text: form.text.clone(),
+        corrects_fields: serde_json::to_string(&form.corrects_fields).map_err(ApiError::internal)?,
+        author_id: call.row.recorded_by_id.clone(),
+        author_name: call.row.recorded_by_name.clone(),
+        added_at_ms: now_ms,
+    };
+    store::add_call_addendum(tx, &caller.scope, id, &addendum).await?;
+    finish(tx, caller, "add_call_addendum", id, &request, now_ms).await
+}
+
+/// The record, if it is the caller's own, with its request.
+async fn own(
+    tx: &mut Tx,
+    caller: &Caller,
+    id: &CallId,
+    now_ms: i64,
+) -> Result<(StoredCall, ReadingRequest), ApiError> {
+    let call = load_call(tx, &caller.scope, id, now_ms).await?;
+    if call.row.recorded_by_id != caller.principal.user_id {
+        let detail = "only the person who began the call record writes in it";
+        return Err(ApiError::new(
+            axum::http::StatusCode::FORBIDDEN,
+            "not_own_record",
+            detail,
+        ));
+    }
+    let request = reading::get_reading_request(tx, &caller.scope, &call.row.reading_request_id).await?;
+    Ok((call, request))
+}
+
+/// The most severe the reader has named, in the draft or in the newest signed version.
+async fn most_severe(
+    tx: &mut Tx,
+    caller: &Caller,
+    request: &ReadingRequest,
+) -> Result<Criticality, ApiError> {
+    let drafted = match reading::get_draft(tx, &caller.scope, &request.id).await? {
+        Some(draft) => {
+            serde_json::from_str::<ReportBody>(&draft.body)
+                .map_err(ApiError::internal)?
+                .criticality
+        }
+        None => None,
+    };
+    let named = [drafted.as_deref(), request.criticality.as_deref()];
+    let severities = named.into_iter().flatten().filter_map(Criticality::parse);
+    Ok(severities.max().unwrap_or(Criticality::None))
+}
+
+async fn save(tx: &mut Tx, caller: &Caller, call: &mut StoredCall, now_ms: i64) -> Result<(), ApiError> {
+    let seen_version = call.row.version;
+    stored::write_record(&mut call.row, &call.record, now_ms)?;
+    store::save_call(tx, &caller.scope, seen_version, &call.row).await?;
+    Ok(())
+}
+
+async fn finish(
+    tx: &mut Tx,
+    caller: &Caller,
+    action: &str,
+    id: &CallId,
+    request: &ReadingRequest,
+    now_ms: i64,
+) -> Result<Written, ApiError> {
+    let call = load_call(tx, &caller.scope, id, now_ms).await?;
+    let entry = Entry::done(&caller.principal, action, "call", id.as_str())
+        .with_detail(json!({ "reading_request_id": request.id, "state": call.row.state }))
+        .with_request_id(&caller.request_id);
+    audit::append(tx, &caller.scope.network_id, entry, now_ms).await?;
+    Ok((call.into_dto()?, changed(request)))
+}
+
+fn code<T>(field: &'static str, text: &str, parse: fn(&str) -> Option<T>) -> Result<T, ApiError> {
+    parse(text).ok_or_else(|| {
+        ApiError::unprocessable("unknown_code", format!("`{field}` is not one of its codes"))
+            .with("field", field)
+    })
+}
+
+fn refused(refusal: CallRefusal) -> ApiError {
+    let detail = refusal.to_string();
+    match &refusal {
+        CallRefusal::Missing(fields) => {
+            ApiError::unprocessable(refusal.code(), detail).with("missing", json!(fields))
+        }
+        CallRefusal::OutOfOrder | CallRefusal::TooMany => ApiError::unprocessable(refusal.code(), detail),
+        _ => ApiError::conflict(refusal.code(), detail),
+    }
+}
