@@ -40,5 +40,5 @@ export default defineConfig({
       ['/api', '/dicom-web'].map((path) => [path, { target: relay, changeOrigin: true, headers: { origin: relay } }]),
     ),
   },
-  test: { environment: 'happy-dom', include: ['src/**/*.test.{ts,tsx}', 'build/**/*.test.ts'] },
+  test: { include: ['src/**/*.test.{ts,tsx}', 'build/**/*.test.ts'] },
 });

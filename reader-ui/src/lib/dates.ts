@@ -72,6 +72,8 @@ export function toLocalInput(atMs: number | null): string {
 }
 
 export function fromLocalInput(text: string): number | null {
+  // Anything but the field's own form is no instant: engines guess a year from very little.
+  if (!/^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}$/.test(text)) return null;
   const atMs = Date.parse(`${text}:00Z`);
   return Number.isNaN(atMs) ? null : atMs - jstOffsetMs;
 }

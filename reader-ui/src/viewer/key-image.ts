@@ -4,7 +4,7 @@ import { startEngine } from './engine.ts';
 import { ViewerFailure } from './failure.ts';
 import { loadSeries } from './series.ts';
 import type { PickedImage } from './stack-viewer.ts';
-import { percentileWindow } from './stack-viewer.ts';
+import { percentileWindow } from './percentile.ts';
 import type { Window } from './windows.ts';
 import { greyLevel, toRange } from './windows.ts';
 

@@ -14,8 +14,9 @@ import { startEngine } from './engine.ts';
 import type { ViewerFailureCode } from './failure.ts';
 import { toFailureCode } from './failure.ts';
 import type { DisplayImage } from './images.ts';
+import { percentileWindow } from './percentile.ts';
 import type { Range, Window } from './windows.ts';
-import { toRange, toWindow, windowPresets } from './windows.ts';
+import { toRange, toWindow } from './windows.ts';
 
 export type ViewerTool = 'window' | 'pan' | 'zoom' | 'length' | 'arrow';
 
@@ -413,28 +414,6 @@ export class StackViewer {
 /** A head is entered in its middle, where the basal ganglia are; anything else at its start. */
 function firstIndex(images: readonly DisplayImage[]): number {
   return images[0]?.modality === 'CT' || images[0]?.modality === 'MR' ? Math.floor(images.length / 2) : 0;
-}
-
-/** The window a stack opens with: brain for CT, the header's for everything else. */
-export function openingWindow(images: readonly DisplayImage[]): Window | null {
-  const [first] = images;
-  if (first?.modality === 'CT') return windowPresets[0] ?? null;
-  return first?.headerWindow ?? null;
-}
-
-const histogramSamplesMax = 65_536;
-
-export function percentileWindow(pixels: ArrayLike<number>): Window | null {
-  const stride = Math.max(1, Math.floor(pixels.length / histogramSamplesMax));
-  const samples: number[] = [];
-  for (let at = 0; at < pixels.length; at += stride) samples.push(pixels[at] ?? 0);
-  samples.sort((a, b) => a - b);
-  const padding = samples[0] ?? 0;
-  const inside = samples.filter((value) => value > padding);
-  const lower = inside[Math.floor(inside.length * 0.01)];
-  const upper = inside[Math.floor(inside.length * 0.99)];
-  if (lower === undefined || upper === undefined || upper <= lower) return null;
-  return toWindow({ lower, upper });
 }
 
 function roundMark(mark: StoredAnnotation): StoredAnnotation {

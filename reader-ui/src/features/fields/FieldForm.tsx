@@ -5,6 +5,7 @@ import { useStrings } from '../../strings/language.tsx';
 import { Button } from '../../ui/Button.tsx';
 import { Choice, Choices } from '../../ui/Choice.tsx';
 import { CalcField } from './CalcField.tsx';
+import { exclusiveNone } from './exclusive-none.ts';
 import { asInstant } from './field-text.ts';
 import { isAsked } from './condition.ts';
 import { NumberField } from './NumberField.tsx';
@@ -189,10 +190,4 @@ function asValues(value: FieldValue): FieldValues {
 
 function asCodes(value: FieldValue): string[] {
   return Array.isArray(value) ? value.map(String) : [];
-}
-
-/** "None" and a finding at once would be a contradiction: the later choice wins. */
-export function exclusiveNone(before: readonly string[], after: string[]): string[] {
-  if (!after.includes('none')) return after;
-  return before.includes('none') ? after.filter((code) => code !== 'none') : ['none'];
 }

@@ -8,7 +8,7 @@ import { Waiting } from '../../ui/Waiting.tsx';
 import { toFailureCode } from '../../viewer/failure.ts';
 import type { ViewerFailureCode } from '../../viewer/failure.ts';
 import { loadSeries } from '../../viewer/series.ts';
-import { openingWindow } from '../../viewer/stack-viewer.ts';
+import { openingWindow } from '../../viewer/opening-window.ts';
 import type { StackViewerHandle } from '../../viewer/use-stack-viewer.ts';
 import { ProblemBanner } from '../session/ProblemBanner.tsx';
 import { ViewerOverlay } from './ViewerOverlay.tsx';

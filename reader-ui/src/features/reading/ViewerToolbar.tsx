@@ -1,7 +1,7 @@
 import { useStrings } from '../../strings/language.tsx';
 import { Button } from '../../ui/Button.tsx';
 import type { ViewerTool } from '../../viewer/stack-viewer.ts';
-import { openingWindow } from '../../viewer/stack-viewer.ts';
+import { openingWindow } from '../../viewer/opening-window.ts';
 import type { StackViewerHandle } from '../../viewer/use-stack-viewer.ts';
 import { windowPresets } from '../../viewer/windows.ts';
 

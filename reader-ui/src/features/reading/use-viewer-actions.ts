@@ -1,6 +1,6 @@
 import { useMemo } from 'react';
 import { useActions } from '../../commands/actions.ts';
-import { openingWindow } from '../../viewer/stack-viewer.ts';
+import { openingWindow } from '../../viewer/opening-window.ts';
 import type { StackViewerHandle } from '../../viewer/use-stack-viewer.ts';
 import { windowPresets } from '../../viewer/windows.ts';
 

@@ -1,0 +1,74 @@
+import { describe, expect, it } from 'vitest';
+import type { ReadingRequestDetail } from '../../api/types.ts';
+import { en } from '../../strings/en.ts';
+import { ja } from '../../strings/ja.ts';
+import { contactsOf, telLink } from './call-facts.ts';
+import { emptyConversation, readConversation, toWire } from './conversation-form.ts';
+import * as vocabulary from './vocabulary.ts';
+
+describe('phone links', () => {
+  it('hold digits and a leading plus only', () => {
+    expect(telLink('0153-24-3201')).toBe('tel:0153243201');
+    expect(telLink('＋81 153 24 3201')).toBe('tel:+81153243201');
+    expect(telLink('0153-24-3201;post=1*#')).toBe('tel:01532432011');
+  });
+
+  it('offer the call-back number first and no number twice', () => {
+    const request = {
+      callback_number: '0153-24-3201',
+      callback_person: '佐藤',
+      requesting_site: { id: 's', code: 'NEM', name: '根室' },
+      contacts: [
+        { name: '代表', role: 'other', number: '0153243201', site: '根室' },
+        { name: '救急', role: 'nurse', number: '0153-24-3299', site: '根室' },
+      ],
+    } as unknown as ReadingRequestDetail;
+    expect(contactsOf(request).map(({ name }) => name)).toEqual(['佐藤', '救急']);
+  });
+});
+
+describe('a conversation', () => {
+  it('is sent without what is half written', () => {
+    const wire = toWire({
+      ...emptyConversation,
+      parties: [
+        { name: '齋藤', facility: 'KSN', role: 'reader' },
+        { name: ' ', facility: 'NEM', role: '' },
+      ],
+      state_told: { jcs: 'II-10', sbp: null },
+      questions_answers: [{ q: '', a: 'x' }, { q: '手術は', a: '' }],
+      agreed_plan: { text: '', dispositions: ['observe_local'] },
+      readback_ok: false,
+    });
+    expect(wire).toEqual({
+      parties: [{ name: '齋藤', facility: 'KSN', role: 'reader' }],
+      state_told: { jcs: 'II-10' },
+      questions_answers: [{ q: '手術は', a: '' }],
+      agreed_plan: { text: '', dispositions: ['observe_local'] },
+      readback_ok: false,
+    });
+    expect(toWire(emptyConversation)).toEqual({ state_told: {} });
+  });
+
+  it('is read in the short forms other clients send', () => {
+    const read = readConversation({ identity_confirmed: true, findings_conveyed: { text: '出血', criticality: 'crit_red' }, agreed_plan: ['transfer_requested'], family_informed: 'not_yet' });
+    expect(read).toMatchObject({
+      identity_confirmed: 'confirmed',
+      findings_conveyed: '出血',
+      agreed_plan: { text: '', dispositions: ['transfer_requested'] },
+      family_informed: { state: 'not_yet' },
+      questions_answers: [],
+    });
+  });
+});
+
+describe('codes', () => {
+  it('all have words in both languages', () => {
+    const { patientIdentifiers, ...coded } = vocabulary;
+    for (const code of Object.values(coded).flat()) {
+      expect(ja.code(code), code).not.toBe(code);
+      expect(en.code(code), code).not.toBe(code);
+    }
+    for (const code of patientIdentifiers) expect([ja, en].every(({ call }) => call.patientByOptions[code])).toBe(true);
+  });
+});

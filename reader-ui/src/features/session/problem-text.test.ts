@@ -1,0 +1,20 @@
+import { describe, expect, it } from 'vitest';
+import { Problem } from '../../api/http.ts';
+import { ja } from '../../strings/ja.ts';
+import { problemText } from './problem-text.ts';
+
+describe('what went wrong', () => {
+  it('is told by the code, else by the status', () => {
+    expect(problemText(new Problem(409, { code: 'already_claimed' }), ja)).toBe(ja.problem.already_claimed);
+    expect(problemText(new Problem(404, { code: 'something_new' }), ja)).toBe(ja.problem.not_found);
+    expect(problemText(new Problem(0, {}), ja)).toBe(ja.problem.offline);
+  });
+
+  it('carries the reference when the relay is at fault', () => {
+    expect(problemText(new Problem(500, { request_id: 'abc' }), ja)).toContain('abc');
+  });
+
+  it('never shows a text of the library', () => {
+    expect(problemText(new TypeError('secret'), ja)).not.toContain('secret');
+  });
+});

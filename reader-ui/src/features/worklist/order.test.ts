@@ -1,0 +1,47 @@
+import { describe, expect, it } from 'vitest';
+import type { ReadingRequestSummary } from '../../api/types.ts';
+import { byUrgencyAndWait, matches, nextDue } from './order.ts';
+
+const request = (patch: object): ReadingRequestSummary =>
+  ({
+    urgency: 'urgent',
+    requested_at_ms: 0,
+    case_code: '4723',
+    claim: null,
+    report_status: null,
+    due: { open_by_ms: 1, verbal_by_ms: 2, written_by_ms: 3 },
+    requesting_site: { id: 's', code: 'NEM', name: '根室市立病院' },
+    patient: { name: { alphabetic: 'YAMADA^TARO', ideographic: '山田^太郎', phonetic: 'やまだ^たろう' }, patient_id: 'NMR-004211' },
+    ...patch,
+  }) as ReadingRequestSummary;
+
+describe('the reading worklist', () => {
+  it('has the most urgent first, then the longest waiting', () => {
+    const items = [
+      request({ case_code: 'c', urgency: 'routine', requested_at_ms: 1 }),
+      request({ case_code: 'b', urgency: 'stroke_code', requested_at_ms: 9 }),
+      request({ case_code: 'a', urgency: 'stroke_code', requested_at_ms: 5 }),
+      request({ case_code: 'd', urgency: 'critical', requested_at_ms: 0 }),
+    ];
+    expect(items.toSorted(byUrgencyAndWait).map(({ case_code }) => case_code)).toEqual(['a', 'b', 'd', 'c']);
+  });
+
+  it.each(['山田', 'yamada taro', 'やまだ', 'ＹＡＭＡＤＡ', '004211', '4723', '根室'])('finds by %s', (search) => {
+    expect(matches(request({}), search)).toBe(true);
+  });
+
+  it('does not find what is not there', () => {
+    expect(matches(request({}), '佐藤')).toBe(false);
+    expect(matches(request({}), 'yamada 佐藤')).toBe(false);
+  });
+});
+
+describe('the clock that runs', () => {
+  it('is the opening until someone has claimed, then the phone, then the report', () => {
+    const claim = { reader: { id: 'r', name: 'r' }, claimed_at_ms: 0, lease_until_ms: 0 };
+    expect(nextDue(request({}))).toEqual({ kind: 'open_by', atMs: 1 });
+    expect(nextDue(request({ claim }))).toEqual({ kind: 'verbal_by', atMs: 2 });
+    expect(nextDue(request({ claim, due: { open_by_ms: 1, verbal_by_ms: null, written_by_ms: 3 } }))).toEqual({ kind: 'written_by', atMs: 3 });
+    expect(nextDue(request({ report_status: 'final' }))).toBeNull();
+  });
+});

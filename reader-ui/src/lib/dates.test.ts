@@ -1,0 +1,47 @@
+import { describe, expect, it } from 'vitest';
+import { clock, eraYear, fromLocalInput, isoDate, studyTime, timeOfDay, toLocalInput } from './dates.ts';
+
+describe('Japanese eras', () => {
+  it('turn on their first day', () => {
+    expect(eraYear('19890107', 'ja')).toBe('昭和64年');
+    expect(eraYear('19890108', 'ja')).toMatch(/^平成(1|元)年$/);
+    expect(eraYear('20190430', 'ja')).toBe('平成31年');
+    expect(eraYear('20190501', 'ja')).toMatch(/^令和(1|元)年$/);
+    expect(eraYear('19480312', 'ja')).toBe('昭和23年');
+    expect(eraYear('19120729', 'ja')).toBe('明治45年');
+  });
+
+  it('have their letter in English', () => {
+    expect(eraYear('19480312', 'en')).toBe('S23');
+  });
+
+  it('are not guessed for what is no date', () => {
+    for (const text of ['', '1948', '19480230', 'XXXXXXXX', '18000101', null]) expect(eraYear(text, 'ja')).toBeNull();
+  });
+});
+
+describe('dates', () => {
+  it('are read from DICOM only when they exist', () => {
+    expect(isoDate('20240229')).toBe('2024-02-29');
+    expect(isoDate('20230229')).toBeNull();
+    expect(studyTime('20261122', '180312.000')).toBe('2026-11-22 18:03');
+    expect(studyTime(null, '1803')).toBe('18:03');
+  });
+
+  it('are shown in JST wherever the reader sits', () => {
+    expect(timeOfDay(Date.UTC(2026, 0, 22, 16, 10), 'ja')).toBe('01:10');
+  });
+
+  it('go through a date field and back in JST', () => {
+    const atMs = fromLocalInput('2026-01-23T01:10');
+    expect(atMs).toBe(Date.UTC(2026, 0, 22, 16, 10));
+    expect(toLocalInput(atMs)).toBe('2026-01-23T01:10');
+    expect(fromLocalInput('')).toBeNull();
+  });
+});
+
+describe('clocks', () => {
+  it('count minutes, then hours, and below zero', () => {
+    expect([clock(65_000), clock(3_725_000), clock(-30_000), clock(0)]).toEqual(['1:05', '1:02:05', '-0:30', '0:00']);
+  });
+});
