@@ -6,10 +6,10 @@
 use std::borrow::Cow;
 use std::fmt::Display;
 
-use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value};
 use tancho_store::StoreError;
+
+use crate::http::StatusCode;
 
 /// Seconds a client should wait when the store is busy.
 const RETRY_AFTER_SECONDS: u64 = 2;
@@ -132,13 +132,5 @@ impl From<StoreError> for ApiError {
             StoreError::Unavailable(cause) => Self::unavailable(cause),
             StoreError::Corrupt(cause) => Self::internal(cause),
         }
-    }
-}
-
-impl IntoResponse for ApiError {
-    fn into_response(self) -> Response {
-        let mut response = self.status.into_response();
-        response.extensions_mut().insert(self);
-        response
     }
 }

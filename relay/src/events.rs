@@ -84,6 +84,8 @@ struct Ring {
 pub struct Following {
     /// Events it missed, oldest first; `None` when they are no longer known.
     pub missed: Option<Vec<Arc<Published>>>,
+    /// The newest event before the live ones.
+    pub last_number: u64,
     /// Events from now on.
     pub live: broadcast::Receiver<Arc<Published>>,
 }
@@ -122,20 +124,16 @@ impl EventHub {
         format!("{}-{number}", self.run)
     }
 
-    /// The number of the newest event.
-    #[must_use]
-    pub fn last_number(&self) -> u64 {
-        self.lock().last_number
-    }
-
     /// Follows from now, or from just after `last_event_id`.
     #[must_use]
     pub fn follow(&self, last_event_id: Option<&str>) -> Following {
         let ring = self.lock();
         let live = self.live.subscribe();
+        let last_number = ring.last_number;
         let Some(last_event_id) = last_event_id else {
             return Following {
                 missed: Some(Vec::new()),
+                last_number,
                 live,
             };
         };
@@ -155,7 +153,11 @@ impl EventHub {
                 .map(Arc::clone)
                 .collect()
         });
-        Following { missed, live }
+        Following {
+            missed,
+            last_number,
+            live,
+        }
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Ring> {

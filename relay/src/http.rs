@@ -15,3 +15,6 @@ pub mod docs;
 pub mod health;
 pub mod page;
 pub mod server;
+
+/// The one type of axum that everything may use: refusals carry it.
+pub use axum::http::StatusCode;

@@ -74,8 +74,9 @@ impl SmtpConfig {
             .integer("port", 1..=65_535)
             .and_then(|port| u16::try_from(port).ok());
         let username = section.text("username");
+        let has_password = section.has("password_file");
         let password = section.secret_file("password_file");
-        if username.is_some() != password.is_some() {
+        if username.is_some() != has_password {
             section.problem(
                 "username",
                 "smtp.username and smtp.password_file are set together or not at all",

@@ -193,17 +193,22 @@ impl Section<'_> {
         table.remove(key)
     }
 
+    /// Whether this key is set and not read yet.
+    #[must_use]
+    pub fn has(&self, key: &str) -> bool {
+        self.table().is_some_and(|table| table.contains_key(key))
+    }
+
     /// Whether anything at all is set in this section.
     #[must_use]
     pub fn is_set(&self) -> bool {
-        let mut table = &self.source.table;
-        for section in &self.path {
-            match table.get(section).and_then(Value::as_table) {
-                Some(inner) => table = inner,
-                None => return false,
-            }
-        }
-        !table.is_empty()
+        self.table().is_some_and(|table| !table.is_empty())
+    }
+
+    fn table(&self) -> Option<&Table> {
+        self.path.iter().try_fold(&self.source.table, |table, section| {
+            table.get(section).and_then(Value::as_table)
+        })
     }
 
     /// Notes a problem with a key of this section.

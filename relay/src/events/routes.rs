@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use axum::extract::State;
 use axum::http::HeaderMap;
+use axum::http::header::CACHE_CONTROL;
+use axum::response::IntoResponse;
 use axum::response::sse::{Event as Line, KeepAlive, Sse};
-use futures_util::Stream;
 use tancho_domain::access::Action;
 use tokio::sync::{broadcast, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
@@ -39,7 +40,7 @@ async fn follow_events(
     State(app): State<AppState>,
     caller: Caller,
     headers: HeaderMap,
-) -> Result<Sse<impl Stream<Item = Result<Line, Infallible>>>, ApiError> {
+) -> Result<impl IntoResponse, ApiError> {
     caller.require(Action::FollowEvents)?;
     let last_event_id = headers.get("last-event-id").and_then(|value| value.to_str().ok());
     let following = app.events.follow(last_event_id);
@@ -47,7 +48,8 @@ async fn follow_events(
     let feeding = app.clone();
     app.tasks
         .spawn(async move { feed(feeding, caller, following, lines).await });
-    Ok(Sse::new(ReceiverStream::new(receiver)).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)))
+    let line = Sse::new(ReceiverStream::new(receiver)).keep_alive(KeepAlive::new().interval(KEEP_ALIVE));
+    Ok(([(CACHE_CONTROL, "no-store")], line))
 }
 
 async fn feed(
@@ -56,42 +58,51 @@ async fn feed(
     following: Following,
     lines: mpsc::Sender<Result<Line, Infallible>>,
 ) {
-    let Following { missed, mut live } = following;
-    // The first line tells the page where it stands, so that even a page that saw no event can resume.
-    let mut first = vec![
+    let Following {
+        missed,
+        last_number,
+        mut live,
+    } = following;
+    let mut first = Vec::new();
+    for published in missed
+        .iter()
+        .flatten()
+        .filter(|published| published.is_for(&caller.principal))
+    {
+        first.push(line_of(&app, published));
+    }
+    // Tells the page where it stands, so that even one that saw no event can resume.
+    first.push(
         Line::default()
             .event("hello")
-            .id(app.events.id_of(app.events.last_number()))
+            .id(app.events.id_of(last_number))
             .data("{}"),
-    ];
-    match missed {
-        Some(missed) => {
-            let lines = missed
-                .iter()
-                .filter(|published| published.is_for(&caller.principal));
-            first.splice(0..0, lines.map(|published| line_of(&app, published)));
-        }
-        None => first.push(Line::default().event("reset").data("{}")),
+    );
+    if missed.is_none() {
+        first.push(Line::default().event("reset").data("{}"));
     }
     for line in first {
         if lines.send(Ok(line)).await.is_err() {
             return;
         }
     }
+    let mut session_check = app.clock.sleep(KEEP_ALIVE);
     loop {
         let line = tokio::select! {
             () = app.shutdown.cancelled() => return,
             () = lines.closed() => return,
-            () = app.clock.sleep(KEEP_ALIVE) => {
-                if caller.is_still_good(&app).await { continue }
-                return;
+            () = &mut session_check => {
+                if !caller.is_still_good(&app).await {
+                    return;
+                }
+                session_check = app.clock.sleep(KEEP_ALIVE);
+                continue;
             }
             published = live.recv() => match published {
                 Ok(published) if published.is_for(&caller.principal) => line_of(&app, &published),
                 Ok(_) => continue,
-                Err(broadcast::error::RecvError::Lagged(_)) => {
-                    Line::default().event("reset").id(app.events.id_of(app.events.last_number())).data("{}")
-                }
+                // No id: a page that comes back from here is told about everything it may have missed.
+                Err(broadcast::error::RecvError::Lagged(_)) => Line::default().event("reset").data("{}"),
                 Err(broadcast::error::RecvError::Closed) => return,
             },
         };

@@ -19,6 +19,15 @@ use crate::state::AppState;
 /// Header that carries the request id back.
 pub const REQUEST_ID_HEADER: &str = "x-request-id";
 
+impl IntoResponse for ApiError {
+    /// An empty answer that carries the error to [`describe`], which knows the request.
+    fn into_response(self) -> Response {
+        let mut response = self.status.into_response();
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
 /// The id of a request: ours, never the client's, so that it can stand in logs and audit rows.
 #[derive(Debug, Clone)]
 pub struct RequestId(pub String);

@@ -13,6 +13,7 @@ use tancho_store::{StoreError, Tx, networks, sites, users};
 
 use super::dto;
 use crate::error::ApiError;
+use crate::http::StatusCode;
 use crate::http::caller::{SESSION_ABSOLUTE, millis};
 use crate::secrets;
 use crate::state::AppState;
@@ -90,7 +91,7 @@ pub async fn log_in(
 
 fn refused() -> ApiError {
     ApiError::new(
-        axum::http::StatusCode::UNAUTHORIZED,
+        StatusCode::UNAUTHORIZED,
         "login_refused",
         "login or password is not right",
     )
@@ -248,11 +249,7 @@ impl LimitKeys {
 
 fn too_many(wait_ms: i64) -> ApiError {
     let detail = "too many attempts; wait, or ask your administrator";
-    let mut error = ApiError::new(
-        axum::http::StatusCode::TOO_MANY_REQUESTS,
-        "too_many_attempts",
-        detail,
-    );
+    let mut error = ApiError::new(StatusCode::TOO_MANY_REQUESTS, "too_many_attempts", detail);
     error.retry_after_seconds = Some(u64::try_from(wait_ms.max(0) / 1000 + 1).unwrap_or(1));
     error
 }

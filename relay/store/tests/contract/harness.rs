@@ -44,12 +44,12 @@ pub async fn postgres_store() -> Option<Store> {
 
 /// Turns `async fn name(db: &Db) { ... }` into two tests, `name::sqlite` and `name::postgres`.
 macro_rules! on_both_databases {
-    ($($(#[$about:meta])* async fn $name:ident($db:ident: &Db) $body:block)*) => {$(
+    ($($(#[$about:meta])* async fn $name:ident($db:ident: $store:ty) $body:block)*) => {$(
         $(#[$about])*
         mod $name {
             use super::*;
 
-            async fn body($db: &tancho_store::Db) $body
+            async fn body($db: $store) $body
 
             #[tokio::test]
             async fn sqlite() {

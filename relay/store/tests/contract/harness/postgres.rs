@@ -1,11 +1,12 @@
 //! A PostgreSQL server of our own: made in a temporary folder, reached over a Unix socket, gone with the process.
 //!
-//! One server serves all tests of a process, each in a database of its own. The server refuses to run as root, so
-//! for root it runs as `nobody`. A shell watches a pipe that closes when this process ends, however it ends; then
-//! it stops the server and removes the folder. `TANCHO_SKIP_POSTGRES=1` skips these tests, and says so;
+//! One server serves all tests of a run, each in a database of its own. The server refuses to run as root, so for
+//! root it runs as `nobody`. A shell waits for the end of the run (of this process, or of the runner that starts
+//! one process a test), however it ends; then it stops the server and removes the folder. `TANCHO_SKIP_POSTGRES=1` skips these tests, and says so;
 //! `TANCHO_TEST_POSTGRES_URL` names a server to use instead, whose role may create databases.
 
 use std::ffi::OsStr;
+use std::fs::File;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -54,16 +55,49 @@ impl Server {
                 _watch: None,
             };
         }
-        let folder = tempfile::Builder::new()
-            .prefix("tancho-pg-")
-            .tempdir()
-            .unwrap()
-            .keep();
-        if is_root() {
-            std::os::unix::fs::chown(&folder, Some(NOBODY), Some(NOBODY)).unwrap();
+        // cargo-nextest starts one process a test: they share a server that ends with the runner.
+        match std::env::var("NEXTEST_RUN_ID") {
+            Ok(run) => Self::shared(bin, &std::env::temp_dir().join(format!("tancho-pg-{run}"))),
+            Err(_) => {
+                let folder = tempfile::Builder::new()
+                    .prefix("tancho-pg-")
+                    .tempdir()
+                    .unwrap()
+                    .keep();
+                Self::started(bin, &folder, "cat >/dev/null")
+            }
         }
-        std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o700)).unwrap();
-        let data = folder.join("data");
+    }
+
+    /// The first process of a run starts the server while the others wait for the lock.
+    fn shared(bin: PathBuf, folder: &Path) -> Self {
+        std::fs::create_dir_all(folder).unwrap();
+        let lock = File::create(folder.join("lock")).unwrap();
+        lock.lock().unwrap();
+        let ready = folder.join("ready");
+        if ready.exists() {
+            return Self {
+                bin,
+                place: Place::Socket(folder.to_path_buf()),
+                _watch: None,
+            };
+        }
+        let runner = std::os::unix::process::parent_id();
+        let server = Self::started(
+            bin,
+            folder,
+            &format!("while [ -d /proc/{runner} ]; do sleep 1; done"),
+        );
+        File::create(ready).unwrap();
+        server
+    }
+
+    /// `until_end` is shell text that returns when the run has ended.
+    fn started(bin: PathBuf, folder: &Path, until_end: &str) -> Self {
+        if is_root() {
+            std::os::unix::fs::chown(folder, Some(NOBODY), Some(NOBODY)).unwrap();
+        }
+        std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o700)).unwrap();
         let made = unprivileged(&bin.join("initdb"))
             .args([
                 "--auth=trust",
@@ -73,7 +107,7 @@ impl Server {
                 "--no-sync",
                 "-D",
             ])
-            .arg(&data)
+            .arg(folder.join("data"))
             .output()
             .unwrap();
         assert!(
@@ -81,26 +115,23 @@ impl Server {
             "initdb: {}",
             String::from_utf8_lossy(&made.stderr)
         );
+        let script = format!(
+            "\"$1/postgres\" -D \"$2/data\" -k \"$2\" -h '' -F -c max_connections=200 >\"$2/log\" 2>&1 </dev/null & \
+             server=$!; {until_end}; kill -INT $server; wait $server; rm -rf \"$2\""
+        );
         let watch = unprivileged(Path::new("/bin/sh"))
-            .arg("-c")
-            .arg(
-                "\"$1/postgres\" -D \"$2/data\" -k \"$2\" -h '' -F -c logging_collector=off \
-                 -c max_connections=200 >\"$2/log\" 2>&1 </dev/null & server=$!; \
-                 cat >/dev/null; kill -INT $server; wait $server; rm -rf \"$2\"",
-            )
-            .arg("sh")
-            .arg(&bin)
-            .arg(&folder)
+            .args(["-c", script.as_str(), "sh"])
+            .args([bin.as_path(), folder])
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
-            // Its own group: Ctrl-C reaches this process first, and the pipe tells the shell.
+            // Its own group: Ctrl-C reaches the run first, and its end tells the shell.
             .process_group(0)
             .spawn()
             .unwrap();
         let server = Self {
             bin,
-            place: Place::Socket(folder),
+            place: Place::Socket(folder.to_path_buf()),
             _watch: Some(watch),
         };
         server.wait_until_ready();

@@ -1,0 +1,91 @@
+//! The audit trail over HTTP and from the command line.
+
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+use tancho_domain::access::Role;
+use tancho_store::Db;
+
+use crate::command_line::tancho_relay;
+use crate::harness::TestRelay;
+
+#[tokio::test]
+async fn flt_126_a_changed_entry_is_found_and_named() {
+    let relay = TestRelay::start().await;
+    let admin = relay.someone(Role::Admin).await;
+    for code in ["A", "B", "C"] {
+        let form = json!({ "code": code, "name": "n" });
+        relay
+            .write(&admin, Method::POST, "/api/v1/sites", &form)
+            .send()
+            .await
+            .unwrap();
+    }
+    let verified: Value = relay
+        .get(&admin, "/api/v1/audit/verification")
+        .await
+        .json()
+        .await
+        .unwrap();
+    assert_eq!(
+        verified,
+        json!({ "intact": true, "n_rows": 3, "broken_at_seq": null })
+    );
+    let (good, printed) = tancho_relay(relay.data_dir(), &["audit", "verify"], "").await;
+    assert!(good && printed.contains("3 entries, intact"), "{printed}");
+    let Db::Sqlite { writer, .. } = &relay.app().db else {
+        panic!("SQLite by default")
+    };
+    sqlx::query("update audit set subject_id = 'other' where seq = 2")
+        .execute(writer)
+        .await
+        .unwrap();
+    let verified: Value = relay
+        .get(&admin, "/api/v1/audit/verification")
+        .await
+        .json()
+        .await
+        .unwrap();
+    assert_eq!(
+        verified,
+        json!({ "intact": false, "n_rows": null, "broken_at_seq": 2 })
+    );
+    let (good, printed) = tancho_relay(relay.data_dir(), &["audit", "verify"], "").await;
+    assert!(!good && printed.contains("broken at entry 2"), "{printed}");
+    relay.stop().await;
+}
+
+#[tokio::test]
+async fn the_trail_comes_in_pages_newest_first() {
+    let relay = TestRelay::start().await;
+    let admin = relay.someone(Role::Admin).await;
+    for code in ["A", "B", "C"] {
+        let form = json!({ "code": code, "name": "n" });
+        relay
+            .write(&admin, Method::POST, "/api/v1/sites", &form)
+            .send()
+            .await
+            .unwrap();
+    }
+    let first: Value = relay
+        .get(&admin, "/api/v1/audit?limit=2")
+        .await
+        .json()
+        .await
+        .unwrap();
+    assert_eq!(
+        (&first["items"][0]["seq"], &first["next_before_seq"]),
+        (&json!(3), &json!(2))
+    );
+    assert_eq!(first["items"][0]["actor_id"], admin.id.as_str());
+    let second: Value = relay
+        .get(&admin, "/api/v1/audit?limit=2&before_seq=2")
+        .await
+        .json()
+        .await
+        .unwrap();
+    assert_eq!(second["items"].as_array().unwrap().len(), 1);
+    assert_eq!(second["next_before_seq"], Value::Null);
+    let unknown = relay.get(&admin, "/api/v1/audit?nonsense=1").await;
+    assert_eq!(unknown.status(), StatusCode::BAD_REQUEST);
+    relay.stop().await;
+}
