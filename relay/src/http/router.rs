@@ -8,10 +8,12 @@ use utoipa_axum::router::OpenApiRouter;
 
 use crate::http::{docs, headers, health, openapi, origin, page, problem, write};
 use crate::state::AppState;
-use crate::{audit, calls, dicomweb, events, nodes, notifications, reading, reports, sessions, sites, users, worklist};
+use crate::{
+    audit, calls, dicomweb, events, nodes, notifications, reading, reports, sessions, sites, users, worklist,
+};
 
 /// The routes of every slice, with their part of the API document. A new slice adds a line here, and its routes to
-/// the table of the authorisation test (`relay/tests/relay/access_matrix.rs`).
+/// the table of the authorisation test (`relay/tests/relay/access_matrix/routes.txt`).
 pub fn slices() -> OpenApiRouter<AppState> {
     OpenApiRouter::with_openapi(openapi::base())
         .merge(sessions::routes::routes())
