@@ -1,0 +1,124 @@
+//! Delivered, read, acknowledged; mails that say nothing of the patient.
+
+use reqwest::{Method, StatusCode};
+use serde_json::json;
+use tancho_relay::config::MailTls;
+
+use super::clinic::{Clinic, SECRETS, good, refused};
+use crate::mail::{MailServer, python_with_aiosmtpd, smtp_config};
+
+#[tokio::test]
+async fn delivered_read_and_acknowledged_are_three_facts_with_names() {
+    let clinic = Clinic::new().await;
+    let path = clinic.claimed_request().await;
+    let signed = clinic.signed_report(&path, "crit_red").await;
+    let report_path = format!("/api/v1/reports/{}", signed["report_id"].as_str().unwrap());
+    let facts = async || {
+        let seen = clinic.get(&clinic.reader, &path).await;
+        let notice = seen["notices"][0].clone();
+        assert_eq!(
+            (notice["kind"].as_str(), seen["notices"].as_array().unwrap().len()),
+            (Some("report_signed"), 1)
+        );
+        let known = |field: &str| notice[field].as_i64().is_some();
+        (
+            known("delivered_at_ms"),
+            known("read_at_ms"),
+            known("acknowledged_at_ms"),
+        )
+    };
+    assert_eq!(facts().await, (false, false, false));
+    let mine = clinic.get(&clinic.referrer, "/api/v1/notifications").await;
+    assert_eq!(mine["items"][0]["deliveries"][0]["channel"], "in_app");
+    assert_eq!(facts().await, (true, false, false));
+    clinic.get(&clinic.referrer, &report_path).await;
+    assert_eq!(
+        facts().await,
+        (true, true, false),
+        "opening the report is reading it"
+    );
+    let acknowledgements = format!("{report_path}/acknowledgements");
+    let form = json!({ "version": 1, "action_taken": "transfer", "comment": "搬送手配中" });
+    for (person, status, code) in [
+        (&clinic.stranger, StatusCode::NOT_FOUND, "not_found"),
+        (&clinic.reader, StatusCode::FORBIDDEN, "role_not_allowed"),
+        (&clinic.technologist, StatusCode::FORBIDDEN, "role_not_allowed"),
+    ] {
+        let wrong = clinic
+            .try_send(person, Method::POST, &acknowledgements, &form)
+            .await;
+        refused(wrong, status, code).await;
+    }
+    let done = clinic
+        .try_send(&clinic.referrer, Method::POST, &acknowledgements, &form)
+        .await;
+    assert_eq!(done.status(), StatusCode::CREATED);
+    assert_eq!(
+        good(done).await["acknowledged_by"]["id"],
+        clinic.referrer.id.as_str()
+    );
+    assert_eq!(facts().await, (true, true, true));
+    let twice = clinic
+        .try_send(&clinic.referrer, Method::POST, &acknowledgements, &form)
+        .await;
+    refused(twice, StatusCode::CONFLICT, "already_acknowledged").await;
+    let seen = clinic.get(&clinic.reader, &path).await;
+    assert_eq!(seen["state"], "acknowledged");
+    assert!(seen["acknowledged_at_ms"].as_i64().is_some());
+    let report = clinic.get(&clinic.reader, &report_path).await;
+    assert_eq!(report["acknowledgements"][0]["comment"], "搬送手配中");
+    clinic.relay.stop().await;
+}
+
+#[tokio::test]
+async fn flt_120_a_mail_holds_the_case_code_and_nothing_of_the_patient() {
+    let Some(python) = python_with_aiosmtpd() else {
+        return;
+    };
+    let mut server = MailServer::start(&python, None).await;
+    let mut smtp = smtp_config(&server, None);
+    smtp.tls = MailTls::None;
+    let clinic = Clinic::with(None, |config| config.smtp = Some(smtp)).await;
+    let path = clinic.claimed_request().await;
+    let signed = clinic.signed_report(&path, "crit_red").await;
+    let mail = server.next_message().await;
+    let code = clinic.get(&clinic.reader, &path).await["case_code"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let text = format!("{} {} {}", mail["subject"], mail["text"], mail["raw"]);
+    assert!(
+        text.contains(&code) && text.contains(&path.replace("/api/v1", "")),
+        "{text}"
+    );
+    for secret in SECRETS {
+        assert!(!text.contains(secret), "the mail holds {secret}");
+    }
+    // What the mail server said is an attempt of the delivery, and no more than that.
+    let sent = clinic
+        .until("the delivery is reported", async || {
+            let seen = clinic.get(&clinic.reader, &path).await;
+            let deliveries = seen["notices"][0]["deliveries"].as_array().unwrap().clone();
+            let mail = deliveries
+                .into_iter()
+                .find(|delivery| delivery["channel"] == "email")
+                .unwrap();
+            (mail["state"] == "sent").then_some(mail)
+        })
+        .await;
+    assert_eq!(sent["attempts"][0]["ok"], true);
+    let seen = clinic.get(&clinic.reader, &path).await;
+    assert_eq!(seen["notices"][0]["delivered_at_ms"], json!(null));
+    let report = format!(
+        "/api/v1/reports/{}/acknowledgements",
+        signed["report_id"].as_str().unwrap()
+    );
+    clinic
+        .post(
+            &clinic.referrer,
+            &report,
+            &json!({ "version": 1, "action_taken": "treat" }),
+        )
+        .await;
+    clinic.relay.stop().await;
+}

@@ -1,0 +1,22 @@
+//! The relay in process: its routes over a real socket, its command line, its jobs.
+//!
+//! Every test has a relay of its own on free ports in a temporary folder, with a clock that the test moves.
+
+mod harness;
+
+mod access_matrix;
+mod audit;
+mod clinical;
+mod command_line;
+mod config;
+mod deploy;
+mod events;
+mod headers;
+mod ingest;
+mod jobs;
+mod line;
+mod mail;
+mod openapi;
+mod origin;
+mod sessions;
+mod writes;
