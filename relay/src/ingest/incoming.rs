@@ -250,25 +250,20 @@ impl Incoming {
         Ok(n_synced)
     }
 
-    /// Takes a whole container for verification: `false` when someone else has it, writes it, or it is not there.
+    /// Takes a whole container for verification; `None` when someone else has it, writes it, or it is not there.
     #[must_use]
-    pub fn seal(&self, key: &PartKey) -> bool {
+    pub fn seal(self: &Arc<Self>, key: &PartKey) -> Option<Seal> {
         let mut inner = self.lock();
         inner.files.remove(key);
-        match inner.parts.get_mut(key) {
-            Some(part) if !part.sealed && part.n_writers == 0 => {
-                part.sealed = true;
-                true
-            }
-            _ => false,
-        }
-    }
-
-    /// Gives a sealed part back unchanged: it will be verified again later.
-    pub fn unseal(&self, key: &PartKey) {
-        if let Some(part) = self.lock().parts.get_mut(key) {
-            part.sealed = false;
-        }
+        let part = inner
+            .parts
+            .get_mut(key)
+            .filter(|part| !part.sealed && part.n_writers == 0)?;
+        part.sealed = true;
+        Some(Seal {
+            incoming: Arc::clone(self),
+            key: *key,
+        })
     }
 
     /// The part's bytes are elsewhere or worthless: its file, if still there, and its ranges go.
@@ -291,6 +286,21 @@ impl Incoming {
 
     fn journal(&self) -> MutexGuard<'_, Journal> {
         self.journal.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A part that is being verified. When it is dropped, the part can be taken again, unless it was forgotten.
+#[derive(Debug)]
+pub struct Seal {
+    incoming: Arc<Incoming>,
+    key: PartKey,
+}
+
+impl Drop for Seal {
+    fn drop(&mut self) {
+        if let Some(part) = self.incoming.lock().parts.get_mut(&self.key) {
+            part.sealed = false;
+        }
     }
 }
 
@@ -367,13 +377,14 @@ mod tests {
     fn a_sealed_part_cannot_be_changed_any_more() {
         let dir = tempfile::tempdir().unwrap();
         let (key, bytes) = whole(b"0123456789");
-        let incoming = Incoming::open(dir.path()).unwrap();
-        assert!(!incoming.seal(&key));
+        let incoming = Arc::new(Incoming::open(dir.path()).unwrap());
+        assert!(incoming.seal(&key).is_none());
         incoming
             .write(&key, 0, &bytes, std::slice::from_ref(&(0..10)))
             .unwrap();
-        assert!(incoming.seal(&key));
-        assert!(!incoming.seal(&key), "one verification at a time");
+        drop(incoming.seal(&key).unwrap());
+        let seal = incoming.seal(&key).unwrap();
+        assert!(incoming.seal(&key).is_none(), "one verification at a time");
         incoming
             .write(
                 &key,
@@ -384,6 +395,7 @@ mod tests {
             .unwrap();
         assert_eq!(fs::read(incoming.path(&key)).unwrap(), b"0123456789");
         incoming.forget(&key).unwrap();
+        drop(seal);
         assert!(incoming.held(&key).is_empty());
         assert!(!incoming.path(&key).exists());
         incoming.forget(&key).unwrap();

@@ -15,7 +15,7 @@ use std::time::Duration;
 use quinn::{RecvStream, SendStream};
 use tancho_store::nodes::{self, Node, Seen};
 use tancho_store::studies::{ArrivedInstance, Origin};
-use tancho_wire::frame::{Decoded, FrameDecoder, Hello, Ping, Welcome, encode};
+use tancho_wire::frame::{Decoded, FrameDecoder, Hello, Ping, RequestForm, Welcome, encode};
 use tancho_wire::handshake::{self, ClockOffset};
 use tancho_wire::limits::{CLOCK_OFFSET_ALARM_MS, HANDSHAKE_TIMEOUT_MS, HEARTBEAT_MS, OFFERS_OPEN_MAX};
 use tancho_wire::transfer::Receiver;
@@ -55,6 +55,9 @@ pub struct Session {
     /// How often a container's bytes turned out wrong.
     bad_digests: Mutex<HashMap<Digest, u32>>,
     noted_at_ms: Mutex<i64>,
+    /// The technologist's forms without a result.
+    forms: Mutex<VecDeque<RequestForm>>,
+    forms_waiting: Notify,
 }
 
 /// Why a session ends.
@@ -111,9 +114,12 @@ pub async fn serve_node(app: AppState, connection: quinn::Connection, node: Node
     let end = session.welcome_and_run(send, receive, decoder, &hello).await;
     app.nodes_connected.leave(&session.node.id, &member);
     tracing::info!(node.id = %session.node.id, ?end, "node disconnected");
-    if let End::Close(code) = end {
-        close(&connection, code);
-    }
+    // Verifications that go on may hold the connection; the peer must not take it for alive.
+    let code = match end {
+        End::Close(code) => code,
+        End::Gone => CloseCode::DONE,
+    };
+    close(&connection, code);
 }
 
 type Opened = (SendStream, RecvStream, FrameDecoder, Hello);
@@ -173,6 +179,8 @@ impl Session {
             heads: Mutex::default(),
             bad_digests: Mutex::default(),
             noted_at_ms: Mutex::new(0),
+            forms: Mutex::default(),
+            forms_waiting: Notify::new(),
         }
     }
 
@@ -208,6 +216,7 @@ impl Session {
         tasks.spawn(Arc::clone(self).accept_data());
         tasks.spawn(Arc::clone(self).work());
         tasks.spawn(Arc::clone(self).tell_status());
+        tasks.spawn(Arc::clone(self).carry_out_forms());
         tokio::select! {
             () = self.app.shutdown.cancelled() => End::Close(CloseCode::SHUTDOWN),
             ended = tasks.join_next() => match ended {

@@ -4,16 +4,20 @@ use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use serde_json::json;
 use tancho_domain::access::Role;
 use tancho_domain::dicom::TransferSyntaxUid;
+use tancho_domain::ids::{CommandId, ReadingRequestId};
+use tancho_store::reading;
 use tancho_store::sites::SiteKind;
 use tancho_wire::frame::{
-    CertificateRequest, EnrollRequest, Offer, Receipt, RefusalKind, StudyManifest, Want, encode,
+    CertificateRequest, EnrollRequest, Offer, Receipt, RefusalKind, RequestForm, RequestOutcome,
+    StudyManifest, Want, encode,
 };
 use tancho_wire::limits::{ALPN, FRAME_BYTES_MAX, OFFER_ITEMS_MAX};
 use tancho_wire::{CloseCode, Digest, Frame};
 
 use crate::harness::{NOW_MS, Person, TestRelay};
 use crate::line::{
-    Coded, NodeKey, Talk, close_code, coded, connect, deliver, dial, enroll, hello, send_ranges, slice,
+    Coded, NodeKey, Talk, close_code, code_of, coded, connect, deliver, dial, enroll, hello, send_ranges,
+    slice,
 };
 
 struct World {
@@ -327,8 +331,11 @@ async fn flt_091_strangers_are_refused_before_anything_is_read() {
     let World { relay, node, .. } = world().await;
     let authority = relay.app().authority.certificate().clone();
 
-    let nobody = dial(relay.quic(), ALPN, &authority, None).await.unwrap();
-    assert_eq!(close_code(&nobody).await, CloseCode::IDENTITY_REQUIRED);
+    let code = match dial(relay.quic(), ALPN, &authority, None).await {
+        Ok(nobody) => close_code(&nobody).await,
+        Err(ended) => code_of(&ended),
+    };
+    assert_eq!(code, CloseCode::IDENTITY_REQUIRED);
 
     let (foreign_ca, key) = (KeyPair::generate().unwrap(), KeyPair::generate().unwrap());
     let mut params = CertificateParams::default();
@@ -350,7 +357,9 @@ async fn flt_091_strangers_are_refused_before_anything_is_read() {
         );
     }
 
-    let mut talk = Talk::open(dial(relay.quic(), ALPN, &authority, Some(&node)).await.unwrap()).await;
+    let mut talk = Talk::open(dial(relay.quic(), ALPN, &authority, Some(&node)).await.unwrap())
+        .await
+        .unwrap();
     let csr_der = vec![0x30];
     talk.say(&Frame::EnrollRequest(EnrollRequest {
         secret: [0; 16],
@@ -472,7 +481,9 @@ async fn flt_045_breaches_close_the_connection_with_their_code() {
     }
 
     let authority = relay.app().authority.certificate().clone();
-    let mut newer = Talk::open(dial(relay.quic(), ALPN, &authority, Some(&node)).await.unwrap()).await;
+    let mut newer = Talk::open(dial(relay.quic(), ALPN, &authority, Some(&node)).await.unwrap())
+        .await
+        .unwrap();
     newer
         .say(&Frame::Hello(tancho_wire::frame::Hello {
             version_min: 9,
@@ -494,4 +505,98 @@ async fn flt_045_breaches_close_the_connection_with_their_code() {
     let (mut talk, _) = connect(&relay, &node, 1).await.unwrap();
     talk.say_bytes(&[0, 0, 0, 3, 0x83, 0xe7, 0xff]).await;
     receipt(deliver(&mut talk, &slice(1, "P1", 0)).await);
+}
+
+fn form(command: u128, coded: &Coded) -> RequestForm {
+    RequestForm {
+        command_id: CommandId::new(uuid::Uuid::from_u128(command)),
+        study_instance_uid: coded.offer.study_instance_uid.clone(),
+        urgency: "urgent".to_owned(),
+        callback_number: "0153-00-1111".to_owned(),
+        callback_person: "佐藤".to_owned(),
+        responsible_physician: String::new(),
+        clinical_context: "{}".to_owned(),
+        requested_at_ms: NOW_MS,
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_technologists_form_gets_a_case_code_and_the_same_one_again() {
+    let World { relay, node, .. } = world().await;
+    relay.site("default", "CENTRE", SiteKind::Reading).await;
+    let coded = slice(1, "P1", 0);
+    let (mut talk, _) = connect(&relay, &node, 1).await.unwrap();
+    let mut results = Vec::new();
+    for command in [1, 1, 2] {
+        talk.say(&Frame::Request(form(command, &coded))).await;
+        match talk.hear().await.unwrap() {
+            Frame::RequestResult(result) => results.push(result),
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!(
+        matches!(&results[0].outcome, RequestOutcome::Accepted { case_code, .. } if case_code.len() == 4)
+    );
+    assert_eq!(results[0], results[1], "the same command, the same result");
+    assert_eq!(
+        results[0].outcome, results[2].outcome,
+        "another form completes the open request"
+    );
+    let unknown = RequestForm {
+        urgency: "at once".to_owned(),
+        ..form(3, &coded)
+    };
+    talk.say(&Frame::Request(unknown)).await;
+    let Frame::RequestResult(refused) = talk.hear().await.unwrap() else {
+        panic!("a result expected")
+    };
+    assert!(matches!(refused.outcome, RequestOutcome::Refused { .. }));
+    // The study joins the request that waited for it, and its node is told.
+    receipt(deliver(&mut talk, &coded).await);
+    loop {
+        let status = talk.hear_status().await;
+        if status.n_verified == 1 {
+            assert!(!status.case_code.is_empty());
+            return;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_study_sent_to_the_stat_title_opens_its_request_at_the_first_head() {
+    let World { relay, admin, node } = world().await;
+    relay.site("default", "CENTRE", SiteKind::Reading).await;
+    let (mut talk, _) = connect(&relay, &node, 1).await.unwrap();
+    let mut coded = slice(1, "P1", 0);
+    coded.offer.called_ae = "TANCHO_STAT".to_owned();
+    talk.say(&Frame::Offer(coded.offer.clone())).await;
+    wanted(talk.hear().await.unwrap());
+    let mut live = relay.app().events.follow(None).live;
+    send_ranges(
+        &talk.connection,
+        &coded.sha256(),
+        &coded.bytes,
+        &[(0, coded.item().head_end)],
+    )
+    .await;
+    let id = loop {
+        let published = live.recv().await.unwrap();
+        if published.event.name == "reading_request" {
+            break ReadingRequestId::parse(published.event.data["id"].as_str().unwrap()).unwrap();
+        }
+    };
+    let mut tx = relay.app().db.read().await.unwrap();
+    let request = reading::get_reading_request(&mut tx, &admin.scope, &id)
+        .await
+        .unwrap();
+    assert_eq!(
+        (request.urgency.as_str(), request.origin.as_str()),
+        ("critical", "rule")
+    );
+    assert_eq!(
+        request.callback_number.as_deref(),
+        Some("0153-00-0000"),
+        "the site's own number"
+    );
+    assert!(request.study_id.is_some());
 }

@@ -98,14 +98,15 @@ pub struct Talk {
 }
 
 impl Talk {
-    pub async fn open(connection: Connection) -> Self {
-        let (send, receive) = connection.open_bi().await.unwrap();
-        Self {
+    /// The close code when the relay was faster.
+    pub async fn open(connection: Connection) -> Result<Self, CloseCode> {
+        let (send, receive) = connection.open_bi().await.map_err(|ended| code_of(&ended))?;
+        Ok(Self {
             connection,
             send,
             receive,
             decoder: FrameDecoder::new(),
-        }
+        })
     }
 
     pub async fn say(&mut self, frame: &Frame) {
@@ -179,10 +180,13 @@ impl Talk {
 
 /// The code the relay closed with.
 pub async fn close_code(connection: &Connection) -> CloseCode {
-    match tokio::time::timeout(PATIENCE, connection.closed())
-        .await
-        .expect("closed in time")
-    {
+    let ended = tokio::time::timeout(PATIENCE, connection.closed()).await;
+    code_of(&ended.expect("closed in time"))
+}
+
+/// The code in a connection's end.
+pub fn code_of(ended: &ConnectionError) -> CloseCode {
+    match ended {
         ConnectionError::ApplicationClosed(close) => {
             CloseCode(u32::try_from(close.error_code.into_inner()).unwrap())
         }
@@ -196,7 +200,7 @@ pub async fn enroll(relay: &TestRelay, code: &str, key: &KeyPair) -> Result<Node
     let authority = relay.app().authority.certificate();
     assert_eq!(code.ca_fingerprint, EnrollmentCode::fingerprint(authority));
     let connection = dial(relay.quic(), ALPN_ENROLL, authority, None).await.unwrap();
-    let mut talk = Talk::open(connection).await;
+    let mut talk = Talk::open(connection).await.unwrap();
     let csr = CertificateParams::default().serialize_request(key).unwrap();
     let software = "test".to_owned();
     talk.say(&Frame::EnrollRequest(EnrollRequest {
@@ -239,15 +243,11 @@ pub fn hello(boot_id: u8) -> Hello {
 
 /// Connects as a node and says Hello.
 pub async fn connect(relay: &TestRelay, node: &NodeKey, boot_id: u8) -> Result<(Talk, Welcome), CloseCode> {
-    let connection = dial(
-        relay.quic(),
-        ALPN,
-        relay.app().authority.certificate(),
-        Some(node),
-    )
-    .await
-    .unwrap();
-    let mut talk = Talk::open(connection).await;
+    let authority = relay.app().authority.certificate();
+    let connection = dial(relay.quic(), ALPN, authority, Some(node))
+        .await
+        .map_err(|ended| code_of(&ended))?;
+    let mut talk = Talk::open(connection).await?;
     talk.say(&Frame::Hello(hello(boot_id))).await;
     match talk.hear().await? {
         Frame::Welcome(welcome) => Ok((talk, welcome)),

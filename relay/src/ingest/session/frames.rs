@@ -11,17 +11,20 @@ use tancho_store::audit::{self, Actor, Entry};
 use tancho_store::nodes::Node;
 use tancho_store::studies::{self, Manifest};
 use tancho_store::{StoreError, reading};
-use tancho_wire::frame::{Pong, StudyManifest};
+use tancho_wire::frame::{Pong, RequestForm, StudyManifest};
 use tancho_wire::handshake::ClockOffset;
+use tancho_wire::limits::REQUESTS_OPEN_MAX;
 use tancho_wire::{CloseCode, Frame, Violation};
 use tokio::sync::broadcast::error::RecvError;
 
-use super::{End, Session};
+use super::{End, Session, lock};
 use crate::events::{Audience, Published};
 use crate::ingest::{requests, status};
 use crate::nodes::service;
 use crate::state::AppState;
 
+/// How long a form waits that could not be carried out.
+const FORM_RETRY: Duration = Duration::from_secs(5);
 /// Changes are collected for this long before the node is told, so that a fast study is not a flood.
 const TELL_AFTER: Duration = Duration::from_millis(200);
 
@@ -44,14 +47,7 @@ impl Session {
             }
             Frame::Offer(offer) => Ok(self.with_receiver(|receiver| receiver.on_offer(offer))?),
             Frame::Manifest(manifest) => self.on_manifest(&manifest).await,
-            Frame::Request(form) => {
-                let result = requests::submit(&self.app, &self.origin, &form).await;
-                match result {
-                    Some(result) => self.queue(Frame::RequestResult(result)),
-                    // The store is away: the node asks again on its next connection.
-                    None => Err(End::Close(CloseCode::INTERNAL)),
-                }
-            }
+            Frame::Request(form) => self.queue_form(form),
             Frame::CertificateRequest(request) => {
                 match service::renew_certificate(&self.app, &self.node, &request.csr_der).await {
                     Ok(issued) => self.queue(Frame::CertificateIssued(issued)),
@@ -60,6 +56,43 @@ impl Session {
             }
             Frame::Close(_) => Err(End::Gone),
             _ => Err(Violation::protocol("a frame that this end of the control stream does not take").into()),
+        }
+    }
+
+    fn queue_form(&self, form: RequestForm) -> Result<(), End> {
+        let mut forms = lock(&self.forms);
+        if forms.iter().any(|waiting| waiting.command_id == form.command_id) {
+            return Ok(());
+        }
+        if forms.len() >= REQUESTS_OPEN_MAX {
+            return Err(Violation::limit("too many reading requests wait for an answer").into());
+        }
+        forms.push_back(form);
+        self.forms_waiting.notify_one();
+        Ok(())
+    }
+
+    /// Carries out the technologist's forms one after another. One that cannot be carried out now is tried again: it
+    /// must not be lost while the connection lives.
+    pub(super) async fn carry_out_forms(self: Arc<Self>) -> End {
+        loop {
+            let Some(form) = lock(&self.forms).front().cloned() else {
+                self.forms_waiting.notified().await;
+                continue;
+            };
+            let result = requests::submit(&self.app, &self.origin, &form).await;
+            lock(&self.forms).pop_front();
+            match result {
+                Some(result) => {
+                    if let Err(end) = self.queue(Frame::RequestResult(result)) {
+                        return end;
+                    }
+                }
+                None => {
+                    lock(&self.forms).push_back(form);
+                    tokio::time::sleep(FORM_RETRY).await;
+                }
+            }
         }
     }
 

@@ -8,10 +8,9 @@ use std::sync::Arc;
 use tancho_domain::ids::NetworkId;
 use tancho_store::StoreError;
 use tancho_store::studies::{self, ArrivedInstance, Relation};
+use tancho_wire::Digest;
 use tancho_wire::frame::{Receipt, Refusal, RefusalKind};
 use tancho_wire::transfer::{Action, Finish, Holding, OfferedInstance, refuse_final, refuse_later};
-use tancho_wire::{CloseCode, Digest};
-use tokio::task::JoinSet;
 
 use super::data::disk_code;
 use super::{End, Session, lock};
@@ -56,21 +55,13 @@ type Heads = Vec<(OfferedInstance, Result<HeadRead, HeadFault>)>;
 
 impl Session {
     pub(super) async fn work(self: Arc<Self>) -> End {
-        let mut verifying = JoinSet::new();
         loop {
             let actions: Vec<Action> = {
                 let mut receiver = self.receiver();
                 std::iter::from_fn(|| receiver.poll_action()).collect()
             };
             if actions.is_empty() {
-                tokio::select! {
-                    () = self.working.notified() => {}
-                    Some(ended) = verifying.join_next() => {
-                        if ended.is_err() {
-                            return End::Close(CloseCode::INTERNAL);
-                        }
-                    }
-                }
+                self.working.notified().await;
                 continue;
             }
             let (mut lookups, mut heads, mut complete) = (Vec::new(), Vec::new(), Vec::new());
@@ -86,7 +77,8 @@ impl Session {
                 self.begin_heads(digests).await;
             }
             for digest in complete {
-                verifying.spawn(Arc::clone(&self).finish_container(digest));
+                // Not tied to the connection: what is whole is finished even if its node is gone meanwhile.
+                self.app.tasks.spawn(Arc::clone(&self).finish_container(digest));
             }
         }
     }
@@ -190,22 +182,25 @@ impl Session {
         let now_ms = self.app.now_ms();
         let mut tx = self.app.db.write().await?;
         let mut arrived: Vec<(Digest, ArrivedInstance)> = Vec::with_capacity(heads.len());
-        let mut opened = Vec::new();
+        let mut arrivals = requests::Arrivals::default();
         for (offered, head) in heads {
             let instance = head.begin(&mut tx, &self.origin, offered, now_ms).await?;
-            if instance.instance_is_new {
-                let opening = requests::Arrival {
-                    offered,
-                    head,
-                    instance: &instance,
-                };
-                opened
-                    .extend(requests::on_arrival(&self.app, &mut tx, &self.origin, &opening, now_ms).await?);
-            }
+            let arrival = requests::Arrival {
+                offered,
+                head,
+                instance: &instance,
+            };
+            arrivals
+                .note(&self.app, &mut tx, &self.origin, &arrival, now_ms)
+                .await?;
             arrived.push((offered.item.container_sha256, instance));
         }
         tx.commit().await?;
-        requests::publish(&self.app, &self.origin.network_id, opened);
+        arrivals
+            .events
+            .into_iter()
+            .for_each(|event| self.app.events.publish(event));
+        self.app.jobs_waiting.notify_one();
         let mut studies: Vec<_> = arrived
             .iter()
             .map(|(_, instance)| instance.study_id.clone())
@@ -257,7 +252,7 @@ impl Session {
             return;
         };
         let key = part_key(&self.origin.site_id, digest);
-        if !self.app.incoming.seal(&key) {
+        let Some(_seal) = self.app.incoming.seal(&key) else {
             let refusal = refuse_later(
                 digest,
                 "busy",
@@ -265,14 +260,14 @@ impl Session {
                 BUSY_RETRY_MS,
             );
             return self.with_receiver(|receiver| receiver.finish(&digest, Finish::Refused(refusal)));
-        }
+        };
         let finish = match self.app.verifications.acquire().await {
             Ok(_turn) => self.verify_and_commit(&offered).await,
             Err(_) => Finish::Refused(store_away(digest)),
         };
         match &finish {
             Finish::Durable(_) | Finish::Again => self.forget(&digest).await,
-            Finish::Refused(refusal) if refusal.kind == RefusalKind::Later => self.app.incoming.unseal(&key),
+            Finish::Refused(refusal) if refusal.kind == RefusalKind::Later => {}
             Finish::Refused(_) => {
                 self.withdraw(&digest).await;
                 self.forget(&digest).await;
