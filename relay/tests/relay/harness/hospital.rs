@@ -28,6 +28,13 @@ pub const INSTANCE_UID: &str = "1.2.826.0.1.3680043.10.77.1.1.1";
 /// In the patient's fields; must never reach anyone who may not see the study.
 pub const PATIENT_CANARY: &str = "CANARY^HANAKO";
 
+/// What was computed from an empty text, as a signed version keeps it.
+const EVALUATION: &str = r#"{"blocks":[],"problems":[],"can_sign":{"preliminary":{"ok":true,"blockers":[]},
+    "final":{"ok":true,"blockers":[]}},"narrative":{"ja":"","en":""}}"#;
+/// What had arrived when it was signed.
+const IMAGES: &str =
+    r#"{"received":1,"announced":1,"verified":1,"closed":true,"instance_sha256_digest":"00"}"#;
+
 /// A network with one of everything.
 pub struct Hospital {
     pub scope: Scope,
@@ -183,9 +190,9 @@ impl Hospital {
             reader_name: "reader".to_owned(),
             criticality: "none".to_owned(),
             body: "{}".to_owned(),
-            evaluation: "{}".to_owned(),
+            evaluation: EVALUATION.to_owned(),
             templates: "[]".to_owned(),
-            images_at_signing: "{}".to_owned(),
+            images_at_signing: IMAGES.to_owned(),
             calls: "[]".to_owned(),
             addendum_text: None,
             corrects_fields: "[]".to_owned(),
