@@ -21,6 +21,7 @@ pub mod audit;
 pub mod jobs;
 pub mod blobs;
 pub mod dicomweb;
+pub mod studies;
 pub mod nodes;
 pub mod worklist;
 pub mod reading;

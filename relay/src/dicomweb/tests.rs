@@ -250,9 +250,14 @@ impl Relay {
         arrived.study_id
     }
 
-    /// Asks for `path` below `/dicom-web`.
+    /// Asks for `path`, below `/dicom-web` unless it begins with a slash.
     async fn get(&self, token: &str, path: &str, headers: &[(&str, &str)]) -> Answer {
-        let mut request = Request::get(format!("/dicom-web/{path}")).header("host", "localhost");
+        let path = if path.starts_with('/') {
+            path.to_owned()
+        } else {
+            format!("/dicom-web/{path}")
+        };
+        let mut request = Request::get(path).header("host", "localhost");
         if !token.is_empty() {
             request = request.header("authorization", format!("Bearer {token}"));
         }
@@ -806,4 +811,53 @@ async fn exports_are_the_original_and_the_scrub_names_what_is_gone() {
     );
     assert_eq!(broken["faults"][0]["fault"], "missing");
     assert_eq!(ask(1, "original").await.unwrap_err().code, "instance_damaged");
+}
+
+#[tokio::test]
+async fn a_study_is_laid_out_before_its_images_are_fetched() {
+    let relay = Relay::new().await;
+    let token = relay.referrer().await;
+    let study_id = relay
+        .store(&native(2, syntax::EXPLICIT_LITTLE), syntax::EXPLICIT_LITTLE, true)
+        .await;
+    relay
+        .store(
+            &native(1, syntax::EXPLICIT_LITTLE),
+            syntax::EXPLICIT_LITTLE,
+            false,
+        )
+        .await;
+    let path = format!("/api/v1/studies/{study_id}");
+    let study = relay.get(&token, &path, &[]).await.json();
+    assert_eq!(study["study_instance_uid"], STUDY);
+    assert_eq!(study["patient"]["name"]["ideographic"], "道東^花子");
+    assert_eq!(
+        (&study["arrival"]["received"], &study["arrival"]["verified"]),
+        (&2.into(), &1.into())
+    );
+    let instances = study["series"][0]["instances"].as_array().unwrap();
+    let states: Vec<&str> = instances
+        .iter()
+        .map(|instance| instance["state"].as_str().unwrap())
+        .collect();
+    assert_eq!(states, ["arriving", "verified"]);
+    let centre = relay.centre.clone();
+    let reader = relay.login(&centre, Role::Reader).await;
+    relay
+        .get(&reader, &path, &[])
+        .await
+        .refused(StatusCode::NOT_FOUND, "not_found");
+    let admin = relay.login(&centre, Role::Admin).await;
+    relay
+        .get(&admin, &path, &[])
+        .await
+        .refused(StatusCode::FORBIDDEN, "role_not_allowed");
+    relay
+        .get("", &path, &[])
+        .await
+        .refused(StatusCode::UNAUTHORIZED, "login_required");
+    relay
+        .get(&token, "/api/v1/studies/2.25.1", &[])
+        .await
+        .refused(StatusCode::NOT_FOUND, "not_found");
 }

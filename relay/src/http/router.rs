@@ -9,7 +9,7 @@ use utoipa_axum::router::OpenApiRouter;
 use crate::http::{docs, headers, health, openapi, origin, page, problem, write};
 use crate::state::AppState;
 use crate::{
-    audit, calls, dicomweb, events, nodes, notifications, reading, reports, sessions, sites, users, worklist,
+    audit, calls, dicomweb, events, nodes, notifications, reading, reports, sessions, sites, studies, users, worklist,
 };
 
 /// The routes of every slice, with their part of the API document. A new slice adds a line here, and its routes to
@@ -28,6 +28,7 @@ pub fn slices() -> OpenApiRouter<AppState> {
         .merge(audit::routes::routes())
         .merge(events::routes::routes())
         .merge(dicomweb::routes())
+        .merge(studies::routes::routes())
 }
 
 /// The whole HTTP side.

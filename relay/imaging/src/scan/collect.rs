@@ -250,7 +250,7 @@ impl<'a> Collector<'a> {
             (Encoding::ExplicitBig, _) => sample_bytes.max(2),
             _ => 1,
         };
-        if swap_bytes > 1 && pixels.frame_bytes % u64::from(swap_bytes) != 0 {
+        if swap_bytes > 1 && !pixels.frame_bytes.is_multiple_of(u64::from(swap_bytes)) {
             self.warn(WarningKind::FramesNotByteAligned, Some(Tag::PIXEL_DATA));
             return Body::Opaque;
         }

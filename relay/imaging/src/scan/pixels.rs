@@ -111,7 +111,6 @@ impl PixelModule {
     }
 
     /// The description, with what makes no sense; `None` when the object has no image attributes at all.
-    #[expect(clippy::type_complexity, reason = "one caller, two halves of one result")]
     pub(super) fn describe(
         &self,
         limits: &ScanLimits,

@@ -103,7 +103,7 @@ fn flt_007_identifiers_that_are_missing_or_paths_are_refused() {
         ("", "uid_missing"),
         ("../../x", "uid_malformed"),
         ("1.2.3/4", "uid_malformed"),
-        ("1.2\03", "uid_malformed"),
+        ("1.2\x003", "uid_malformed"),
     ] {
         let slice = CtSlice {
             series_instance_uid: uid.to_owned(),

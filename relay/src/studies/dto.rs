@@ -1,0 +1,189 @@
+//! What the API says about a study.
+
+use serde::Serialize;
+use tancho_domain::patient::age_years;
+use tancho_store::instances::{Instance, Series, Study};
+use utoipa::ToSchema;
+
+/// A study with everything of it that has arrived or is arriving.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct StudyDetail {
+    /// Id; the name of the study in addresses.
+    pub id: String,
+    /// Study Instance UID (0020,000D).
+    pub study_instance_uid: String,
+    /// Whose images.
+    pub patient: StudyPatient,
+    /// `YYYYMMDD`.
+    pub study_date: Option<String>,
+    /// `HHMMSS.FFFFFF`.
+    pub study_time: Option<String>,
+    /// Study Description (0008,1030).
+    pub description: Option<String>,
+    /// Accession Number (0008,0050).
+    pub accession_number: Option<String>,
+    /// By series number.
+    pub series: Vec<StudySeries>,
+    /// How far it is.
+    pub arrival: StudyArrival,
+    /// When another version of an instance, or an instance of another patient, came under this study.
+    pub conflict_at_ms: Option<i64>,
+}
+
+/// The patient as the images name it.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct StudyPatient {
+    /// The three groups of Patient's Name (0010,0010).
+    pub name: StudyPatientName,
+    /// Whether characters of the name could not be decoded for sure.
+    pub name_uncertain: bool,
+    /// Patient ID (0010,0020).
+    pub patient_id: String,
+    /// `YYYYMMDD`.
+    pub birth_date: Option<String>,
+    /// Patient's Sex (0010,0040).
+    pub sex: Option<String>,
+    /// Whole years when the first image arrived.
+    pub age_years: Option<i32>,
+}
+
+/// The three groups of Patient's Name.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct StudyPatientName {
+    /// Alphabetic group.
+    pub alphabetic: String,
+    /// Ideographic group.
+    pub ideographic: String,
+    /// Phonetic group.
+    pub phonetic: String,
+}
+
+/// A series and its instances.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct StudySeries {
+    /// Series Instance UID (0020,000E).
+    pub series_instance_uid: String,
+    /// Modality (0008,0060).
+    pub modality: String,
+    /// Series Number (0020,0011).
+    pub number: Option<i64>,
+    /// Series Description (0008,103E).
+    pub description: Option<String>,
+    /// By instance number.
+    pub instances: Vec<StudyInstance>,
+}
+
+/// An instance.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct StudyInstance {
+    /// SOP Instance UID (0008,0018).
+    pub sop_instance_uid: String,
+    /// Instance Number (0020,0013).
+    pub instance_number: Option<i64>,
+    /// Frames; 0 for objects without.
+    pub number_of_frames: i64,
+    /// `arriving` or `verified`; only verified ones can be fetched.
+    pub state: String,
+    /// Transfer syntax it was received in.
+    pub transfer_syntax: String,
+    /// Bytes of the original data set.
+    pub bytes: i64,
+    /// Codes of what is wrong with it.
+    pub warnings: Vec<String>,
+}
+
+/// How far a study is.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct StudyArrival {
+    /// Instances the site says it has.
+    pub announced: Option<i64>,
+    /// Instances whose head is here.
+    pub received: i64,
+    /// Instances that are whole and proven.
+    pub verified: i64,
+    /// Whether the site expects no more.
+    pub closed: bool,
+    /// First head.
+    pub first_arrival_at_ms: i64,
+    /// Newest arrival.
+    pub last_arrival_at_ms: i64,
+    /// Bytes of the instances that are here.
+    pub bytes: i64,
+}
+
+/// Joins the rows; `instances` are in the order of `series`.
+#[must_use]
+pub fn detail(study: Study, series: Vec<Series>, instances: Vec<Instance>) -> StudyDetail {
+    let mut of_series: Vec<StudySeries> = series
+        .into_iter()
+        .map(|series| StudySeries {
+            series_instance_uid: series.series_instance_uid,
+            modality: series.modality,
+            number: series.series_number,
+            description: series.series_description,
+            instances: Vec::new(),
+        })
+        .collect();
+    for instance in instances {
+        let uid = &instance.series_instance_uid;
+        if let Some(series) = of_series
+            .iter_mut()
+            .find(|series| series.series_instance_uid == *uid)
+        {
+            series.instances.push(instance.into());
+        }
+    }
+    // A series of held instances only has nothing to show.
+    of_series.retain(|series| !series.instances.is_empty());
+    let born = study.patient_birth_date.as_deref();
+    StudyDetail {
+        id: study.id.into(),
+        study_instance_uid: study.study_instance_uid,
+        patient: StudyPatient {
+            age_years: born.and_then(|born| age_years(born, study.first_arrival_at_ms)),
+            name: StudyPatientName {
+                alphabetic: study.patient_name_alphabetic,
+                ideographic: study.patient_name_ideographic,
+                phonetic: study.patient_name_phonetic,
+            },
+            name_uncertain: study.patient_name_uncertain != 0,
+            patient_id: study.patient_id,
+            birth_date: study.patient_birth_date,
+            sex: study.patient_sex,
+        },
+        study_date: study.study_date,
+        study_time: study.study_time,
+        description: study.study_description,
+        accession_number: study.accession_number,
+        series: of_series,
+        arrival: StudyArrival {
+            announced: study.announced_instances,
+            received: study.n_received,
+            verified: study.n_verified,
+            closed: study.closed_at_ms.is_some(),
+            first_arrival_at_ms: study.first_arrival_at_ms,
+            last_arrival_at_ms: study.last_arrival_at_ms,
+            bytes: study.bytes_received,
+        },
+        conflict_at_ms: study.conflict_at_ms,
+    }
+}
+
+impl From<Instance> for StudyInstance {
+    fn from(instance: Instance) -> Self {
+        Self {
+            sop_instance_uid: instance.sop_instance_uid,
+            instance_number: instance.instance_number,
+            number_of_frames: instance.number_of_frames,
+            state: instance.state,
+            transfer_syntax: instance.transfer_syntax_uid,
+            bytes: instance.original_len,
+            warnings: instance
+                .warnings
+                .split(',')
+                .filter(|code| !code.is_empty())
+                .map(str::to_owned)
+                .collect(),
+        }
+    }
+}
