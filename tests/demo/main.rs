@@ -98,6 +98,7 @@ fn plan(folder: &Path) -> anyhow::Result<NetworkPlan> {
         data_dir: folder.join(name),
         dimse: local(dimse),
         page: local(page),
+        relay_address: None,
         apart: true,
     };
     Ok(NetworkPlan {

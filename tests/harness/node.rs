@@ -22,6 +22,8 @@ pub struct NodePlan {
     pub dimse: SocketAddr,
     /// The technologist's page.
     pub page: SocketAddr,
+    /// Where it dials; `None` for the relay it was enrolled at.
+    pub relay_address: Option<String>,
     /// Own process group, so that Ctrl-C reaches the caller alone.
     pub apart: bool,
 }
@@ -33,6 +35,7 @@ impl NodePlan {
             data_dir: folder.join(name),
             dimse: free_address(),
             page: free_address(),
+            relay_address: None,
             apart: false,
         }
     }
@@ -127,6 +130,9 @@ impl Node {
         command.args(arguments).arg("--data-dir").arg(&self.plan.data_dir);
         command.env("TANCHO_DIMSE__LISTEN", self.plan.dimse.to_string());
         command.env("TANCHO_PAGE__LISTEN", self.plan.page.to_string());
+        if let Some(address) = &self.plan.relay_address {
+            command.env("TANCHO_RELAY__ADDRESS", address);
+        }
         command
     }
 }

@@ -8,3 +8,4 @@ mod hostile_objects_stop_only_themselves;
 mod nothing_acknowledged_is_lost;
 mod one_reader_claims;
 mod study_reaches_reader;
+mod uplink_resumes;
