@@ -86,6 +86,7 @@ impl MailServer {
         command
             .args(["-c", SERVER])
             .stdout(Stdio::piped())
+            .stderr(Stdio::null())
             .kill_on_drop(true);
         if let Some((certificate, key)) = tls {
             command.arg(certificate).arg(key);
