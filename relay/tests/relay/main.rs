@@ -2,6 +2,8 @@
 //!
 //! Every test has a relay of its own on free ports in a temporary folder, with a clock that the test moves.
 
+#![expect(clippy::unwrap_used, reason = "a test says by failing what was not so")]
+
 mod harness;
 
 mod access_matrix;

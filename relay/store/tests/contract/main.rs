@@ -3,6 +3,8 @@
 //! A test is written once inside `on_both_databases!` and runs twice, each time on an empty, migrated store.
 //! The PostgreSQL server is started by the tests themselves, see `harness/postgres.rs`.
 
+#![expect(clippy::unwrap_used, reason = "a test says by failing what was not so")]
+
 #[macro_use]
 mod harness;
 
