@@ -15,7 +15,6 @@ import type {
   ReportVersion,
   Session,
   Site,
-  Study,
   TemplateDefinition,
   User,
 } from './types.ts';
@@ -86,7 +85,6 @@ export const recordAlternativeDelivery = (
   delivery: { kind: string; to: string; sent_at_ms: number; receipt_text: string; receipt_at_ms: number },
 ) => send<Call>('POST', `/calls/${callId}/alternative-delivery`, delivery);
 
-export const getStudy = (studyId: string) => get<Study>(`/studies/${studyId}`);
 export const listNotifications = () => get<{ items: Notice[] }>('/notifications');
 export const readNotification = (id: string) => send<unknown>('POST', `/notifications/${id}/read`);
 

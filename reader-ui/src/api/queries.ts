@@ -5,6 +5,7 @@ import * as client from './client.ts';
 export const keys = {
   requests: ['reading-requests'] as const,
   request: (id: string) => ['reading-request', id] as const,
+  /** Everything DICOMweb says about a study, by the relay's own study id. */
   study: (id: string) => ['study', id] as const,
   notifications: ['notifications'] as const,
 };
@@ -14,8 +15,6 @@ export const requestsQuery = (state: client.RequestState) =>
 
 export const requestQuery = (id: string) =>
   queryOptions({ queryKey: keys.request(id), queryFn: () => client.getReadingRequest(id) });
-
-export const studyQuery = (id: string) => queryOptions({ queryKey: keys.study(id), queryFn: () => client.getStudy(id) });
 
 export const templatesQuery = () =>
   queryOptions({ queryKey: ['templates'], queryFn: client.listTemplates, staleTime: Number.POSITIVE_INFINITY });

@@ -358,32 +358,6 @@ export interface Notice {
   acknowledged_by: PersonRef | null;
 }
 
-export interface StudyInstance {
-  sop_instance_uid: string;
-  instance_number: number | null;
-  number_of_frames: number;
-  state: 'arriving' | 'verified';
-  transfer_syntax: string;
-  bytes: number;
-  warnings: string[];
-}
-
-export interface StudySeries {
-  series_instance_uid: string;
-  modality: string;
-  number: number | null;
-  description: string | null;
-  instances: StudyInstance[];
-}
-
-export interface Study {
-  id: string;
-  study_instance_uid: string;
-  patient: Patient;
-  series: StudySeries[];
-  arrival: Arrival;
-}
-
 export interface User extends PersonRef {
   login: string;
   role: Role;

@@ -329,6 +329,7 @@ export const en: Strings = {
     startHint: 'The P key does the same',
     contacts: 'Contacts',
     dial: 'Dial',
+    dialHere: 'Dial with this computer and start the record',
     ringing: 'Ringing',
     talking: 'Talking',
     attempts: 'Attempts',

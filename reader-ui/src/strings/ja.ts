@@ -339,6 +339,7 @@ export const ja = {
     startHint: 'P キーでも開始できます',
     contacts: '連絡先',
     dial: '発信',
+    dialHere: 'このコンピューターの電話で発信して記録を始める',
     ringing: '発信中',
     talking: '通話中',
     attempts: '発信の記録',

@@ -14,9 +14,9 @@ export interface KeyImagePicture {
   annotations: readonly StoredAnnotation[];
 }
 
-export async function loadKeyImage(studyInstanceUid: string, picked: PickedImage): Promise<KeyImagePicture> {
+export async function loadKeyImage(study: string, picked: PickedImage): Promise<KeyImagePicture> {
   startEngine();
-  const images = await loadSeries(studyInstanceUid, picked.series_instance_uid);
+  const images = await loadSeries(study, picked.series_instance_uid);
   const image = images.find(({ sopInstanceUid, frame }) => sopInstanceUid === picked.sop_instance_uid && frame === picked.frame);
   if (!image) throw new ViewerFailure('not_found');
   const decoded = await imageLoader.loadAndCacheImage(image.imageId);

@@ -12,7 +12,7 @@ import { callOutcomes, failureReasons, nextActions } from './vocabulary.ts';
 interface Props {
   call: Call;
   disabled: boolean;
-  onChanged(call: Call): void;
+  onChanged(call: Call): unknown;
   onFailure(error: unknown): void;
 }
 

@@ -21,7 +21,7 @@ interface Props {
   request: ReadingRequestDetail;
   disabled: boolean;
   currentImage(): ViewedImage | null;
-  onChanged(call: Call): void;
+  onChanged(call: Call): unknown;
   onFailure(error: unknown): void;
 }
 
@@ -83,7 +83,7 @@ export function CallEditor({ call, request, disabled, currentImage, onChanged, o
   );
 }
 
-function useConversation(call: Call, onSaved: (call: Call) => void) {
+function useConversation(call: Call, onSaved: (call: Call) => unknown) {
   const [store] = useState(() => {
     const listeners = new Set<() => void>();
     const notify = () => {

@@ -24,7 +24,9 @@ export function CallPanel({ request, disabled, problem, onStart, currentImage }:
   const queries = useQueryClient();
   const [failure, setFailure] = useState<unknown>(null);
   const replace = useCallback(
-    (call: Call) => {
+    async (call: Call) => {
+      // An older answer still on its way must not undo this one.
+      await queries.cancelQueries({ queryKey: keys.request(request.id) });
       queries.setQueryData(keys.request(request.id), (old: ReadingRequestDetail | undefined) => {
         if (!old) return old;
         const known = old.calls.some(({ id }) => id === call.id);

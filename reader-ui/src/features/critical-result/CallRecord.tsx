@@ -15,7 +15,7 @@ import { AttemptLine } from './AttemptList.tsx';
 interface Props {
   call: Call;
   canAdd: boolean;
-  onChanged?: (call: Call) => void;
+  onChanged?: (call: Call) => unknown;
 }
 
 /** A closed call, as a third doctor must be able to read it. It never changes; corrections are added below. */

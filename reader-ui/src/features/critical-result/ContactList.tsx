@@ -13,11 +13,11 @@ interface Props {
   call: Call;
   request: ReadingRequestDetail;
   disabled: boolean;
-  onChanged(call: Call): void;
+  onChanged(call: Call): unknown;
   onFailure(error: unknown): void;
 }
 
-/** Numbers of the site. Dialling opens the phone and starts the attempt in the same press. */
+/** Numbers of the site. The number opens the computer's phone, the button is for the phone on the desk; both start the attempt. */
 export function ContactList({ call, request, disabled, onChanged, onFailure }: Props) {
   const strings = useStrings();
   const { call: words } = strings;
@@ -48,19 +48,17 @@ export function ContactList({ call, request, disabled, onChanged, onFailure }: P
             <div className="truncate text-sm">
               <bdi>{contact.name}</bdi> <span className="text-xs text-muted">{strings.code(contact.role)}</span>
             </div>
-            <bdi className="font-mono text-base">{contact.number}</bdi>
+            {disabled ? (
+              <bdi className="font-mono text-base">{contact.number}</bdi>
+            ) : (
+              <a href={telLink(contact.number)} onClick={() => dial(contact)} title={words.dialHere} className="font-mono text-base text-accent underline decoration-dotted underline-offset-4 hover:decoration-solid">
+                {contact.number}
+              </a>
+            )}
           </div>
-          {disabled ? (
-            <Button disabled>{words.dial}</Button>
-          ) : (
-            <a
-              href={telLink(contact.number)}
-              onClick={() => dial(contact)}
-              className="rounded-md bg-accent px-4 py-1.5 text-sm font-semibold text-void hover:bg-[#74cbd7]"
-            >
-              {words.dial}
-            </a>
-          )}
+          <Button kind="primary" disabled={disabled} onClick={() => dial(contact)} aria-label={`${words.dial} ${contact.number}`}>
+            {words.dial}
+          </Button>
         </div>
       ))}
       <div className="flex items-center gap-2">

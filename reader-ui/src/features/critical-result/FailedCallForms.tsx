@@ -15,7 +15,7 @@ const deliverySchema = z.object({ kind: z.enum(deliveryKinds), to: z.string().tr
 interface Props {
   call: Call;
   disabled: boolean;
-  onChanged(call: Call): void;
+  onChanged(call: Call): unknown;
   onFailure(error: unknown): void;
 }
 

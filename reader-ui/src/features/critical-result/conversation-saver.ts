@@ -16,13 +16,13 @@ const retryMs = 5_000;
 export class ConversationSaver {
   readonly #callId: string;
   readonly #changed: () => void;
-  readonly #saved: (call: Call) => void;
+  readonly #saved: (call: Call) => unknown;
   #state: ConversationState;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #dirty = false;
   #running: Promise<void> | null = null;
 
-  constructor(call: Call, changed: () => void, saved: (call: Call) => void) {
+  constructor(call: Call, changed: () => void, saved: (call: Call) => unknown) {
     this.#callId = call.id;
     this.#changed = changed;
     this.#saved = saved;

@@ -26,7 +26,10 @@ export function ClaimBar({ request, mine, canClaim }: Props) {
   const act = async (what: RequestAct, body: { reason?: string } = {}) => {
     setProblem(null);
     try {
-      queries.setQueryData(keys.request(request.id), await actOnRequest(request.id, what, body));
+      const detail = await actOnRequest(request.id, what, body);
+      // An older answer still on its way must not undo this one.
+      await queries.cancelQueries({ queryKey: keys.request(request.id) });
+      queries.setQueryData(keys.request(request.id), detail);
       void queries.invalidateQueries({ queryKey: keys.requests });
       setReturning(false);
     } catch (error) {

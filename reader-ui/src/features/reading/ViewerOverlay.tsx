@@ -1,4 +1,4 @@
-import type { Arrival, StudySeries } from '../../api/types.ts';
+import type { Arrival } from '../../api/types.ts';
 import { safeText } from '../../lib/safe-text.ts';
 import { useStrings } from '../../strings/language.tsx';
 import { Badge } from '../../ui/Badge.tsx';
@@ -6,13 +6,14 @@ import type { ViewerFailureCode } from '../../viewer/failure.ts';
 import { dot, normal } from '../../viewer/geometry.ts';
 import type { DisplayImage } from '../../viewer/images.ts';
 import { edgesOf } from '../../viewer/orientation.ts';
+import type { SeriesSummary } from '../../viewer/series.ts';
 import type { StackViewer, ViewerState } from '../../viewer/stack-viewer.ts';
 import { announcedText } from '../worklist/order.ts';
 
 interface Props {
   state: ViewerState;
   viewer: StackViewer | null;
-  series: StudySeries | null;
+  series: SeriesSummary | null;
   arrival: Arrival;
   /** Why the series as a whole cannot be shown. */
   failure: ViewerFailureCode | null;

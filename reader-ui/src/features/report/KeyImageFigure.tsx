@@ -7,14 +7,14 @@ import { toFailureCode } from '../../viewer/failure.ts';
 import { drawKeyImage, loadKeyImage } from '../../viewer/key-image.ts';
 
 /** A key image as the reader left it: same pixels, same window, same marks. */
-export function KeyImageFigure({ image, studyInstanceUid, number }: { image: KeyImage; studyInstanceUid: string; number: number }) {
+export function KeyImageFigure({ image, study, number }: { image: KeyImage; study: string; number: number }) {
   const { viewer: words, findings } = useStrings();
   const canvas = useRef<HTMLCanvasElement>(null);
   const [failure, setFailure] = useState<ViewerFailureCode | null>(null);
   const [drawn, setDrawn] = useState(false);
   useEffect(() => {
     let gone = false;
-    loadKeyImage(studyInstanceUid, image).then(
+    loadKeyImage(study, image).then(
       (picture) => {
         if (gone || !canvas.current) return;
         drawKeyImage(canvas.current, picture);
@@ -25,7 +25,7 @@ export function KeyImageFigure({ image, studyInstanceUid, number }: { image: Key
     return () => {
       gone = true;
     };
-  }, [image, studyInstanceUid]);
+  }, [image, study]);
   return (
     <figure className="flex flex-col overflow-hidden rounded-md border border-line bg-void">
       <div className="relative aspect-square">

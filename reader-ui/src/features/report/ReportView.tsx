@@ -49,7 +49,7 @@ export function ReportView({ request, version }: { request: ReadingRequestDetail
           <h3 className="mb-1.5 text-xs text-muted">{findings.keyImages}</h3>
           <div className="grid grid-cols-[repeat(auto-fill,minmax(15rem,1fr))] gap-3">
             {body.key_images.map((image, index) => (
-              <KeyImageFigure key={`${image.sop_instance_uid}/${image.frame}`} image={image} studyInstanceUid={request.study.study_instance_uid} number={index + 1} />
+              <KeyImageFigure key={`${image.sop_instance_uid}/${image.frame}`} image={image} study={request.study.id ?? request.study.study_instance_uid} number={index + 1} />
             ))}
           </div>
         </section>
