@@ -81,7 +81,7 @@ async function reading(page) {
   await overlay(page).getByText(`${total} / ${total} 枚 検証済`).waitFor({ timeout: 60_000 });
   await overlay(page).getByText(/全画像/).waitFor({ timeout: 60_000 });
 
-  const picture = page.getByRole('region', { name: '画像ビューア' }).locator('canvas').first();
+  const picture = page.getByRole('region', { name: '画像ビューア' }).locator('canvas:visible').first();
   const box = await picture.boundingBox();
   const middle = { x: box.x + box.width / 2, y: box.y + box.height / 2 };
   await page.mouse.move(middle.x, middle.y);
@@ -110,7 +110,7 @@ async function reading(page) {
 async function call(page) {
   await page.keyboard.press('p');
   const panel = page.getByRole('region', { name: '電話連絡記録' });
-  await panel.locator('a[href^="tel:"]').first().click();
+  await panel.getByRole('button', { name: /^発信/ }).first().click();
   await panel.getByRole('button', { name: '通話成立' }).click();
   await panel.getByLabel(/^相手の氏名/).fill('北 健二');
   await panel.getByLabel(/^相手の役割/).last().selectOption('attending');
