@@ -2,6 +2,7 @@
 
 use sha2::{Digest, Sha256};
 use tancho_e2e::hospital::{Network, assert_all_stored};
+use tancho_e2e::modality::Answer;
 use tancho_e2e::phantom::{MATRIX, Phantom, hex};
 use tancho_e2e::samples::{data_set_of, shared_data};
 use tancho_e2e::wait::until;
@@ -119,15 +120,7 @@ fn real_head_ct_comes_back_byte_for_byte() {
 
 #[test]
 fn every_kind_of_object_and_syntax_comes_back_byte_for_byte() {
-    let names = [
-        "compressed-real",
-        "syntaxes",
-        "multiframe",
-        "japanese",
-        "charset-real",
-        "odd-real",
-        "cr-dx",
-    ];
+    let names = ["compressed-real", "syntaxes", "multiframe", "japanese"];
     let folders: Vec<_> = names.iter().filter_map(|name| shared_data(name)).collect();
     if folders.is_empty() {
         return;
@@ -147,23 +140,24 @@ fn every_kind_of_object_and_syntax_comes_back_byte_for_byte() {
         let paths: Vec<_> = files.iter().map(|path| path.as_path()).collect();
         sent.extend(modality.send(&paths).unwrap());
     }
+    // A few real files name another instance in their file meta than in their data set, and are refused for it.
+    let (stored, refused): (Vec<_>, Vec<_>) = sent.into_iter().partition(Answer::is_success);
+    assert!(
+        refused.iter().all(|answer| answer.status == Some(0xa900)),
+        "{refused:?}"
+    );
+    assert!(
+        stored.len() > 10 * refused.len(),
+        "{} stored, refused: {refused:?}",
+        stored.len()
+    );
     let mut first_of_uid = std::collections::BTreeMap::new();
-    for answer in sent.iter().filter(|answer| answer.is_success()) {
+    for answer in stored {
         let uid = answer
             .sop_instance_uid
-            .clone()
             .expect("a stored object names its instance");
-        first_of_uid
-            .entry(uid)
-            .or_insert_with(Vec::new)
-            .push(answer.path.clone());
+        first_of_uid.entry(uid).or_insert_with(Vec::new).push(answer.path);
     }
-    assert!(
-        first_of_uid.len() * 10 >= sent.len() * 8,
-        "nearly all were stored: {} of {}",
-        first_of_uid.len(),
-        sent.len()
-    );
     for (uid, paths) in first_of_uid {
         let exported = until(format!("the export of {}", paths[0].display()), || {
             network.relay.exported_sha256(&uid).ok()

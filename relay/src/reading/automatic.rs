@@ -84,8 +84,8 @@ pub async fn study_arrived(
     }
 }
 
-/// The urgency a rule gives to an arriving study: the first configured rule that matches, else stat by title or
-/// priority.
+/// The urgency of an arriving study that opens a request by itself: of the first configured rule that matches, or stat
+/// by title or priority, whichever is more urgent. A rule never makes less of what was sent as stat.
 fn urgency_by_rule(app: &AppState, head: &ArrivingHead<'_>) -> Option<Urgency> {
     let fits = |wanted: &Option<String>, found: &str| {
         wanted
@@ -98,11 +98,10 @@ fn urgency_by_rule(app: &AppState, head: &ArrivingHead<'_>) -> Option<Urgency> {
             && fits(&rule.modality, head.modality)
             && fits(&rule.body_part, head.body_part.unwrap_or_default())
     });
-    if let Some(rule) = by_rule {
-        return Urgency::parse(&rule.urgency);
-    }
+    let by_rule = by_rule.and_then(|rule| Urgency::parse(&rule.urgency));
     let stat = head.priority == Priority::Stat || head.called_ae.trim().ends_with(STAT_SUFFIX);
-    stat.then(|| Urgency::of_arrival(Priority::Stat))
+    let by_title = stat.then(|| Urgency::of_arrival(Priority::Stat));
+    by_rule.into_iter().chain(by_title).min()
 }
 
 /// Opens a request with the site's defaults: its phone as the number to call back. A network that nobody reads for is

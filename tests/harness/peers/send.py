@@ -93,20 +93,13 @@ def send_raw(association, instance, message_id):
     contexts.sort(key=lambda c: c.transfer_syntax[0] != wanted)
     if not contexts:
         return None
-    # As the library's own requests do: its reactor must not take our answer off the queue.
-    association._reactor_checkpoint.clear()
-    while not association._is_paused:
-        threading.Event().wait(0.005)
-    try:
-        association.dimse.send_msg(request, contexts[0].context_id)
-        if not request.DataSet.getbuffer():
-            # The library announces a data set and then sends no fragment of it; we send an empty last one.
-            nothing = P_DATA()
-            nothing.presentation_data_value_list.append([contexts[0].context_id, b"\x02"])
-            association.dul.send_pdu(nothing)
-        _, response = association.dimse.get_msg(block=True)
-    finally:
-        association._reactor_checkpoint.set()
+    association.dimse.send_msg(request, contexts[0].context_id)
+    if not request.DataSet.getbuffer():
+        # The library announces a data set and then sends no fragment of it; we send an empty last one.
+        nothing = P_DATA()
+        nothing.presentation_data_value_list.append([contexts[0].context_id, b"\x02"])
+        association.dul.send_pdu(nothing)
+    _, response = association.dimse.get_msg(block=True)
     return None if response is None else response.Status
 
 
@@ -120,7 +113,19 @@ def open_association(options, instances):
     for sop_class, syntaxes in wanted.items():
         for syntax in sorted(syntaxes):
             ae.add_requested_context(sop_class, syntax)
-    return ae.associate(options.host, options.port, ae_title=options.called, max_pdu=options.max_pdu)
+    association = ae.associate(options.host, options.port, ae_title=options.called, max_pdu=options.max_pdu)
+    keep_answers(association)
+    return association
+
+
+def keep_answers(association):
+    """Keeps the library's reactor thread from taking an answer that a request waits for.
+
+    The reactor says that it is paused a moment before it is, so on a busy machine it sometimes takes the answer off
+    the queue, and the request waits in vain. We send and never serve: it has nothing to take.
+    """
+    take = association.dimse.get_msg
+    association.dimse.get_msg = lambda block=False: take(block) if block else (None, None)
 
 
 def send(options, instances, failures):
