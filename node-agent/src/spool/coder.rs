@@ -9,6 +9,7 @@ use std::fs::{self, File};
 use std::io::{self, BufReader, BufWriter, Seek, SeekFrom};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use tancho_imaging::container::{self, ContainerError};
 use tancho_imaging::scan;
@@ -22,13 +23,18 @@ use super::studies::ObjectState;
 use super::{Shared, SpoolError, crash_point};
 
 /// Objects per round.
-const ROUND_MAX: usize = 16;
+const ROUND_MAX: usize = 32;
+/// No object of a round is begun after this time, so that a stat object soon gets its turn.
+const ROUND_TIME_MAX: Duration = Duration::from_millis(250);
+/// Shortest time from the begin of a round to the next, so that the fsyncs and the commit of a round are shared
+/// while objects arrive one after the other. The first object of a quiet agent does not wait.
+const ROUND_INTERVAL: Duration = Duration::from_millis(100);
 /// Bytes read or written at once.
 const BUFFER_BYTES: usize = 128 * 1024;
 
 /// What coding one object came to.
 enum Outcome {
-    Coded(CodedObject),
+    Coded(CodedObject, File),
     /// Give up on it with this state and code.
     Aside(ObjectState, &'static str),
     /// The disk failed or is full: try again later.
@@ -56,6 +62,7 @@ pub fn run(shared: &Arc<Shared>) {
         }
     };
     while !shared.stopping.is_cancelled() {
+        let round_ends = Instant::now() + ROUND_INTERVAL;
         let round = match runtime.block_on(index::list_stored(&mut db, ROUND_MAX)) {
             Ok(round) => round,
             Err(error) => {
@@ -65,7 +72,14 @@ pub fn run(shared: &Arc<Shared>) {
         };
         // Outside of the runtime: handing over waits for the commit by blocking this thread.
         let progressed = !round.is_empty() && code_round(shared, round);
-        if !progressed {
+        if progressed {
+            runtime.block_on(async {
+                tokio::select! {
+                    () = shared.stopping.cancelled() => {}
+                    () = tokio::time::sleep_until(round_ends.into()) => {}
+                }
+            });
+        } else {
             runtime.block_on(async {
                 tokio::select! {
                     () = shared.coder_wake.notified() => {}
@@ -81,8 +95,9 @@ pub fn run(shared: &Arc<Shared>) {
 fn code_round(shared: &Arc<Shared>, round: Vec<StoredObject>) -> bool {
     let queue: Mutex<VecDeque<StoredObject>> = Mutex::new(round.into());
     let finished = Mutex::new(Vec::new());
+    let begin_until = Instant::now() + ROUND_TIME_MAX;
     let work = || {
-        loop {
+        while Instant::now() < begin_until {
             let next = queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
             let Some(object) = next else { return };
             let outcome = code_one(shared, &object);
@@ -122,7 +137,9 @@ fn hand_over(shared: &Arc<Shared>, finished: Vec<(StoredObject, Outcome)>) -> Re
     let mut progressed = false;
     for (object, outcome) in finished {
         match outcome {
-            Outcome::Coded(container) => {
+            Outcome::Coded(container, file) => {
+                // All files of the round are written by now, so the first fsync does most of the work of the rest.
+                file.sync_data()?;
                 let folder = shared.layout.container_folder(object.folder);
                 Layout::ensure_folder(&folder)?;
                 fs::rename(
@@ -172,7 +189,7 @@ fn hand_over(shared: &Arc<Shared>, finished: Vec<(StoredObject, Outcome)>) -> Re
 fn code_one(shared: &Shared, object: &StoredObject) -> Outcome {
     let coded = catch_unwind(AssertUnwindSafe(|| try_code(shared, object)));
     match coded {
-        Ok(Ok(coded)) => Outcome::Coded(coded),
+        Ok(Ok((coded, file))) => Outcome::Coded(coded, file),
         Ok(Err(ContainerError::SourceChanged)) => Outcome::Aside(ObjectState::Damaged, "damaged_in_spool"),
         Ok(Err(ContainerError::Io(error))) if error.kind() == io::ErrorKind::NotFound => {
             Outcome::Aside(ObjectState::Damaged, "missing_in_spool")
@@ -183,8 +200,8 @@ fn code_one(shared: &Shared, object: &StoredObject) -> Outcome {
     }
 }
 
-/// Writes the container of one object and makes it durable under its partial name.
-fn try_code(shared: &Shared, object: &StoredObject) -> Result<CodedObject, ContainerError> {
+/// Writes the container of one object under its partial name; the file is fsynced with its round.
+fn try_code(shared: &Shared, object: &StoredObject) -> Result<(CodedObject, File), ContainerError> {
     let source = File::open(shared.layout.object_file(object.folder, &object.object_id))?;
     if source.metadata()?.len() != super::object_file::HEADER_BYTES as u64 + object.original_len {
         return Err(ContainerError::SourceChanged);
@@ -217,14 +234,14 @@ fn try_code(shared: &Shared, object: &StoredObject) -> Result<CodedObject, Conta
     let mut file = out
         .into_inner()
         .map_err(|error| ContainerError::Io(error.into_error()))?;
-    file.sync_data()?;
     let container_sha256 = container::digest(&mut file)?;
-    Ok(CodedObject {
+    let coded = CodedObject {
         object_id: object.object_id.clone(),
         container_len: summary.container_len,
         container_sha256,
         head_end: summary.head_end,
-    })
+    };
+    Ok((coded, file))
 }
 
 /// Lets intake run first on a small machine.

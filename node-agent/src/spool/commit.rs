@@ -5,7 +5,7 @@
 //! the picture shows nothing, before the commit is durable.
 
 use std::collections::{HashMap, HashSet};
-use std::fs;
+use std::fs::{self, File};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -138,6 +138,10 @@ pub struct Writer {
     studies: HashMap<String, StudyRow>,
     folder: i64,
     n_in_folder: u64,
+    /// The folder being filled, open for its fsyncs.
+    folder_handle: Option<File>,
+    /// The next transaction is begun while nobody waits for it.
+    begun: bool,
 }
 
 /// What one transaction collects.
@@ -148,6 +152,8 @@ struct Batch {
     /// Renamed files, removed again when the commit fails.
     renamed: Vec<PathBuf>,
     dirty_folders: HashSet<PathBuf>,
+    /// Objects were renamed into the folder being filled.
+    fills_folder: bool,
     /// Files without use, removed after the commit.
     leftovers: Vec<PathBuf>,
     wakes_coder: bool,
@@ -168,6 +174,8 @@ impl Writer {
             studies,
             folder,
             n_in_folder,
+            folder_handle: None,
+            begun: false,
         })
     }
 
@@ -184,6 +192,10 @@ impl Writer {
                 }
             }
             self.commit_together(std::mem::take(&mut waiting)).await;
+            self.begun = index::begin(&mut self.db).await.is_ok();
+        }
+        if self.begun {
+            index::rollback(&mut self.db).await.ok();
         }
         // Leaves the write-ahead log empty, so that the next start need not replay it.
         index::close(self.db).await;
@@ -229,7 +241,11 @@ impl Writer {
     }
 
     async fn try_commit(&mut self, changes: Vec<Change>, batch: &mut Batch) -> Result<(), SpoolError> {
-        let mut failed = index::begin(&mut self.db).await.err().map(SpoolError::from);
+        let mut failed = match self.begun {
+            true => None,
+            false => index::begin(&mut self.db).await.err().map(SpoolError::from),
+        };
+        self.begun = false;
         for change in changes {
             // After a failure the rest is still walked, so that every waiting caller gets its answer.
             if let Err(error) = self.apply(change, batch, failed.is_some()).await {
@@ -240,6 +256,11 @@ impl Writer {
             return Err(error);
         }
         crash_point("stored.renamed");
+        if batch.fills_folder
+            && let Some(folder) = &self.folder_handle
+        {
+            folder.sync_all()?;
+        }
         for folder in &batch.dirty_folders {
             layout::sync_folder(folder)?;
         }
@@ -452,11 +473,7 @@ impl Writer {
         if let Some(known) = &known {
             object.priority = object.priority.min(known.priority);
         }
-        if self.n_in_folder >= OBJECTS_PER_FOLDER || self.folder == 0 {
-            self.folder += 1;
-            self.n_in_folder = 0;
-        }
-        Layout::ensure_folder(&self.shared.layout.object_folder(self.folder))?;
+        self.choose_folder(batch)?;
         let mut inserted = index::insert_object(&mut self.db, &object, self.folder).await?;
         if inserted.is_none() && index::forget_damaged_copy(&mut self.db, &object).await? > 0 {
             batch.effects.push(Effect::Moved {
@@ -482,9 +499,7 @@ impl Writer {
         fs::rename(partial, &file)?;
         self.n_in_folder += 1;
         batch.renamed.push(file);
-        batch
-            .dirty_folders
-            .insert(self.shared.layout.object_folder(self.folder));
+        batch.fills_folder = true;
         self.note_arrival(known, &object, label, batch).await?;
         batch.effects.push(Effect::Arrived {
             study: object.study_instance_uid.as_str().to_owned(),
@@ -498,6 +513,26 @@ impl Writer {
             object_id: object.object_id,
             revision,
         })
+    }
+
+    /// Moves on to the next numbered folder when this one is full.
+    fn choose_folder(&mut self, batch: &mut Batch) -> Result<(), SpoolError> {
+        if self.n_in_folder >= OBJECTS_PER_FOLDER || self.folder == 0 {
+            if std::mem::take(&mut batch.fills_folder) {
+                batch
+                    .dirty_folders
+                    .insert(self.shared.layout.object_folder(self.folder));
+            }
+            self.folder += 1;
+            self.n_in_folder = 0;
+            self.folder_handle = None;
+        }
+        if self.folder_handle.is_none() {
+            let folder = self.shared.layout.object_folder(self.folder);
+            Layout::ensure_folder(&folder)?;
+            self.folder_handle = Some(File::open(folder)?);
+        }
+        Ok(())
     }
 
     /// Opens the study, or reopens it when it was closed; writes its row only when something changed.
