@@ -123,9 +123,7 @@ async fn an_acknowledgement_stops_the_ladder() {
     wait_for_steps(&clinic, &path, &["renotify"]).await;
     acknowledge(&clinic, &signed).await;
     clinic.relay.advance(MINUTE * 60);
-    let did_something = tancho_relay::jobs::run_due_job(clinic.relay.app())
-        .await
-        .unwrap();
+    let did_something = tancho_relay::jobs::run_due_job(clinic.relay.app()).await.unwrap();
     assert!(!did_something);
     assert_eq!(steps(&clinic, &path).await, ["renotify"]);
     clinic.relay.stop().await;
