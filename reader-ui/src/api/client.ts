@@ -1,4 +1,4 @@
-import { get, send } from './http.ts';
+import { bodyOf, command, relay } from './http.ts';
 import type {
   Acknowledgement,
   AuditEntry,
@@ -19,20 +19,22 @@ import type {
   User,
 } from './types.ts';
 
-/** One function per route of the relay, named as its operation. Every write may be given its command id for a retry. */
-export const logIn = (login: string, password: string, network?: string) =>
-  send<Session>('POST', '/session', { login, password, ...(network ? { network } : {}) });
-export const getSession = () => get<Session>('/session');
-export const logOut = () => send<void>('DELETE', '/session');
+/** One function per route of the relay, named as its operation. Writes that may be repeated take their command id. */
+export const logIn = (login: string, password: string, network: string) =>
+  bodyOf<Session>(relay.POST('/api/v1/session', { body: { login, password, network } }));
+export const getSession = () => bodyOf<Session>(relay.GET('/api/v1/session'));
+export const logOut = () => bodyOf<void>(relay.DELETE('/api/v1/session'));
 
 export type RequestState = 'open' | 'closed' | 'all';
-export const listReadingRequests = (state: RequestState, q?: string) =>
-  get<{ items: ReadingRequestSummary[]; server_time_ms: number }>('/reading-requests', { state, q });
-export const getReadingRequest = (id: string) => get<ReadingRequestDetail>(`/reading-requests/${id}`);
+export const listReadingRequests = (state: RequestState) =>
+  bodyOf<{ items: ReadingRequestSummary[]; server_time_ms: number }>(relay.GET('/api/v1/reading-requests', { params: { query: { state } } }));
+
+const ofRequest = (id: string) => ({ path: { reading_request_id: id } });
+export const getReadingRequest = (id: string) =>
+  bodyOf<ReadingRequestDetail>(relay.GET('/api/v1/reading-requests/{reading_request_id}', { params: ofRequest(id) }));
 
 export interface NewReadingRequest {
-  study_id?: string;
-  study_instance_uid?: string;
+  study_instance_uid: string;
   urgency: string;
   clinical_context: FieldValues;
   callback_number: string;
@@ -40,60 +42,121 @@ export interface NewReadingRequest {
   responsible_physician: string;
 }
 export const createReadingRequest = (request: NewReadingRequest, commandId: string) =>
-  send<ReadingRequestDetail>('POST', '/reading-requests', request, commandId);
+  bodyOf<ReadingRequestDetail>(
+    relay.POST('/api/v1/reading-requests', {
+      params: { header: command(commandId) },
+      body: { ...request, clinical_context: request.clinical_context as Record<string, never> },
+    }),
+  );
 export const completeClinicalContext = (id: string, context: FieldValues, commandId: string) =>
-  send<ReadingRequestDetail>('PATCH', `/reading-requests/${id}/clinical-context`, context, commandId);
+  bodyOf<ReadingRequestDetail>(
+    relay.PATCH('/api/v1/reading-requests/{reading_request_id}/clinical-context', {
+      params: { ...ofRequest(id), header: command(commandId) },
+      body: context as Record<string, never>,
+    }),
+  );
 
-export type RequestAct = 'claim' | 'heartbeat' | 'release' | 'return' | 'cancel';
-export const actOnRequest = (id: string, act: RequestAct, body: { reason?: string } = {}) =>
-  send<ReadingRequestDetail>('POST', `/reading-requests/${id}/${act}`, body);
+export type RequestAct = 'claim' | 'heartbeat' | 'release';
+export const actOnRequest = (id: string, act: RequestAct) =>
+  bodyOf<ReadingRequestDetail>(
+    relay.POST(`/api/v1/reading-requests/{reading_request_id}/${act}`, { params: { ...ofRequest(id), header: command() }, body: {} }),
+  );
+export const returnReadingRequest = (id: string, reason: string) =>
+  bodyOf<ReadingRequestDetail>(
+    relay.POST('/api/v1/reading-requests/{reading_request_id}/return', { params: { ...ofRequest(id), header: command() }, body: { reason } }),
+  );
 
 export const saveDraft = (id: string, baseVersion: number, body: ReportBody) =>
-  send<{ version: number; saved_at_ms: number; evaluation: Evaluation }>('PUT', `/reading-requests/${id}/draft`, {
-    base_version: baseVersion,
-    body,
-  });
-export const listTemplates = () => get<{ items: TemplateDefinition[] }>('/templates');
+  bodyOf<{ version: number; saved_at_ms: number; evaluation: Evaluation }>(
+    relay.PUT('/api/v1/reading-requests/{reading_request_id}/draft', {
+      params: { ...ofRequest(id), header: command() },
+      body: { base_version: baseVersion, body: body as never },
+    }),
+  );
+export const listTemplates = () => bodyOf<{ items: TemplateDefinition[] }>(relay.GET('/api/v1/templates'));
 export const signReport = (id: string, status: 'preliminary' | 'final', draftVersion: number, commandId: string) =>
-  send<ReportVersion>('POST', `/reading-requests/${id}/sign`, { status, draft_version: draftVersion }, commandId);
+  bodyOf<ReportVersion>(
+    relay.POST('/api/v1/reading-requests/{reading_request_id}/sign', {
+      params: { ...ofRequest(id), header: command(commandId) },
+      body: { status, draft_version: draftVersion },
+    }),
+  );
+
+const ofReport = (id: string) => ({ path: { report_id: id } });
+export const getReport = (id: string) => bodyOf<Report>(relay.GET('/api/v1/reports/{report_id}', { params: ofReport(id) }));
 export const addAddendum = (reportId: string, text: string, commandId: string) =>
-  send<ReportVersion>('POST', `/reports/${reportId}/addenda`, { text }, commandId);
-export const getReport = (reportId: string) => get<Report>(`/reports/${reportId}`);
-export const acknowledgeReport = (reportId: string, version: number, actionTaken: string, comment: string, commandId: string) =>
-  send<Acknowledgement>('POST', `/reports/${reportId}/acknowledgements`, { version, action_taken: actionTaken, ...(comment ? { comment } : {}) }, commandId);
+  bodyOf<ReportVersion>(relay.POST('/api/v1/reports/{report_id}/addenda', { params: { ...ofReport(reportId), header: command(commandId) }, body: { text } }));
+
+export interface NewAcknowledgement {
+  version: number;
+  action_taken: string;
+  comment?: string;
+}
+export const acknowledgeReport = (reportId: string, acknowledgement: NewAcknowledgement, commandId: string) =>
+  bodyOf<Acknowledgement>(
+    relay.POST('/api/v1/reports/{report_id}/acknowledgements', { params: { ...ofReport(reportId), header: command(commandId) }, body: acknowledgement }),
+  );
 
 export const startCall = (requestId: string, direction: string, calleeRole: string, commandId: string) =>
-  send<Call>('POST', `/reading-requests/${requestId}/calls`, { direction, callee_role: calleeRole }, commandId);
-export const startAttempt = (
-  callId: string,
-  attempt: { number_dialed: string; channel: string; callee_role: string; callee_name?: string },
-) => send<Call>('POST', `/calls/${callId}/attempts`, attempt);
-export const endAttempt = (
-  callId: string,
-  attemptNo: number,
-  end: { outcome: string; failure_reason?: string; next_action?: string; ended_at_ms?: number },
-) => send<Call>('POST', `/calls/${callId}/attempts/${attemptNo}/end`, end);
+  bodyOf<Call>(
+    relay.POST('/api/v1/reading-requests/{reading_request_id}/calls', {
+      params: { ...ofRequest(requestId), header: command(commandId) },
+      body: { direction, callee_role: calleeRole },
+    }),
+  );
+
+const writeCall = (id: string) => ({ path: { call_id: id }, header: command() });
+export interface NewAttempt {
+  number_dialed: string;
+  channel: string;
+  callee_role: string;
+  callee_name?: string;
+}
+export const startAttempt = (callId: string, attempt: NewAttempt) =>
+  bodyOf<Call>(relay.POST('/api/v1/calls/{call_id}/attempts', { params: writeCall(callId), body: attempt }));
+
+export interface AttemptEnd {
+  outcome: string;
+  failure_reason?: string;
+  next_action?: string;
+}
+export const endAttempt = (callId: string, attemptNo: number, end: AttemptEnd) =>
+  bodyOf<Call>(
+    relay.POST('/api/v1/calls/{call_id}/attempts/{attempt_no}/end', {
+      params: { path: { call_id: callId, attempt_no: attemptNo }, header: command() },
+      body: end,
+    }),
+  );
 export const saveConversation = (callId: string, conversation: { [field in keyof Conversation]?: unknown }) =>
-  send<Call>('PUT', `/calls/${callId}/conversation`, conversation);
-export const closeCall = (callId: string, commandId: string) => send<Call>('POST', `/calls/${callId}/close`, {}, commandId);
+  bodyOf<Call>(relay.PUT('/api/v1/calls/{call_id}/conversation', { params: writeCall(callId), body: conversation as Record<string, never> }));
+export const closeCall = (callId: string, commandId: string) =>
+  bodyOf<Call>(relay.POST('/api/v1/calls/{call_id}/close', { params: { path: { call_id: callId }, header: command(commandId) }, body: {} }));
 export const addCallAddendum = (callId: string, text: string, correctsFields: string[]) =>
-  send<Call>('POST', `/calls/${callId}/addenda`, { text, corrects_fields: correctsFields });
+  bodyOf<Call>(relay.POST('/api/v1/calls/{call_id}/addenda', { params: writeCall(callId), body: { text, corrects_fields: correctsFields } }));
 export const escalateCall = (callId: string, escalation: { who: string; role: string; why: string }) =>
-  send<Call>('POST', `/calls/${callId}/escalation`, escalation);
-export const recordAlternativeDelivery = (
-  callId: string,
-  delivery: { kind: string; to: string; sent_at_ms: number; receipt_text: string; receipt_at_ms: number },
-) => send<Call>('POST', `/calls/${callId}/alternative-delivery`, delivery);
+  bodyOf<Call>(relay.POST('/api/v1/calls/{call_id}/escalation', { params: writeCall(callId), body: escalation }));
 
-export const listNotifications = () => get<{ items: Notice[] }>('/notifications');
-export const readNotification = (id: string) => send<unknown>('POST', `/notifications/${id}/read`);
+export interface OtherDelivery {
+  kind: string;
+  to: string;
+  sent_at_ms: number;
+  receipt_text: string;
+  receipt_at_ms: number;
+}
+export const recordAlternativeDelivery = (callId: string, delivery: OtherDelivery) =>
+  bodyOf<Call>(relay.POST('/api/v1/calls/{call_id}/alternative-delivery', { params: writeCall(callId), body: delivery }));
 
-export const listSites = () => get<{ items: Site[] }>('/sites');
-export const addSite = (site: { code: string; name: string; kind: string; phone?: string }) => send<Site>('POST', '/sites', site);
-export const listUsers = () => get<{ items: User[] }>('/users');
+export const listNotifications = () => bodyOf<{ items: Notice[] }>(relay.GET('/api/v1/notifications'));
+export const readNotification = (id: string) =>
+  bodyOf<unknown>(relay.POST('/api/v1/notifications/{notification_id}/read', { params: { path: { notification_id: id }, header: command() }, body: {} }));
+
+export const listSites = () => bodyOf<{ items: Site[] }>(relay.GET('/api/v1/sites'));
+export const addSite = (site: { code: string; name: string; kind: string; phone?: string }) =>
+  bodyOf<Site>(relay.POST('/api/v1/sites', { params: { header: command() }, body: site }));
+export const listUsers = () => bodyOf<{ items: User[] }>(relay.GET('/api/v1/users'));
 export const addUser = (user: { login: string; name: string; role: string; site: string; password: string; email?: string }) =>
-  send<User>('POST', '/users', user);
-export const listNodes = () => get<{ items: Node[] }>('/nodes');
+  bodyOf<User>(relay.POST('/api/v1/users', { params: { header: command() }, body: user }));
+export const listNodes = () => bodyOf<{ items: Node[] }>(relay.GET('/api/v1/nodes'));
 export const inviteNode = (siteCode: string) =>
-  send<{ code: string | null; expires_at_ms: number }>('POST', '/nodes/invitations', { site: siteCode });
-export const listAudit = (query: Record<string, string | undefined>) => get<{ items: AuditEntry[] }>('/audit', query);
+  bodyOf<{ code: string | null; expires_at_ms: number }>(relay.POST('/api/v1/nodes/invitations', { params: { header: command() }, body: { site: siteCode } }));
+export const listAudit = (limit: number) => bodyOf<{ items: AuditEntry[] }>(relay.GET('/api/v1/audit', { params: { query: { limit } } }));

@@ -1,4 +1,6 @@
+import createClient from 'openapi-fetch';
 import { setServerTime } from '../lib/server-clock.ts';
+import type { paths } from './schema.d.ts';
 
 /** A refusal of the relay (RFC 9457). `code` selects a text in `strings/`; the rest is for the text's detail. */
 export class Problem extends Error {
@@ -19,9 +21,6 @@ export class Problem extends Error {
   }
 }
 
-type Method = 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
-type Query = Record<string, string | undefined>;
-
 const timeoutMs = 30_000;
 let sessionEnded: () => void = () => undefined;
 
@@ -30,56 +29,42 @@ export function onSessionEnded(handle: () => void): void {
   sessionEnded = handle;
 }
 
-export function get<T>(path: string, query: Query = {}): Promise<T> {
-  const pairs = Object.entries(query).filter((pair): pair is [string, string] => pair[1] !== undefined && pair[1] !== '');
-  const search = new URLSearchParams(pairs).toString();
-  return call('GET', search ? `${path}?${search}` : path);
-}
+/** Every route with its parameters and bodies, checked against the relay's own document. */
+export const relay = createClient<paths>({
+  credentials: 'same-origin',
+  cache: 'no-store',
+  fetch: async (request) => {
+    try {
+      return await fetch(request, { signal: AbortSignal.timeout(timeoutMs) });
+    } catch {
+      throw new Problem(0, {});
+    }
+  },
+});
 
 /**
- * A write, with the command id made here, at the edge. A repeat after a lost answer must pass the same id:
+ * The header of a write: the command id, made at the edge. A repeat after a lost answer must pass the same id;
  * the relay then gives the first result again instead of doing it twice.
  */
-export function send<T>(method: Exclude<Method, 'GET'>, path: string, body?: unknown, commandId: string = crypto.randomUUID()): Promise<T> {
-  return call(method, path, body, commandId);
+export function command(id: string = crypto.randomUUID()): { 'Idempotency-Key': string } {
+  return { 'Idempotency-Key': id };
 }
 
-async function call<T>(method: Method, path: string, body?: unknown, commandId?: string): Promise<T> {
-  const headers: Record<string, string> = { accept: 'application/json, application/problem+json' };
-  if (commandId) headers['idempotency-key'] = commandId;
-  if (body !== undefined) headers['content-type'] = 'application/json';
-  const response = await fetchOnce(`/api/v1${path}`, {
-    method,
-    headers,
-    credentials: 'same-origin',
-    cache: 'no-store',
-    signal: AbortSignal.timeout(timeoutMs),
-    ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-  });
-  const answer = await readJson(response);
+interface Answer {
+  data?: unknown;
+  error?: unknown;
+  response: Response;
+}
+
+/** The body of an answer, narrowed to the page's own type; a refusal is thrown as a `Problem`. */
+export async function bodyOf<Body>(asked: Promise<Answer>): Promise<Body> {
+  const { data, error, response } = await asked;
   if (!response.ok) {
-    if (response.status === 401 && path !== '/session') sessionEnded();
-    throw new Problem(response.status, isRecord(answer) ? answer : {});
+    if (response.status === 401 && !response.url.endsWith('/session')) sessionEnded();
+    throw new Problem(response.status, isRecord(error) ? error : {});
   }
-  if (isRecord(answer) && typeof answer.server_time_ms === 'number') setServerTime(answer.server_time_ms);
-  return answer as T;
-}
-
-async function fetchOnce(url: string, init: RequestInit): Promise<Response> {
-  try {
-    return await fetch(url, init);
-  } catch {
-    throw new Problem(0, {});
-  }
-}
-
-async function readJson(response: Response): Promise<unknown> {
-  if (response.status === 204) return undefined;
-  try {
-    return await response.json();
-  } catch {
-    return undefined;
-  }
+  if (isRecord(data) && typeof data.server_time_ms === 'number') setServerTime(data.server_time_ms);
+  return data as Body;
 }
 
 function isRecord(value: unknown): value is Record<string, unknown> {

@@ -25,5 +25,4 @@ export const notificationsQuery = () => queryOptions({ queryKey: keys.notificati
 export const sitesQuery = () => queryOptions({ queryKey: ['sites'], queryFn: client.listSites });
 export const usersQuery = () => queryOptions({ queryKey: ['users'], queryFn: client.listUsers });
 export const nodesQuery = () => queryOptions({ queryKey: ['nodes'], queryFn: client.listNodes, refetchInterval: 15_000 });
-export const auditQuery = (query: Record<string, string | undefined>) =>
-  queryOptions({ queryKey: ['audit', query], queryFn: () => client.listAudit(query) });
+export const auditQuery = (limit: number) => queryOptions({ queryKey: ['audit', limit], queryFn: () => client.listAudit(limit) });

@@ -421,6 +421,8 @@ export const en: Strings = {
     computed: 'Computed',
     notComputed: (reason) => `Not computed: ${reason}`,
     missingInput: (field) => `${field} not entered`,
+    notApplicable: 'Does not apply',
+    outOfRange: (field) => `${field} out of range`,
     notAssessable: (field) => `${field} not assessable`,
     formula: (formula) => `Formula ${formula}`,
     saved: (time) => `Draft saved ${time}`,

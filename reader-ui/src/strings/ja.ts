@@ -430,6 +430,8 @@ export const ja = {
     computed: '計算値',
     notComputed: (reason: string) => `計算できません:${reason}`,
     missingInput: (field: string) => `${field} が未入力`,
+    notApplicable: '該当なし',
+    outOfRange: (field: string) => `${field} が範囲外`,
     notAssessable: (field: string) => `${field} が評価不能`,
     formula: (formula: string) => `計算式 ${formula}`,
     saved: (time: string) => `下書き保存 ${time}`,

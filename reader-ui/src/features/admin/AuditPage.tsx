@@ -9,13 +9,15 @@ import { Table } from '../../ui/Table.tsx';
 import { useSession } from '../session/session-context.ts';
 import { AdminPage } from './AdminPage.tsx';
 
+const rowsShown = 300;
+
 export function Page() {
   const strings = useStrings();
   const { audit, common } = strings;
   const { session } = useSession();
   const [action, setAction] = useState('');
   const wanted = useDeferredValue(action.trim());
-  const query = useQuery(auditQuery({ limit: '200' }));
+  const query = useQuery(auditQuery(rowsShown));
   // Names are only for those who may list people; the trail itself holds ids.
   const { data: users } = useQuery({ ...usersQuery(), enabled: session.user.role === 'admin' });
   const actorName = (entry: AuditEntry) => users?.items.find(({ id }) => id === entry.actor_id)?.name ?? [strings.code(entry.actor_role ?? entry.actor_kind), entry.actor_id].filter(Boolean).join(' ');

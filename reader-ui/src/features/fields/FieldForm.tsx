@@ -89,7 +89,7 @@ function FieldRow({ definition, value, disabled, problem, nested, onChange }: Ro
         {mark && unanswered && <span className={definition.required === 'always' ? 'text-orange' : 'text-muted'}>{mark}</span>}
       </label>
       <Control id={id} definition={definition} value={value} disabled={disabled} onChange={onChange} />
-      {problem && !unanswered && <p className="text-xs text-red">{language === 'ja' ? problem.message_ja : problem.message_en}</p>}
+      {problem && problem.severity !== 'missing' && !unanswered && <p className="text-xs text-red">{language === 'ja' ? problem.message_ja : problem.message_en}</p>}
     </div>
   );
 }

@@ -61,9 +61,10 @@ export function calcText(calc: CalcValue | undefined, definition: FieldDefinitio
 export function reasonText(reason: string, fields: readonly FieldDefinition[], strings: Strings): string {
   const [kind, id] = reason.split(':');
   const label = findField(fields, id ?? '')?.label[strings.language] ?? id ?? '';
+  if (kind === 'undefined') return strings.findings.notApplicable;
   if (kind === 'missing') return strings.findings.missingInput(label);
-  if (kind === 'not_assessable' || kind === 'indeterminate' || kind === 'not_assessed') return strings.findings.notAssessable(label);
-  return reason;
+  if (kind === 'out_of_range') return strings.findings.outOfRange(label);
+  return strings.findings.notAssessable(label);
 }
 
 function findField(fields: readonly FieldDefinition[], id: string): FieldDefinition | undefined {

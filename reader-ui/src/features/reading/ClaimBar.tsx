@@ -1,7 +1,6 @@
 import { useQueryClient } from '@tanstack/react-query';
 import { useState } from 'react';
-import { actOnRequest } from '../../api/client.ts';
-import type { RequestAct } from '../../api/client.ts';
+import { actOnRequest, returnReadingRequest } from '../../api/client.ts';
 import { keys } from '../../api/queries.ts';
 import type { ReadingRequestDetail } from '../../api/types.ts';
 import { useStrings } from '../../strings/language.tsx';
@@ -23,10 +22,10 @@ export function ClaimBar({ request, mine, canClaim }: Props) {
   const [problem, setProblem] = useState<unknown>(null);
   const [returning, setReturning] = useState(false);
   const [reason, setReason] = useState('');
-  const act = async (what: RequestAct, body: { reason?: string } = {}) => {
+  const act = async (perform: () => Promise<ReadingRequestDetail>) => {
     setProblem(null);
     try {
-      const detail = await actOnRequest(request.id, what, body);
+      const detail = await perform();
       // An older answer still on its way must not undo this one.
       await queries.cancelQueries({ queryKey: keys.request(request.id) });
       queries.setQueryData(keys.request(request.id), detail);
@@ -46,13 +45,13 @@ export function ClaimBar({ request, mine, canClaim }: Props) {
       )}
       {request.claim && <bdi className={mine ? 'text-sm font-semibold text-accent' : 'text-sm text-orange'}>{mine ? `${request.claim.reader.name}(${worklist.you})` : reading.claimedBy(request.claim.reader.name)}</bdi>}
       {!request.claim && canClaim && !request.report_status && (
-        <Button kind="primary" onClick={() => void act('claim')}>
+        <Button kind="primary" onClick={() => void act(() => actOnRequest(request.id, 'claim'))}>
           {reading.claim}
         </Button>
       )}
       {mine && (
         <>
-          <Button small onClick={() => void act('release')}>
+          <Button small onClick={() => void act(() => actOnRequest(request.id, 'release'))}>
             {reading.release}
           </Button>
           <Button small onClick={() => setReturning(true)}>
@@ -65,7 +64,7 @@ export function ClaimBar({ request, mine, canClaim }: Props) {
           <div className="flex flex-col gap-3">
             <textarea rows={3} aria-label={reading.returnWhy} placeholder={reading.returnWhy} value={reason} onChange={(event) => setReason(event.target.value)} className="field" />
             <ProblemBanner error={problem} />
-            <Button kind="primary" disabled={reason.trim() === ''} onClick={() => void act('return', { reason: reason.trim() })} className="w-fit">
+            <Button kind="primary" disabled={reason.trim() === ''} onClick={() => void act(() => returnReadingRequest(request.id, reason.trim()))} className="w-fit">
               {reading.return}
             </Button>
           </div>

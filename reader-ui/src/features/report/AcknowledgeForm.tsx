@@ -25,7 +25,7 @@ export function AcknowledgeForm({ version, callBackIf }: { version: ReportVersio
     setBusy(true);
     setProblem(null);
     try {
-      await acknowledgeReport(version.report_id, version.version, action, comment.trim(), commandId);
+      await acknowledgeReport(version.report_id, { version: version.version, action_taken: action, ...(comment.trim() ? { comment: comment.trim() } : {}) }, commandId);
       await Promise.all([
         queries.invalidateQueries({ queryKey: keys.request(version.reading_request_id) }),
         queries.invalidateQueries({ queryKey: ['report', version.report_id] }),

@@ -17,7 +17,6 @@ export function ReportView({ request, version }: { request: ReadingRequestDetail
   const texts = [
     [findings.impressionText, body.impression_text],
     [findings.recommendationText, body.recommendation_text],
-    [findings.findingsText, body.findings_text],
   ] as const;
   return (
     <article className="flex flex-col gap-5">
@@ -38,10 +37,7 @@ export function ReportView({ request, version }: { request: ReadingRequestDetail
         </section>
       )}
       {texts.map(([label, text]) => (
-        <section key={label}>
-          <h3 className="text-xs text-muted">{label}</h3>
-          <p className="text-[15px] leading-relaxed whitespace-pre-wrap">{text ? safeLines(text) : strings.common.notEntered}</p>
-        </section>
+        <ReportText key={label} label={label} text={text} />
       ))}
       <Dispositions version={version} />
       {body.key_images.length > 0 && (
@@ -54,8 +50,19 @@ export function ReportView({ request, version }: { request: ReadingRequestDetail
           </div>
         </section>
       )}
+      <ReportText label={findings.findingsText} text={body.findings_text} />
       <Blocks version={version} />
     </article>
+  );
+}
+
+function ReportText({ label, text }: { label: string; text: string }) {
+  const strings = useStrings();
+  return (
+    <section>
+      <h3 className="text-xs text-muted">{label}</h3>
+      <p className="text-[15px] leading-relaxed whitespace-pre-wrap">{text ? safeLines(text) : strings.common.notEntered}</p>
+    </section>
   );
 }
 

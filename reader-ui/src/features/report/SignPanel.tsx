@@ -59,12 +59,15 @@ export function SignPanel({ request, draft, disabled }: Props) {
   };
 
   const { arrival } = request;
+  // After a final version there are only addenda; after a preliminary one only the final is left.
+  const statuses = request.reports.map((version) => version.status);
+  const kinds: Status[] = statuses.some((one) => one !== 'preliminary') ? [] : statuses.length > 0 ? ['final'] : ['preliminary', 'final'];
   return (
     <div className="flex flex-col gap-4">
       {signedVersion !== null && <Banner tone="good">{sign.done(signedVersion)}</Banner>}
       {connected === false && <Banner tone="warning">{sign.offline}</Banner>}
       <p className="text-sm text-soft">{sign.images(arrival.verified, announcedText(arrival.announced))}</p>
-      {(['preliminary', 'final'] as const).map((kind) => (
+      {kinds.map((kind) => (
         <SignChoice
           key={kind}
           kind={kind}
