@@ -85,10 +85,8 @@ impl SmtpConfig {
         let from = section
             .text("from")
             .or_else(|| on_this_machine.then(|| FROM_ON_THIS_MACHINE.to_owned()));
-        if !from
-            .as_deref()
-            .is_some_and(|from| from.parse::<lettre::message::Mailbox>().is_ok())
-        {
+        let is_address = |from: &String| from.parse::<lettre::message::Mailbox>().is_ok();
+        if !from.as_ref().is_some_and(is_address) {
             section.problem("from", "a sender address expected: Tancho <tancho@example.jp>");
         }
         let ca_file = section.path("ca_file");

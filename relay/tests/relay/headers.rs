@@ -5,6 +5,7 @@ use axum::routing::get;
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
 use tancho_domain::access::Role;
+use tancho_relay::config::http::TlsFiles;
 use tancho_relay::http::router;
 use tower::ServiceExt;
 
@@ -216,5 +217,49 @@ async fn flt_135_a_handler_that_panics_answers_500_and_says_nothing() {
     assert_eq!(problem["code"], "internal");
     assert!(!problem.to_string().contains("patient"));
     assert_eq!(relay.app().metrics.http_panics.get(), 1);
+    relay.stop().await;
+}
+
+#[tokio::test]
+async fn with_a_certificate_the_page_is_served_over_tls_and_browsers_are_told_to_stay_there() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio_rustls::rustls::pki_types::ServerName;
+    use tokio_rustls::rustls::{ClientConfig, RootCertStore};
+
+    let folder = tempfile::tempdir().unwrap();
+    let files = TlsFiles {
+        cert_file: folder.path().join("cert.pem"),
+        key_file: folder.path().join("key.pem"),
+    };
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    std::fs::write(&files.cert_file, made.cert.pem()).unwrap();
+    std::fs::write(&files.key_file, made.signing_key.serialize_pem()).unwrap();
+    let relay = TestRelay::start_with(|config| config.http.tls = Some(files)).await;
+    let mut roots = RootCertStore::empty();
+    roots.add(made.cert.der().clone()).unwrap();
+    let provider = std::sync::Arc::new(tokio_rustls::rustls::crypto::aws_lc_rs::default_provider());
+    let client = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let address = relay.url("").replace("http://", "");
+    let stream = tokio::net::TcpStream::connect(&address).await.unwrap();
+    let name = ServerName::try_from("localhost").unwrap();
+    let connector = tokio_rustls::TlsConnector::from(std::sync::Arc::new(client));
+    let mut stream = connector.connect(name, stream).await.unwrap();
+    stream
+        .write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        .await
+        .unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 OK"), "{answer}");
+    assert!(
+        answer.contains("strict-transport-security: max-age=31536000; includeSubDomains"),
+        "{answer}"
+    );
+    // Plain HTTP on the same port gets no answer.
+    assert!(relay.client.get(relay.url("/")).send().await.is_err());
     relay.stop().await;
 }

@@ -65,7 +65,7 @@ on_both_databases! {
         assert_eq!(logins(users::list_users(&mut tx, &whole(&network)).await.unwrap()), ["reader", "referrer"]);
         assert_eq!(logins(users::list_users(&mut tx, &at(&network, &clinic)).await.unwrap()), ["referrer"]);
         let at_clinic = users::list_users_at_site(&mut tx, &network.id, &clinic.id, Role::Referrer).await.unwrap();
-        assert_eq!(at_clinic, [referrer.clone()]);
+        assert_eq!(at_clinic, std::slice::from_ref(&referrer));
         users::disable_user(&mut tx, &whole(&network), &referrer.id, NOW_MS).await.unwrap();
         let open = users::list_users_at_site(&mut tx, &network.id, &clinic.id, Role::Referrer).await.unwrap();
         assert_eq!(open, []);
