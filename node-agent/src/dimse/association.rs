@@ -211,6 +211,10 @@ impl Served<'_> {
                 Message::DataSet(_) => now + limits.idle,
                 _ => (now + limits.idle).min(last_storage + limits.idle),
             };
+            // A peer that keeps talking is never waited for, so its time is looked at here, too.
+            if now >= deadline {
+                return End::Aborted(Abort::NotSpecified);
+            }
             let pdu = match pdus.next(deadline) {
                 Ok((pdu_type::P_DATA, pdu)) => &pdu[PDU_HEADER_BYTES..],
                 Ok((pdu_type::RELEASE_RQ, _)) => match message {
