@@ -6,17 +6,21 @@ import type { LiveEvent } from '../../api/live.ts';
 import { openLive } from '../../api/live.ts';
 import { keys } from '../../api/queries.ts';
 import { serverNow } from '../../lib/server-clock.ts';
+import { useSession } from '../session/session-context.ts';
 import { LiveContext } from './live-context.ts';
 import type { LiveState } from './live-context.ts';
 
 /** A study sends an event per instance; the stack is rebuilt at most this often. */
 const studyDebounceMs = 500;
 
-/** Turns live events into refetches. After an interruption everything on screen is asked for again. */
+/** Turns live events into refetches. An auditor reads the trail only and follows nothing. After an interruption everything on screen is asked for again. */
 export function LiveProvider({ children }: { children: ReactNode }) {
   const queries = useQueryClient();
   const [state, setState] = useState<LiveState>({ connected: null, lastEventAtMs: null });
+  const { user } = useSession().session;
+  const follows = user.role !== 'auditor';
   useEffect(() => {
+    if (!follows) return undefined;
     const pending = new Map<string, ReturnType<typeof setTimeout>>();
     let wasDown = false;
     const received = (event: LiveEvent) => {
@@ -41,7 +45,7 @@ export function LiveProvider({ children }: { children: ReactNode }) {
       close();
       for (const timer of pending.values()) clearTimeout(timer);
     };
-  }, [queries]);
+  }, [queries, follows]);
   return <LiveContext value={state}>{children}</LiveContext>;
 }
 

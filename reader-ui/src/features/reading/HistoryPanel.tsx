@@ -24,7 +24,7 @@ export function HistoryPanel({ request }: { request: ReadingRequestDetail }) {
               <time className="mr-2 text-xs text-muted" title={fullDateTime(event.at_ms, strings.language)}>
                 {dateTime(event.at_ms, strings.language)}
               </time>
-              {strings.code(event.kind)}
+              {strings.reading.event[event.kind] ?? strings.code(event.kind)}
               {event.actor && (
                 <div className="text-xs text-muted">
                   <bdi>{event.actor.name}</bdi> {strings.code(event.actor.role)} <bdi>{event.actor.site}</bdi>

@@ -72,6 +72,7 @@ function UnreadNotices({ notices }: { notices: readonly Notice[] }) {
 
 function RequestCard({ request, unread }: { request: ReadingRequestSummary; unread: boolean }) {
   const strings = useStrings();
+  const { user } = useSession().session;
   const { patient } = request;
   const era = eraYear(patient.birth_date, strings.language);
   const waiting = request.report_status === null;
@@ -111,7 +112,7 @@ function RequestCard({ request, unread }: { request: ReadingRequestSummary; unre
           </Link>
         )}
         <Link to="/requests/$requestId" params={{ requestId: request.id }} className={`${link} ${acknowledge ? 'border-transparent bg-accent font-semibold text-void' : 'border-line-strong bg-raised'} text-center`}>
-          {waiting ? strings.worklist.openCase : strings.requests.viewReport}
+          {waiting || user.role === 'technologist' ? strings.worklist.openCase : strings.requests.viewReport}
         </Link>
       </div>
     </article>

@@ -49,7 +49,7 @@ export function Shell() {
           ))}
         </nav>
         <div className="ml-auto flex items-center gap-1">
-          <LineState connected={connected} />
+          {user.role !== 'auditor' && <LineState connected={connected} />}
           <span className="mx-2 hidden max-w-80 truncate text-xs text-muted lg:inline">
             <bdi className="text-soft">{user.name}</bdi> {strings.code(user.role)} / <bdi>{user.site.name}</bdi>
           </span>
