@@ -10,7 +10,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::call::{CallRecord, CallState, Outcome};
+use crate::call::{CallRecord, CallState, Direction, Outcome};
 use crate::clinical_context::dialed_digits;
 
 /// How severe the reader calls the finding; the order is from none to life-threatening.
@@ -155,7 +155,8 @@ pub fn assess(
     let calls: Vec<&CallRecord> = evidence
         .calls
         .iter()
-        .filter(|call| counts(call.started_at_ms))
+        // Only a conversation between the reader and the referrer tells the referrer.
+        .filter(|call| counts(call.started_at_ms) && call.direction != Direction::ThirdParty)
         .collect();
     let read_back = |call: &&&CallRecord| {
         call.attempts
@@ -164,7 +165,7 @@ pub fn assess(
             && call
                 .conversation
                 .as_ref()
-                .is_some_and(|said| said.proves_readback())
+                .is_some_and(|said| said.proves_readback() && said.conveyed_as_bad_as(criticality))
     };
     if calls
         .iter()
@@ -211,8 +212,8 @@ pub fn assess(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::call::CalleeRole;
     use crate::call::tests::{closed_with_exception, closed_with_readback};
-    use crate::call::{CalleeRole, Direction};
 
     fn evidence(calls: &[CallRecord]) -> CommunicationEvidence<'_> {
         CommunicationEvidence {
@@ -314,6 +315,19 @@ mod tests {
             assess(Criticality::Yellow, evidence(&[]), &policy),
             Ok(CommunicatedBy::NotNeeded)
         );
+    }
+
+    #[test]
+    fn a_call_that_told_less_or_told_someone_else_does_not_count() {
+        let mut mild = closed_with_readback(0);
+        let said = mild.conversation.as_mut().expect("said");
+        said.findings_conveyed.as_mut().expect("conveyed").criticality = Some(Criticality::Orange);
+        assert!(red(std::slice::from_ref(&mild)).is_err());
+        let said = mild.conversation.as_mut().expect("said");
+        said.findings_conveyed.as_mut().expect("conveyed").criticality = Some(Criticality::Red);
+        assert!(red(std::slice::from_ref(&mild)).is_ok());
+        mild.direction = Direction::ThirdParty;
+        assert!(red(&[mild]).is_err());
     }
 
     #[test]

@@ -293,7 +293,7 @@ fn communicated(
     previous: Option<&PreviousVersion>,
     policy: &FailurePolicy,
 ) -> Result<CommunicatedBy, NotCommunicated> {
-    let worse = previous.filter(|previous| previous.status.is_final() && previous.criticality < criticality);
+    let worse = previous.filter(|previous| previous.criticality < criticality);
     let acknowledgement = previous
         .filter(|previous| previous.criticality >= criticality)
         .and_then(|previous| {

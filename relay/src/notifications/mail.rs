@@ -22,7 +22,7 @@ pub struct MailFacts<'a> {
 pub fn compose(http: &HttpConfig, to: &str, facts: MailFacts<'_>) -> Email {
     let (ja, en) = subject_of(facts.kind);
     let (level_ja, level_en) = level_of(facts.criticality);
-    let link = format!("{}/reading-requests/{}", base_url(http), facts.reading_request_id);
+    let link = format!("{}/requests/{}", base_url(http), facts.reading_request_id);
     let code = facts.case_code;
     let text = format!(
         "{ja}\n症例番号: {code}\n重要度: {level_ja}\n\n\
@@ -86,7 +86,7 @@ mod tests {
         assert!(mail.subject.contains("4711") && mail.text.contains("4711"));
         assert!(
             mail.text
-                .contains("http://127.0.0.1:0/reading-requests/0190d3c0-0000-7000-8000-000000000001")
+                .contains("http://127.0.0.1:0/requests/0190d3c0-0000-7000-8000-000000000001")
         );
         assert!(mail.text.contains("赤"));
     }

@@ -276,6 +276,14 @@ impl Conversation {
         missing
     }
 
+    /// Whether the listener was told a finding at least this critical. A record that names no criticality is taken
+    /// at its text; one that names a lower one told of something else.
+    #[must_use]
+    pub fn conveyed_as_bad_as(&self, criticality: Criticality) -> bool {
+        let conveyed = self.findings_conveyed.as_ref();
+        conveyed.is_some_and(|told| told.criticality.is_none_or(|told| told >= criticality))
+    }
+
     /// Whether the finding was repeated correctly by someone whose identity was made sure of.
     #[must_use]
     pub fn proves_readback(&self) -> bool {

@@ -162,6 +162,22 @@ fn a_final_report_is_only_corrected() {
 }
 
 #[test]
+fn a_call_before_the_finding_was_seen_as_red_does_not_tell_it() {
+    let mut case = ready(Criticality::Red);
+    case.previous = Some(previous(VersionStatus::Preliminary, Criticality::None, 5_000));
+    case.calls = vec![closed_with_readback(1_000)];
+    assert_eq!(case.blockers(SignAs::Final), ["read_back_call_required"]);
+    case.calls.push(closed_with_readback(6_000));
+    assert!(case.sign(SignAs::Final).is_ok());
+    case.calls.pop();
+    case.previous = Some(previous(VersionStatus::Preliminary, Criticality::Red, 5_000));
+    assert!(
+        case.sign(SignAs::Final).is_ok(),
+        "red was told before the preliminary report"
+    );
+}
+
+#[test]
 fn an_addendum_follows_a_final_report_and_cannot_sneak_in_a_red_finding() {
     let policy = FailurePolicy::default();
     let codes = |found: Vec<Blocker>| found.iter().map(Blocker::code).collect::<Vec<_>>();
