@@ -12,6 +12,7 @@ import argparse
 import io
 import json
 import pathlib
+import queue
 import struct
 import sys
 import threading
@@ -118,14 +119,29 @@ def open_association(options, instances):
     return association
 
 
-def keep_answers(association):
-    """Keeps the library's reactor thread from taking an answer that a request waits for.
+ESTABLISHED = "Sta6"  # PS3.8 table 9-10
 
-    The reactor says that it is paused a moment before it is, so on a busy machine it sometimes takes the answer off
-    the queue, and the request waits in vain. We send and never serve: it has nothing to take.
+
+def keep_answers(association):
+    """Gives answers to the request that waits for them, and ends the wait when the connection is lost.
+
+    The library's reactor thread says that it is paused a moment before it is, so on a busy machine it sometimes takes
+    the answer off the queue, and the request waits in vain. We send and never serve: it has nothing to take.
     """
-    take = association.dimse.get_msg
-    association.dimse.get_msg = lambda block=False: take(block) if block else (None, None)
+    messages = association.dimse.msg_queue
+
+    def get_msg(block=False):
+        if not block:
+            return None, None
+        for _ in range(int(association.dimse_timeout / 0.1)):
+            try:
+                return messages.get(timeout=0.1)
+            except queue.Empty:
+                if association.dul.state_machine.current_state != ESTABLISHED:
+                    break
+        return None, None
+
+    association.dimse.get_msg = get_msg
 
 
 def send(options, instances, failures):
