@@ -85,9 +85,9 @@ function hydrate(toolName: string, image: DisplayImage, points: Point3[], frameO
   );
 }
 
-/** Removes the selected marks, else the newest; says whether there was one. */
-export function removeSelectedAnnotation(): boolean {
-  const marks = all();
+/** Removes the selected marks of the shown image, else its newest; says whether there was one. Nothing unseen is removed. */
+export function removeSelectedAnnotation(shown: DisplayImage | null): boolean {
+  const marks = all().filter(({ metadata }) => metadata.referencedImageId === shown?.imageId);
   const selected = marks.filter((mark) => mark.isSelected || (mark.annotationUID && annotations.selection.isAnnotationSelected(mark.annotationUID)));
   const doomed = selected.length ? selected : marks.slice(-1);
   for (const { annotationUID } of doomed) if (annotationUID) annotations.state.removeAnnotation(annotationUID);

@@ -105,6 +105,11 @@ export class StackViewer {
   #state = emptyState;
   #wanted = 0;
   #walk = 0;
+  #mounts = 0;
+  /** The stack the library has; while it is not the present one, an index means another image to it. */
+  #mounted: readonly DisplayImage[] | null = null;
+  /** What the present stack is opened with. */
+  #entry: { window: Window | null; view: unknown } = { window: null, view: null };
   #destroyed = false;
   #fitZoom = 1;
 
@@ -138,40 +143,61 @@ export class StackViewer {
     if (growing && images.length === this.#images.length) return;
     const current = this.#images[this.#wanted];
     const keptIndex = growing && current ? images.findIndex(({ imageId }) => imageId === current.imageId) : -1;
-    const view = growing ? this.#viewport?.getViewPresentation() : null;
+    const view = growing && this.#state.shown ? (this.#viewport?.getViewPresentation() ?? null) : null;
     const window = growing ? this.#state.window : null;
     this.#images = images;
+    this.#entry = { window: window ?? initialWindow, view };
     const index = keptIndex >= 0 ? keptIndex : firstIndex(images);
     this.#wanted = index;
     this.#publish({ count: images.length, loading: true, failure: null, ...(growing ? {} : { shown: null, window: null }) });
     if (images.length === 0) {
+      this.#mounts += 1;
+      this.#mounted = null;
       this.#publish({ loading: false });
       return;
     }
-    await this.#mount(index, window ?? initialWindow, view);
-    void this.#prefetch();
+    await this.#mount(index);
   }
 
-  async #mount(index: number, window: Window | null, view: unknown): Promise<void> {
+  /**
+   * Gives the library the present stack, opened at an image. A later mount ends an earlier one, whose picture must never
+   * be named: the same index may be another image in the longer stack.
+   */
+  async #mount(index: number): Promise<void> {
     const viewport = this.#viewport;
-    if (!viewport) return;
+    const images = this.#images;
+    const image = images[index];
+    if (!viewport || !image) return;
+    this.#mounts += 1;
+    const mount = this.#mounts;
+    const overtaken = () => this.#destroyed || mount !== this.#mounts;
     try {
-      await viewport.setStack(this.#images.map(({ imageId }) => imageId), index);
+      // Loaded first, so that between the library taking the stack and drawing its picture there is next to no time.
+      await imageLoader.loadAndCacheImage(image.imageId).finally(() => {
+        if (!overtaken()) void this.#prefetch();
+      });
+      if (overtaken()) return;
+      this.#mounted = null;
+      await viewport.setStack(images.map(({ imageId }) => imageId), index);
     } catch (error) {
-      if (!this.#destroyed && this.#wanted === index) this.#refuse(index, toFailureCode(error));
+      if (!overtaken() && this.#wanted === index) this.#refuse(index, toFailureCode(error));
       return;
     }
-    if (this.#destroyed) return;
+    if (overtaken()) return;
+    this.#mounted = images;
+    const { window, view } = this.#entry;
     if (view) viewport.setViewPresentation(view);
     else {
       viewport.resetViewState();
       this.#fitZoom = viewport.getZoom() || 1;
     }
-    const chosen = window ?? this.#images[index]?.headerWindow ?? this.#autoWindow(index);
+    const chosen = window ?? image.headerWindow ?? this.#autoWindow(index);
     if (chosen) viewport.setProperties({ voiRange: toRange(chosen) });
     viewport.render();
     this.#publish({ window: chosen });
     this.#settle(index);
+    // The reader has scrolled on meanwhile.
+    if (this.#wanted !== index) await this.#show(this.#wanted);
   }
 
   /** Moves to an image; the picture on screen stays, marked as loading, until the new one is there or refused. */
@@ -179,21 +205,28 @@ export class StackViewer {
     const target = Math.min(Math.max(0, index), this.#images.length - 1);
     if (target < 0 || (target === this.#wanted && !this.#state.failure)) return;
     this.#wanted = target;
+    await this.#show(target);
+  }
+
+  async #show(target: number): Promise<void> {
     this.#publish({ index: target, loading: true, failure: null });
     const viewport = this.#viewport;
-    const image = this.#images[target];
+    const images = this.#images;
+    const image = images[target];
     if (!viewport || !image) return;
+    const overtaken = () => this.#destroyed || this.#wanted !== target || this.#images !== images;
     try {
       await imageLoader.loadAndCacheImage(image.imageId);
-      // The reader has moved on while this one was loading.
-      if (this.#destroyed || this.#wanted !== target) return;
-      if (!this.#state.shown) return await this.#mount(target, this.#state.window, null);
+      // The reader has moved on while this one was loading, or the stack has grown and is being mounted anew.
+      if (overtaken()) return;
+      if (this.#mounted !== images) return await this.#mount(target);
       await viewport.setImageIdIndex(target);
+      if (overtaken()) return;
       this.#keepWindow();
       viewport.render();
       this.#settle(target);
     } catch (error) {
-      if (!this.#destroyed && this.#wanted === target) this.#refuse(target, toFailureCode(error));
+      if (!overtaken()) this.#refuse(target, toFailureCode(error));
     }
   }
 
@@ -202,6 +235,7 @@ export class StackViewer {
   }
 
   setWindow(window: Window): void {
+    this.#entry = { ...this.#entry, window };
     this.#viewport?.setProperties({ voiRange: toRange(window) });
     this.#viewport?.render();
     this.#publish({ window });
@@ -259,7 +293,7 @@ export class StackViewer {
   }
 
   removeAnnotation(): boolean {
-    const removed = removeSelectedAnnotation();
+    const removed = removeSelectedAnnotation(this.#state.shown);
     this.#viewport?.render();
     return removed;
   }
