@@ -138,6 +138,7 @@ export const en: Strings = {
   problem: {
     offline: 'The relay cannot be reached. Nothing you typed is lost. Check the line and try again.',
     login_failed: 'The login or the password is wrong.',
+    password_wrong: 'The password is wrong. Nothing was signed.',
     too_many_attempts: 'Too many attempts. Wait a while and try again.',
     not_logged_in: 'Your session has ended. Log in again.',
     forbidden: 'You are not allowed to do this.',
@@ -395,6 +396,7 @@ export const en: Strings = {
     closeWarning: 'A closed record cannot be changed. Corrections are addenda.',
     closed: 'Closed. It cannot be changed.',
     saved: (time) => `saved ${time}`,
+    saveFailed: 'The call record is not saved. What you wrote is still on the screen.',
     saving: 'saving',
     missing: 'Required items not entered',
     escalation: 'Escalation',
@@ -467,6 +469,7 @@ export const en: Strings = {
     ready: 'Ready to sign',
     offline: 'The relay cannot be reached: signing is not possible.',
     confirmTitle: 'Confirm the patient and sign',
+    password: 'Your password, to sign',
     confirmWhy: 'You sign the report of this patient. A signed version cannot be changed; corrections are addenda.',
     confirmButton: (status) => `Sign: ${status}`,
     signing: 'Signing',

@@ -148,6 +148,7 @@ export const ja = {
   problem: {
     offline: '中継サーバーに届きません。入力した内容は失われていません。回線を確かめて、もう一度お試しください。',
     login_failed: 'ログイン名またはパスワードが違います。',
+    password_wrong: 'パスワードが違います。署名していません。',
     too_many_attempts: '試行回数が上限に達しました。しばらく待ってからお試しください。',
     not_logged_in: 'ログインの有効期限が切れました。もう一度ログインしてください。',
     forbidden: 'この操作を行う権限がありません。',
@@ -406,6 +407,7 @@ export const ja = {
     closeWarning: '確定後は変更できません。訂正は追記になります。',
     closed: '確定済み。変更できません。',
     saved: (time: string) => `${time} 保存`,
+    saveFailed: '通話記録を保存できていません。入力した内容は画面に残っています。',
     saving: '保存中',
     missing: '未入力の必須項目',
     escalation: 'エスカレーション',
@@ -477,6 +479,7 @@ export const ja = {
     ready: '署名できます',
     offline: '中継サーバーに届かないため、署名できません。',
     confirmTitle: '患者を確認して署名',
+    password: '署名者のパスワード',
     confirmWhy: 'この患者の報告書として署名します。署名した版は変更できず、訂正は追記になります。',
     confirmButton: (status: string) => `${status}署名`,
     signing: '署名しています',

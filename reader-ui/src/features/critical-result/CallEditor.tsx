@@ -1,4 +1,4 @@
-import { useEffect, useState, useSyncExternalStore } from 'react';
+import { useState } from 'react';
 import { closeCall } from '../../api/client.ts';
 import { Problem } from '../../api/http.ts';
 import type { Call, ReadingRequestDetail, ViewedImage } from '../../api/types.ts';
@@ -12,13 +12,15 @@ import { useTemplates } from '../fields/templates.ts';
 import { AttemptList } from './AttemptList.tsx';
 import { ContactList } from './ContactList.tsx';
 import { ConversationForm } from './ConversationForm.tsx';
-import { ConversationSaver } from './conversation-saver.ts';
 import { FailedCallForms } from './FailedCallForms.tsx';
 import { hasConnected, runningAttempt } from './call-facts.ts';
+import type { ConversationBook } from './use-conversations.ts';
+import { useConversation } from './use-conversations.ts';
 
 interface Props {
   call: Call;
   request: ReadingRequestDetail;
+  book: ConversationBook;
   disabled: boolean;
   currentImage(): ViewedImage | null;
   onChanged(call: Call): unknown;
@@ -26,13 +28,13 @@ interface Props {
 }
 
 /** One open call, top to bottom in the order it happens: dial, outcome, conversation, close. */
-export function CallEditor({ call, request, disabled, currentImage, onChanged, onFailure }: Props) {
+export function CallEditor({ call, request, book, disabled, currentImage, onChanged, onFailure }: Props) {
   const strings = useStrings();
   const { call: words } = strings;
   const [missing, setMissing] = useState<string[]>([]);
   const [closing, setClosing] = useState(false);
   const [commandId] = useState(() => crypto.randomUUID());
-  const conversation = useConversation(call, onChanged);
+  const conversation = useConversation(book, call);
   const connected = hasConnected(call);
   const running = runningAttempt(call);
   const failedOnly = call.attempts.length > 0 && !connected && !running;
@@ -59,6 +61,11 @@ export function CallEditor({ call, request, disabled, currentImage, onChanged, o
         <CallClock call={call} />
         <span className="ml-auto text-xs text-muted">
           {conversation.state.status === 'saving' && words.saving}
+          {conversation.state.status === 'failed' && (
+            <span role="alert" className="font-semibold text-red">
+              {words.saveFailed}
+            </span>
+          )}
           {conversation.state.status === 'saved' && conversation.state.savedAtMs !== null && words.saved(timeOfDay(conversation.state.savedAtMs, strings.language))}
         </span>
       </div>
@@ -82,26 +89,6 @@ export function CallEditor({ call, request, disabled, currentImage, onChanged, o
     </section>
   );
 }
-
-function useConversation(call: Call, onSaved: (call: Call) => unknown) {
-  const [store] = useState(() => {
-    const listeners = new Set<() => void>();
-    const notify = () => {
-      for (const listener of listeners) listener();
-    };
-    const saver = new ConversationSaver(call, notify, onSaved);
-    const subscribe = (listener: () => void) => {
-      listeners.add(listener);
-      return () => listeners.delete(listener);
-    };
-    return { saver, subscribe };
-  });
-  useEffect(() => () => void store.saver.flush(), [store]);
-  const state = useSyncExternalStore(store.subscribe, store.saver.getState);
-  return { saver: store.saver, state };
-}
-
-export type ConversationHandle = ReturnType<typeof useConversation>;
 
 function CallClock({ call }: { call: Call }) {
   const { call: words } = useStrings();

@@ -1,16 +1,19 @@
 import { useQueryClient } from '@tanstack/react-query';
 import { useCallback, useState } from 'react';
-import { keys } from '../../api/queries.ts';
 import type { Call, ReadingRequestDetail, ViewedImage } from '../../api/types.ts';
 import { useStrings } from '../../strings/language.tsx';
 import { Button } from '../../ui/Button.tsx';
 import { ProblemBanner } from '../session/ProblemBanner.tsx';
+import { useSession } from '../session/session-context.ts';
 import { CallRecord } from './CallRecord.tsx';
 import { CallEditor } from './CallEditor.tsx';
-import { isClosed } from './call-facts.ts';
+import { isClosed, ownOpenCalls } from './call-facts.ts';
+import type { ConversationBook } from './use-conversations.ts';
+import { replaceCall } from './use-conversations.ts';
 
 interface Props {
   request: ReadingRequestDetail;
+  book: ConversationBook;
   disabled: boolean;
   problem: unknown;
   onStart(): void;
@@ -18,25 +21,15 @@ interface Props {
   currentImage(): ViewedImage | null;
 }
 
-/** The phone call of this case: the open one to write in, the closed ones to read. */
-export function CallPanel({ request, disabled, problem, onStart, currentImage }: Props) {
+/** The phone call of this case: one's own open one to write in; the closed ones and those of others to read. */
+export function CallPanel({ request, book, disabled, problem, onStart, currentImage }: Props) {
   const { call: words } = useStrings();
+  const { user } = useSession().session;
   const queries = useQueryClient();
   const [failure, setFailure] = useState<unknown>(null);
-  const replace = useCallback(
-    async (call: Call) => {
-      // An older answer still on its way must not undo this one.
-      await queries.cancelQueries({ queryKey: keys.request(request.id) });
-      queries.setQueryData(keys.request(request.id), (old: ReadingRequestDetail | undefined) => {
-        if (!old) return old;
-        const known = old.calls.some(({ id }) => id === call.id);
-        return { ...old, calls: known ? old.calls.map((other) => (other.id === call.id ? call : other)) : [...old.calls, call] };
-      });
-    },
-    [queries, request.id],
-  );
-  const open = request.calls.filter((call) => !isClosed(call));
-  const closed = request.calls.filter(isClosed).toReversed();
+  const replace = useCallback((call: Call) => replaceCall(queries, request.id, call), [queries, request.id]);
+  const open = ownOpenCalls(request, user.id);
+  const toRead = request.calls.filter((call) => !open.includes(call)).toReversed();
   return (
     <div className="flex flex-col gap-4">
       <ProblemBanner error={problem ?? failure} />
@@ -49,11 +42,11 @@ export function CallPanel({ request, disabled, problem, onStart, currentImage }:
         </div>
       )}
       {open.map((call) => (
-        <CallEditor key={call.id} call={call} request={request} disabled={disabled} currentImage={currentImage} onChanged={replace} onFailure={setFailure} />
+        <CallEditor key={call.id} call={call} request={request} book={book} disabled={disabled} currentImage={currentImage} onChanged={replace} onFailure={setFailure} />
       ))}
-      {open.length === 0 && closed.length === 0 && <p className="text-sm text-muted">{words.none}</p>}
-      {closed.map((call) => (
-        <CallRecord key={call.id} call={call} canAdd={!disabled} onChanged={replace} />
+      {open.length === 0 && toRead.length === 0 && <p className="text-sm text-muted">{words.none}</p>}
+      {toRead.map((call) => (
+        <CallRecord key={call.id} call={call} canAdd={!disabled && isClosed(call)} onChanged={replace} />
       ))}
     </div>
   );

@@ -11,6 +11,7 @@ import { useTemplates } from '../fields/templates.ts';
 import { ProblemBanner } from '../session/ProblemBanner.tsx';
 import { readConversation } from './conversation-form.ts';
 import { AttemptLine } from './AttemptList.tsx';
+import { isClosed } from './call-facts.ts';
 
 interface Props {
   call: Call;
@@ -18,7 +19,7 @@ interface Props {
   onChanged?: (call: Call) => unknown;
 }
 
-/** A closed call, as a third doctor must be able to read it. It never changes; corrections are added below. */
+/** A call, as a third doctor must be able to read it: one that is closed never changes, corrections are added below; one still open is another reader's. */
 export function CallRecord({ call, canAdd, onChanged }: Props) {
   const strings = useStrings();
   const { call: words, language } = strings;
@@ -42,7 +43,7 @@ export function CallRecord({ call, canAdd, onChanged }: Props) {
   return (
     <section aria-label={words.title} className="flex flex-col gap-3 rounded-md border border-line-strong p-3">
       <div className="flex flex-wrap items-center gap-2">
-        <Badge tone="green">{strings.code(call.state)}</Badge>
+        <Badge tone={isClosed(call) ? 'green' : 'orange'}>{strings.code(call.state)}</Badge>
         {said?.readback_ok === true && <Badge tone="green">✓ {strings.code('readback_ok')}</Badge>}
         {said?.readback_ok === false && <Badge tone="red">! {strings.code('readback_mismatch')}</Badge>}
         <span className="text-sm">
@@ -86,7 +87,7 @@ export function CallRecord({ call, canAdd, onChanged }: Props) {
         </p>
       ))}
       <p className="text-xs text-muted">
-        {words.recordedBy(call.recorded_by.name, dateTime(call.recorded_at_ms, language))} {words.closed}
+        {words.recordedBy(call.recorded_by.name, dateTime(call.recorded_at_ms, language))} {isClosed(call) && words.closed}
       </p>
       {canAdd && onChanged && <CallAddendumForm call={call} onChanged={onChanged} />}
     </section>

@@ -11,8 +11,8 @@ import { FieldForm } from '../fields/FieldForm.tsx';
 import { useTemplates } from '../fields/templates.ts';
 import { useSession } from '../session/session-context.ts';
 import { birthLine } from '../worklist/order.ts';
-import type { ConversationHandle } from './CallEditor.tsx';
 import { calleeRoles, familyInformed, patientIdentifiers } from './vocabulary.ts';
+import type { ConversationHandle } from './use-conversations.ts';
 
 interface Props {
   request: ReadingRequestDetail;

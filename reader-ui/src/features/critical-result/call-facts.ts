@@ -6,6 +6,11 @@ export function isClosed(call: Call): boolean {
   return closedStates.has(call.state);
 }
 
+/** The calls a person is writing down now. A call another reader left open is theirs, and no reason not to phone. */
+export function ownOpenCalls(request: { calls: readonly Call[] }, userId: string): Call[] {
+  return request.calls.filter((call) => !isClosed(call) && call.recorded_by.id === userId);
+}
+
 /** The attempt that has no outcome yet. */
 export function runningAttempt(call: Call) {
   return call.attempts.find(({ outcome }) => outcome === null) ?? null;

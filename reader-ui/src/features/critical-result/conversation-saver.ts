@@ -1,4 +1,5 @@
 import { saveConversation } from '../../api/client.ts';
+import { Problem } from '../../api/http.ts';
 import type { Call, Conversation } from '../../api/types.ts';
 import { readConversation, toWire } from './conversation-form.ts';
 
@@ -20,6 +21,8 @@ export class ConversationSaver {
   #state: ConversationState;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #dirty = false;
+  #written = false;
+  #stopped = false;
   #running: Promise<void> | null = null;
 
   constructor(call: Call, changed: () => void, saved: (call: Call) => unknown) {
@@ -31,7 +34,13 @@ export class ConversationSaver {
 
   readonly getState = (): ConversationState => this.#state;
 
+  /** Takes the relay's text, until the first word is written here: from then on this one is the newer. */
+  adopt(call: Call): void {
+    if (!this.#written) this.#publish({ conversation: readConversation(call.conversation) });
+  }
+
   update(patch: Partial<Conversation>): void {
+    this.#written = true;
     this.#dirty = true;
     this.#publish({ conversation: { ...this.#state.conversation, ...patch }, status: 'unsaved' });
     this.#schedule(pauseMs);
@@ -45,13 +54,22 @@ export class ConversationSaver {
     return this.#state.status === 'saved';
   }
 
+  /** Saves once more, if there is anything to save, and never again by itself: a late repeat could undo newer words. */
+  stop(): void {
+    void this.flush();
+    this.#stopped = true;
+  }
+
   #schedule(afterMs: number): void {
     clearTimeout(this.#timer);
+    if (this.#stopped) return;
     this.#timer = setTimeout(() => void this.#save(), afterMs);
   }
 
   async #save(): Promise<void> {
-    await this.#running;
+    // Two may have waited for the same save; the second finds the next one under way, or nothing left to do.
+    while (this.#running) await this.#running;
+    if (!this.#dirty) return;
     this.#running = this.#saveOnce().finally(() => {
       this.#running = null;
     });
@@ -69,7 +87,7 @@ export class ConversationSaver {
     } catch (problem) {
       this.#dirty = true;
       this.#publish({ status: 'failed', problem });
-      this.#schedule(retryMs);
+      if (mayPass(problem)) this.#schedule(retryMs);
     }
   }
 
@@ -77,4 +95,9 @@ export class ConversationSaver {
     this.#state = { ...this.#state, ...patch };
     this.#changed();
   }
+}
+
+/** Whether the same save may succeed later: not when the relay has read it and said no. */
+function mayPass(problem: unknown): boolean {
+  return !(problem instanceof Problem) || problem.status === 0 || problem.status >= 500 || [401, 408, 429].includes(problem.status);
 }

@@ -11,7 +11,8 @@ import { Badge } from '../../ui/Badge.tsx';
 import { Banner } from '../../ui/Banner.tsx';
 import { useStackViewer } from '../../viewer/use-stack-viewer.ts';
 import { CallPanel } from '../critical-result/CallPanel.tsx';
-import { isClosed } from '../critical-result/call-facts.ts';
+import { ownOpenCalls } from '../critical-result/call-facts.ts';
+import { useConversations } from '../critical-result/use-conversations.ts';
 import { ConflictDialog } from '../report/ConflictDialog.tsx';
 import { DraftStatusLine } from '../report/DraftStatusLine.tsx';
 import { FindingsPanel } from '../report/FindingsPanel.tsx';
@@ -45,6 +46,7 @@ export function ReadingScreen({ request, stale }: { request: ReadingRequestDetai
   const handle = useStackViewer();
   const draft = useDraft(request.id, request.draft);
   const [shownTab, setShownTab] = useState<Tab>('context');
+  const book = useConversations(request.id, shownTab);
   const [callProblem, setCallProblem] = useState<unknown>(null);
   const [notice, setNotice] = useState('');
   const mine = request.claim?.reader.id === user.id;
@@ -89,7 +91,7 @@ export function ReadingScreen({ request, stale }: { request: ReadingRequestDetai
   const callCommand = useRef<string | null>(null);
   const beginCall = useCallback(() => {
     setShownTab('call');
-    if (request.calls.some((call) => !isClosed(call)) || callCommand.current) return;
+    if (ownOpenCalls(request, user.id).length > 0 || callCommand.current) return;
     callCommand.current = crypto.randomUUID();
     setCallProblem(null);
     startCall(request.id, 'reader_to_referrer', 'attending', callCommand.current)
@@ -100,7 +102,7 @@ export function ReadingScreen({ request, stale }: { request: ReadingRequestDetai
       .finally(() => {
         callCommand.current = null;
       });
-  }, [request.calls, request.id, queries]);
+  }, [request, user.id, queries]);
 
   useViewerActions(handle, mine ? pick : null);
   const actions = useMemo(
@@ -122,10 +124,10 @@ export function ReadingScreen({ request, stale }: { request: ReadingRequestDetai
     const picked = viewer?.pick();
     return picked ? { series_instance_uid: picked.series_instance_uid, sop_instance_uid: picked.sop_instance_uid, frame: picked.frame, both_viewing: true } : null;
   };
-  const openCalls = request.calls.filter((call) => !isClosed(call)).length;
+  const openCalls = ownOpenCalls(request, user.id).length;
   const panels: Record<Tab, React.JSX.Element> = {
     context: <ContextPanel request={request} />,
-    call: <CallPanel request={request} disabled={!mine} problem={callProblem} onStart={beginCall} currentImage={currentImage} />,
+    call: <CallPanel request={request} book={book} disabled={!mine} problem={callProblem} onStart={beginCall} currentImage={currentImage} />,
     findings: <FindingsPanel request={request} draft={draft} disabled={!mine} onShowKeyImage={showKeyImage} />,
     sign: <SignPanel request={request} draft={draft} disabled={!mine} />,
     history: <HistoryPanel request={request} />,
