@@ -6,6 +6,7 @@ import { RouterProvider } from '@tanstack/react-router';
 import { StrictMode } from 'react';
 import { createRoot } from 'react-dom/client';
 import { Problem } from './api/http.ts';
+import { watchPresence } from './api/presence.ts';
 import { LiveProvider } from './features/live/LiveProvider.tsx';
 import { SessionGate } from './features/session/SessionGate.tsx';
 import { router } from './routes.tsx';
@@ -23,6 +24,8 @@ const queries = new QueryClient({
     },
   },
 });
+
+watchPresence();
 
 const root = document.getElementById('root');
 if (root) {

@@ -1,5 +1,6 @@
 import createClient from 'openapi-fetch';
 import { setServerTime } from '../lib/server-clock.ts';
+import { presenceHeaders } from './presence.ts';
 import type { paths } from './schema.d.ts';
 
 /** A refusal of the relay (RFC 9457). `code` selects a text in `strings/`; the rest is for the text's detail. */
@@ -34,6 +35,7 @@ export const relay = createClient<paths>({
   credentials: 'same-origin',
   cache: 'no-store',
   fetch: async (request) => {
+    for (const [name, value] of Object.entries(presenceHeaders())) request.headers.set(name, value);
     try {
       return await fetch(request, { signal: AbortSignal.timeout(timeoutMs) });
     } catch {

@@ -1,3 +1,4 @@
+import { presenceHeaders } from '../api/presence.ts';
 import { signsAgree } from './codestream.ts';
 import { ViewerFailure } from './failure.ts';
 
@@ -38,7 +39,7 @@ async function request(url: string, signal: AbortSignal): Promise<Response> {
   let response: Response;
   try {
     const accept = 'application/octet-stream;transfer-syntax=*';
-    response = await fetch(url, { signal, credentials: 'same-origin', headers: { accept } });
+    response = await fetch(url, { signal, credentials: 'same-origin', headers: { accept, ...presenceHeaders() } });
   } catch {
     throw new ViewerFailure('network');
   }

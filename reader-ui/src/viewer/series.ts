@@ -1,3 +1,4 @@
+import { presenceHeaders } from '../api/presence.ts';
 import type { DicomJson } from './dicom-json.ts';
 import { readNumber, readText } from './dicom-json.ts';
 import { registerImages } from './engine.ts';
@@ -39,7 +40,7 @@ export async function loadSeries(study: string, seriesInstanceUid: string): Prom
 async function fetchDicomJson(url: string): Promise<DicomJson[]> {
   let response: Response;
   try {
-    response = await fetch(url, { credentials: 'same-origin', cache: 'no-store', headers: { accept: 'application/dicom+json' } });
+    response = await fetch(url, { credentials: 'same-origin', cache: 'no-store', headers: { accept: 'application/dicom+json', ...presenceHeaders() } });
   } catch {
     throw new ViewerFailure('network');
   }

@@ -1,4 +1,5 @@
 import { useQuery } from '@tanstack/react-query';
+import { presenceHeaders } from '../../api/presence.ts';
 import { isoDate } from '../../lib/dates.ts';
 import { personName } from '../../lib/safe-text.ts';
 
@@ -15,7 +16,7 @@ export function useArrivedStudies(): ArrivedStudy[] {
   const { data } = useQuery({
     queryKey: ['arrived-studies'],
     queryFn: async () => {
-      const response = await fetch(`/dicom-web/studies?limit=${studiesMax}`, { credentials: 'same-origin', cache: 'no-store', headers: { accept: 'application/dicom+json' } });
+      const response = await fetch(`/dicom-web/studies?limit=${studiesMax}`, { credentials: 'same-origin', cache: 'no-store', headers: { accept: 'application/dicom+json', ...presenceHeaders() } });
       if (!response.ok) return [];
       const body: unknown = await response.json().catch(() => []);
       return Array.isArray(body) ? (body as Values[]).flatMap(toStudy) : [];

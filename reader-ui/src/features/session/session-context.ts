@@ -3,6 +3,8 @@ import type { Session } from '../../api/types.ts';
 
 export interface SessionControl {
   session: Session;
+  /** Whether the page is locked or its session over: then nobody sees what is drawn. */
+  covered: boolean;
   lock(): void;
   logOut(): void;
 }
