@@ -4,9 +4,14 @@ import * as client from './client.ts';
 /** Cache keys and fetchers. A live event names what changed; the page asks for it again under the same key. */
 export const keys = {
   requests: ['reading-requests'] as const,
+  /** Every single request that is on screen. */
+  everyRequest: ['reading-request'] as const,
   request: (id: string) => ['reading-request', id] as const,
   /** Everything DICOMweb says about a study, by the relay's own study id. */
   study: (id: string) => ['study', id] as const,
+  /** Every report that is on screen: an event names the request, not the report. */
+  reports: ['report'] as const,
+  report: (id: string) => ['report', id] as const,
   notifications: ['notifications'] as const,
 };
 
@@ -19,7 +24,7 @@ export const requestQuery = (id: string) =>
 export const templatesQuery = () =>
   queryOptions({ queryKey: ['templates'], queryFn: client.listTemplates, staleTime: Number.POSITIVE_INFINITY });
 
-export const reportQuery = (id: string) => queryOptions({ queryKey: ['report', id], queryFn: () => client.getReport(id) });
+export const reportQuery = (id: string) => queryOptions({ queryKey: keys.report(id), queryFn: () => client.getReport(id) });
 
 export const notificationsQuery = () => queryOptions({ queryKey: keys.notifications, queryFn: client.listNotifications });
 export const sitesQuery = () => queryOptions({ queryKey: ['sites'], queryFn: client.listSites });

@@ -57,15 +57,19 @@ function refetch(queries: QueryClient, event: LiveEvent): void {
   const invalidate = (queryKey: readonly unknown[]) => void queries.invalidateQueries({ queryKey });
   if (event.name === 'notification') {
     invalidate(keys.notifications);
+    // A notice is about a new version: the report on screen, its notices and its acknowledgement are old now.
+    invalidate(keys.reports);
+    invalidate(keys.everyRequest);
     return;
   }
   invalidate(keys.requests);
   if (event.name === 'study') {
     invalidate(keys.study(event.study_id));
     // The request on screen carries the arrival of its study.
-    invalidate(['reading-request']);
+    invalidate(keys.everyRequest);
     return;
   }
   invalidate(keys.request(event.name === 'worklist' ? event.reading_request_id : event.id));
+  invalidate(keys.reports);
   invalidate(keys.notifications);
 }

@@ -28,7 +28,7 @@ export function AcknowledgeForm({ version, callBackIf }: { version: ReportVersio
       await acknowledgeReport(version.report_id, { version: version.version, action_taken: action, ...(comment.trim() ? { comment: comment.trim() } : {}) }, commandId);
       await Promise.all([
         queries.invalidateQueries({ queryKey: keys.request(version.reading_request_id) }),
-        queries.invalidateQueries({ queryKey: ['report', version.report_id] }),
+        queries.invalidateQueries({ queryKey: keys.report(version.report_id) }),
         queries.invalidateQueries({ queryKey: keys.notifications }),
         queries.invalidateQueries({ queryKey: keys.requests }),
       ]);

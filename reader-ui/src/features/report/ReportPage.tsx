@@ -1,10 +1,11 @@
 import { useQuery, useQueryClient } from '@tanstack/react-query';
 import { useParams } from '@tanstack/react-router';
-import { useEffect } from 'react';
+import { useEffect, useState } from 'react';
 import { readNotification } from '../../api/client.ts';
 import { keys, reportQuery, requestQuery } from '../../api/queries.ts';
-import type { Acknowledgement, ReadingRequestDetail } from '../../api/types.ts';
+import type { Acknowledgement, ReadingRequestDetail, ReportVersion } from '../../api/types.ts';
 import { dateTime } from '../../lib/dates.ts';
+import { useVisible } from '../../lib/use-visible.ts';
 import { useStrings } from '../../strings/language.tsx';
 import { Banner } from '../../ui/Banner.tsx';
 import { Empty, Waiting } from '../../ui/Waiting.tsx';
@@ -39,9 +40,10 @@ function Loaded({ request }: { request: ReadingRequestDetail }) {
   const { user } = useSession().session;
   const reportId = request.reports.at(-1)?.report_id;
   const { data: report } = useQuery({ ...reportQuery(reportId ?? ''), enabled: reportId !== undefined });
-  useMarkRead(request);
-  const versions = (report?.versions ?? request.reports).toSorted((a, b) => b.version - a.version);
+  const versions = newestFirst([...request.reports, ...(report?.versions ?? [])]);
   const [latest, ...older] = versions;
+  const [olderOpen, setOlderOpen] = useState(false);
+  useMarkRead(request, olderOpen ? versions : versions.slice(0, 1));
   const acknowledgement = report?.acknowledgements.find(({ version }) => version === latest?.version);
   const calls = request.calls.filter(isClosed);
   const callBackIf = latest?.body.disposition.map((one) => one.call_again_if).find((text) => typeof text === 'string') ?? null;
@@ -63,7 +65,7 @@ function Loaded({ request }: { request: ReadingRequestDetail }) {
               </div>
             )}
             {older.length > 0 && (
-              <details>
+              <details onToggle={(event) => setOlderOpen(event.currentTarget.open)}>
                 <summary className="text-sm text-soft">{strings.report.older}</summary>
                 <div className="mt-3 flex flex-col gap-6 opacity-85">
                   {older.map((version) => (
@@ -98,19 +100,26 @@ function AcknowledgedBanner({ acknowledgement }: { acknowledgement: Acknowledgem
   );
 }
 
-/** Opening the report is what "read" means; each notice is told once. */
-function useMarkRead(request: ReadingRequestDetail): void {
-  const { user } = useSession().session;
+/** The request and its report are asked for one after the other; whichever knows of a newer version is right. */
+function newestFirst(versions: readonly ReportVersion[]): ReportVersion[] {
+  return [...new Map(versions.map((version) => [version.version, version])).values()].toSorted((a, b) => b.version - a.version);
+}
+
+/** "Read" means that the version the notice is about was in front of someone: drawn, in a visible tab, not under the lock. */
+function useMarkRead(request: ReadingRequestDetail, shown: readonly ReportVersion[]): void {
+  const { session, covered } = useSession();
+  const visible = useVisible();
   const queries = useQueryClient();
+  const isShown = (version: number | null) => version === null || shown.some((one) => one.version === version);
   const unread = request.notices
-    .filter(({ recipient, read_at_ms }) => recipient.id === user.id && read_at_ms === null)
+    .filter(({ recipient, read_at_ms, version }) => recipient.id === session.user.id && read_at_ms === null && isShown(version))
     .map(({ id }) => id)
     .join();
   useEffect(() => {
-    if (unread === '') return;
+    if (unread === '' || covered || !visible) return;
     void Promise.allSettled(unread.split(',').map((id) => readNotification(id))).then(() => {
       void queries.invalidateQueries({ queryKey: keys.notifications });
       return queries.invalidateQueries({ queryKey: keys.request(request.id) });
     });
-  }, [unread, queries, request.id]);
+  }, [unread, covered, visible, queries, request.id]);
 }
