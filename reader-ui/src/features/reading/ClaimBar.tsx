@@ -7,6 +7,7 @@ import { useStrings } from '../../strings/language.tsx';
 import { Button } from '../../ui/Button.tsx';
 import { Dialog } from '../../ui/Dialog.tsx';
 import { ProblemBanner } from '../session/ProblemBanner.tsx';
+import { isClaimable } from '../worklist/order.ts';
 
 interface Props {
   request: ReadingRequestDetail;
@@ -44,7 +45,7 @@ export function ClaimBar({ request, mine, canClaim }: Props) {
         </div>
       )}
       {request.claim && <bdi className={mine ? 'text-sm font-semibold text-accent' : 'text-sm text-orange'}>{mine ? `${request.claim.reader.name}(${worklist.you})` : reading.claimedBy(request.claim.reader.name)}</bdi>}
-      {!request.claim && canClaim && !request.report_status && (
+      {canClaim && isClaimable(request) && (
         <Button kind="primary" onClick={() => void act(() => actOnRequest(request.id, 'claim'))}>
           {reading.claim}
         </Button>

@@ -130,6 +130,7 @@ export function WorklistPage() {
                   request={request}
                   selected={request === selected}
                   ownId={user.id}
+                  mayClaim={user.role === 'reader'}
                   onSelect={setSelectedId}
                   onOpen={open}
                   onClaim={claim}

@@ -8,18 +8,19 @@ import { Button } from '../../ui/Button.tsx';
 import { PatientName } from '../../ui/PatientName.tsx';
 import { ArrivalBadge } from './ArrivalBadge.tsx';
 import { DueClock } from './DueClock.tsx';
-import { birthLine, nextDue } from './order.ts';
+import { birthLine, isClaimable, nextDue } from './order.ts';
 
 interface Props {
   request: ReadingRequestSummary;
   selected: boolean;
   ownId: string;
+  mayClaim: boolean;
   onSelect(id: string): void;
   onOpen(id: string): void;
   onClaim(id: string): void;
 }
 
-export const WorklistRow = memo(function WorklistRow({ request, selected, ownId, onSelect, onOpen, onClaim }: Props) {
+export const WorklistRow = memo(function WorklistRow({ request, selected, ownId, mayClaim, onSelect, onOpen, onClaim }: Props) {
   const strings = useStrings();
   const { worklist } = strings;
   const ref = useRef<HTMLTableRowElement>(null);
@@ -29,6 +30,7 @@ export const WorklistRow = memo(function WorklistRow({ request, selected, ownId,
   const { patient, study, claim } = request;
   const era = eraYear(patient.birth_date, strings.language);
   const mine = claim?.reader.id === ownId;
+  const offersClaim = mayClaim && isClaimable(request);
   return (
     <tr
       ref={ref}
@@ -94,11 +96,11 @@ export const WorklistRow = memo(function WorklistRow({ request, selected, ownId,
           kind={selected ? 'primary' : 'plain'}
           onClick={(event) => {
             event.stopPropagation();
-            if (claim || request.report_status) onOpen(request.id);
-            else onClaim(request.id);
+            if (offersClaim) onClaim(request.id);
+            else onOpen(request.id);
           }}
         >
-          {claim || request.report_status ? worklist.openCase : worklist.claim}
+          {offersClaim ? worklist.claim : worklist.openCase}
         </Button>
       </td>
     </tr>

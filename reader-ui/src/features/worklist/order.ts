@@ -8,6 +8,13 @@ export function byUrgencyAndWait(a: ReadingRequestSummary, b: ReadingRequestSumm
   return (rank[a.urgency] ?? 0) - (rank[b.urgency] ?? 0) || a.requested_at_ms - b.requested_at_ms;
 }
 
+const claimable = new Set(['requested', 'readable', 'returned', 'preliminary', 'reopened']);
+
+/** Whether a case waits for a reader to take it: nobody has it, and something is left to read or to sign. */
+export function isClaimable({ claim, state }: Pick<ReadingRequestSummary, 'claim' | 'state'>): boolean {
+  return !claim && claimable.has(state);
+}
+
 export type DueKind = 'open_by' | 'verbal_by' | 'written_by';
 
 export interface Due {
