@@ -174,6 +174,7 @@ async function signed(page) {
   await page.getByRole('region', { name: '確定として署名' }).getByRole('button', { name: '確定として署名' }).click();
   const dialog = page.getByRole('dialog');
   await dialog.getByText('TN-000417').waitFor();
+  await dialog.getByLabel('署名者のパスワード').fill(password);
   await step(page, 'the patient once more');
   await dialog.getByRole('button', { name: /署名$/ }).click();
   await page.getByText(/第1版に署名しました/).waitFor();

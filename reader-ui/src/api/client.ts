@@ -74,11 +74,11 @@ export const saveDraft = (id: string, baseVersion: number, body: ReportBody) =>
     }),
   );
 export const listTemplates = () => bodyOf<{ items: TemplateDefinition[] }>(relay.GET('/api/v1/templates'));
-export const signReport = (id: string, status: 'preliminary' | 'final', draftVersion: number, commandId: string) =>
+export const signReport = (id: string, status: 'preliminary' | 'final', draftVersion: number, password: string, commandId: string) =>
   bodyOf<ReportVersion>(
     relay.POST('/api/v1/reading-requests/{reading_request_id}/sign', {
       params: { ...ofRequest(id), header: command(commandId) },
-      body: { status, draft_version: draftVersion },
+      body: { status, draft_version: draftVersion, password },
     }),
   );
 

@@ -1,3 +1,4 @@
+import { useState } from 'react';
 import type { ReadingRequestDetail } from '../../api/types.ts';
 import { eraYear, isoDate, studyTime } from '../../lib/dates.ts';
 import { safeText } from '../../lib/safe-text.ts';
@@ -5,6 +6,7 @@ import { useStrings } from '../../strings/language.tsx';
 import { Button } from '../../ui/Button.tsx';
 import { Dialog } from '../../ui/Dialog.tsx';
 import { Fact } from '../../ui/Fact.tsx';
+import { Labelled } from '../../ui/Labelled.tsx';
 import { PatientName } from '../../ui/PatientName.tsx';
 import { ProblemBanner } from '../session/ProblemBanner.tsx';
 import { birthLine } from '../worklist/order.ts';
@@ -14,18 +16,28 @@ interface Props {
   kind: 'preliminary' | 'final';
   busy: boolean;
   problem: unknown;
-  onSign(): void;
+  onSign(password: string): void;
   onClose(): void;
 }
 
-/** The last look at whom this is about before it cannot be changed any more. */
+/** The last look at whom this is about before it cannot be changed any more; the password, as the screen may be shared. */
 export function SignDialog({ request, kind, busy, problem, onSign, onClose }: Props) {
   const strings = useStrings();
   const { patient, study } = request;
+  const [password, setPassword] = useState('');
   const era = eraYear(patient.birth_date, strings.language);
   return (
     <Dialog title={strings.sign.confirmTitle} closeLabel={strings.common.cancel} onClose={onClose}>
-      <div className="flex flex-col gap-4">
+      <form
+        noValidate
+        className="flex flex-col gap-4"
+        onSubmit={(event) => {
+          event.preventDefault();
+          if (busy || password === '') return;
+          onSign(password);
+          setPassword('');
+        }}
+      >
         <div className="rounded-md border-2 border-accent-deep bg-void p-4">
           <PatientName large name={patient.name} none={strings.patient.noName} />
           <p className="text-sm text-soft">{birthLine(patient, strings, era, isoDate(patient.birth_date))}</p>
@@ -45,14 +57,19 @@ export function SignDialog({ request, kind, busy, problem, onSign, onClose }: Pr
           </dl>
         </div>
         <p className="text-sm text-soft">{strings.sign.confirmWhy}</p>
+        <Labelled label={strings.sign.password}>
+          {(props) => (
+            <input {...props} type="password" autoComplete="current-password" autoFocus value={password} onChange={(event) => setPassword(event.target.value)} className="field !w-72" />
+          )}
+        </Labelled>
         <ProblemBanner error={problem} />
         <div className="flex justify-end gap-2">
           <Button onClick={onClose}>{strings.common.cancel}</Button>
-          <Button kind="primary" disabled={busy} onClick={onSign}>
+          <Button kind="primary" type="submit" disabled={busy || password === ''}>
             {busy ? strings.sign.signing : strings.sign.confirmButton(strings.code(kind))}
           </Button>
         </div>
-      </div>
+      </form>
     </Dialog>
   );
 }

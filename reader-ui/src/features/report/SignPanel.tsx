@@ -37,13 +37,13 @@ export function SignPanel({ request, draft, disabled }: Props) {
   const { evaluation, status } = draft.state;
   const clean = status === 'saved' && draft.state.version > 0;
 
-  const submit = async (kind: Status) => {
+  const submit = async (kind: Status, password: string) => {
     setBusy(true);
     setProblem(null);
     try {
       if (!(await draft.saver.flush())) return;
       if (command.current?.status !== kind) command.current = { id: crypto.randomUUID(), status: kind };
-      const version = await signReport(request.id, kind, draft.saver.getState().version, command.current.id);
+      const version = await signReport(request.id, kind, draft.saver.getState().version, password, command.current.id);
       command.current = null;
       setSignedVersion(version.version);
       setAsking(null);
@@ -59,9 +59,7 @@ export function SignPanel({ request, draft, disabled }: Props) {
   };
 
   const { arrival } = request;
-  // After a final version there are only addenda; after a preliminary one only the final is left.
-  const statuses = request.reports.map((version) => version.status);
-  const kinds: Status[] = statuses.some((one) => one !== 'preliminary') ? [] : statuses.length > 0 ? ['final'] : ['preliminary', 'final'];
+  const kinds = kindsOf(request);
   return (
     <div className="flex flex-col gap-4">
       {signedVersion !== null && <Banner tone="good">{sign.done(signedVersion)}</Banner>}
@@ -79,9 +77,19 @@ export function SignPanel({ request, draft, disabled }: Props) {
       ))}
       <ProblemBanner error={asking ? null : problem} />
       <VersionList request={request} canAdd={!disabled || request.reports.length > 0} />
-      {asking && <SignDialog request={request} kind={asking} busy={busy} problem={problem} onSign={() => void submit(asking)} onClose={() => setAsking(null)} />}
+      {asking && <SignDialog request={request} kind={asking} busy={busy} problem={problem} onSign={(password) => void submit(asking, password)} onClose={() => setAsking(null)} />}
     </div>
   );
+}
+
+/**
+ * What may be signed next: after a preliminary version only the final; after a final one a correction, but only while the
+ * case is open again (reopened, and then claimed by its reader). Otherwise there are addenda.
+ */
+function kindsOf({ reports, state }: ReadingRequestDetail): Status[] {
+  if (reports.length === 0) return ['preliminary', 'final'];
+  const isFinal = reports.some(({ status }) => status !== 'preliminary');
+  return !isFinal || state === 'reopened' || state === 'claimed' ? ['final'] : [];
 }
 
 interface ChoiceProps {
