@@ -14,6 +14,8 @@ pub mod recover;
 pub mod registry;
 pub mod requests;
 pub mod session;
+pub mod silence;
+pub mod space;
 pub mod status;
 pub mod verify;
 

@@ -9,7 +9,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use tancho_domain::ids::SiteId;
@@ -30,6 +30,8 @@ const PARTS_SYNCED_AT_ONCE_MAX: usize = 16;
 pub struct Incoming {
     dir: PathBuf,
     inner: Mutex<Inner>,
+    /// Rung when a part's fsync has ended.
+    sync_ended: Condvar,
     journal: Mutex<Journal>,
 }
 
@@ -48,6 +50,11 @@ struct Part {
     sealed: bool,
     /// Writes under way.
     n_writers: usize,
+    /// Its fsync is under way.
+    syncing: bool,
+    /// An fsync of its file failed. The system says so once, and a later fsync succeeds over bytes that the disk never
+    /// got: nothing of the part counts any more, it is thrown away and received again.
+    lost: bool,
 }
 
 /// The key of a site's container.
@@ -104,6 +111,7 @@ impl Incoming {
         Ok(Self {
             dir,
             inner: Mutex::new(inner),
+            sync_ended: Condvar::new(),
             journal: Mutex::new(journal),
         })
     }
@@ -124,10 +132,24 @@ impl Incoming {
             .unwrap_or_default()
     }
 
-    /// Whether the container is being verified.
+    /// Whether the container is being verified, or waits to be thrown away.
     #[must_use]
-    pub fn is_sealed(&self, key: &PartKey) -> bool {
-        self.lock().parts.get(key).is_some_and(|part| part.sealed)
+    pub fn is_busy(&self, key: &PartKey) -> bool {
+        self.lock()
+            .parts
+            .get(key)
+            .is_some_and(|part| part.sealed || part.lost)
+    }
+
+    /// Waits for an fsync of a sealed part that is under way; `false` when the disk has lost bytes of it. After `true`
+    /// nobody else syncs the part, so that the caller's own fsync is the one that learns of an error.
+    #[must_use]
+    pub fn is_sound(&self, key: &PartKey) -> bool {
+        let mut inner = self.lock();
+        while inner.parts.get(key).is_some_and(|part| part.syncing) {
+            inner = self.sync_ended.wait(inner).unwrap_or_else(PoisonError::into_inner);
+        }
+        inner.parts.get(key).is_none_or(|part| !part.lost)
     }
 
     /// Every part that is held, for reconciliation.
@@ -154,12 +176,15 @@ impl Incoming {
             if part.sealed {
                 return Ok(());
             }
+            if part.lost {
+                return Err(io::Error::other("the disk lost bytes of the part; it is received again"));
+            }
             part.n_writers += 1;
         }
         let written = self.write_gaps(key, offset, bytes, gaps);
         let mut inner = self.lock();
         if let Some(part) = inner.parts.get_mut(key) {
-            part.n_writers -= 1;
+            part.n_writers = part.n_writers.saturating_sub(1);
             if written.is_ok() {
                 gaps.iter().for_each(|gap| part.held.insert(gap.clone()));
             }
@@ -202,33 +227,43 @@ impl Incoming {
         Ok(file)
     }
 
-    /// Makes the parts with the most bytes at risk durable and records it. Blocks on the disk. Gives how many.
+    /// Makes the parts with the most bytes at risk durable and records it. Blocks on the disk. Gives how many. A part
+    /// that the disk does not take is thrown away and does not keep the others from their turn.
     pub fn sync_some(&self) -> io::Result<usize> {
-        let mut risky: Vec<(u64, PartKey, RangeSet)> = {
+        let mut risky: Vec<(u64, PartKey)> = {
             let inner = self.lock();
             let at_risk = |part: &Part| part.held.len().saturating_sub(part.synced.len());
             let open = inner
                 .parts
                 .iter()
-                .filter(|(_, part)| !part.sealed && at_risk(part) > 0);
-            open.map(|(key, part)| (at_risk(part), *key, part.held.clone()))
-                .collect()
+                .filter(|(_, part)| !part.sealed && !part.lost && at_risk(part) > 0);
+            open.map(|(key, part)| (at_risk(part), *key)).collect()
         };
-        risky.sort_unstable_by_key(|(bytes, key, _)| (std::cmp::Reverse(*bytes), *key));
+        risky.sort_unstable_by_key(|(bytes, key)| (std::cmp::Reverse(*bytes), *key));
         risky.truncate(PARTS_SYNCED_AT_ONCE_MAX);
         let mut synced = Vec::new();
-        for (_, key, held) in risky {
-            match OpenOptions::new()
+        for (_, key) in risky {
+            let Some(held) = self.begin_sync(&key) else { continue };
+            let ended = OpenOptions::new()
                 .write(true)
                 .open(self.path(&key))
-                .and_then(|file| file.sync_data())
-            {
-                Ok(()) => synced.push((key, held)),
+                .and_then(|file| file.sync_data());
+            let is_lost = match &ended {
+                Ok(()) => false,
                 // Verified and taken away in the meantime.
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => return Err(error),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => false,
+                Err(error) => {
+                    tracing::error!(%error, container = %key.container_sha256,
+                        "a partial file could not be made durable; it is received again");
+                    true
+                }
+            };
+            self.end_sync(&key, is_lost);
+            if ended.is_ok() {
+                synced.push((key, held));
             }
         }
+        self.discard_lost();
         if synced.is_empty() {
             return Ok(0);
         }
@@ -250,6 +285,44 @@ impl Incoming {
         Ok(n_synced)
     }
 
+    /// What is held of a part whose fsync may begin now.
+    fn begin_sync(&self, key: &PartKey) -> Option<RangeSet> {
+        let mut inner = self.lock();
+        let part = inner
+            .parts
+            .get_mut(key)
+            .filter(|part| !part.sealed && !part.lost)?;
+        part.syncing = true;
+        Some(part.held.clone())
+    }
+
+    fn end_sync(&self, key: &PartKey, is_lost: bool) {
+        if let Some(part) = self.lock().parts.get_mut(key) {
+            part.syncing = false;
+            part.lost |= is_lost;
+        }
+        self.sync_ended.notify_all();
+    }
+
+    /// Throws lost parts away that nobody writes or verifies; the others are thrown away in a later turn.
+    fn discard_lost(&self) {
+        let lost: Vec<PartKey> = {
+            let inner = self.lock();
+            let idle = |part: &Part| part.lost && !part.sealed && part.n_writers == 0;
+            inner
+                .parts
+                .iter()
+                .filter(|(_, part)| idle(part))
+                .map(|(key, _)| *key)
+                .collect()
+        };
+        for key in lost {
+            if let Err(error) = self.forget(&key) {
+                tracing::error!(%error, "a partial file could not be removed; the next start removes it");
+            }
+        }
+    }
+
     /// Takes a whole container for verification; `None` when someone else has it, writes it, or it is not there.
     #[must_use]
     pub fn seal(self: &Arc<Self>, key: &PartKey) -> Option<Seal> {
@@ -258,7 +331,7 @@ impl Incoming {
         let part = inner
             .parts
             .get_mut(key)
-            .filter(|part| !part.sealed && part.n_writers == 0)?;
+            .filter(|part| !part.sealed && !part.lost && part.n_writers == 0)?;
         part.sealed = true;
         Some(Seal {
             incoming: Arc::clone(self),
@@ -420,6 +493,59 @@ mod tests {
             incoming.keys().is_empty(),
             "a file shorter than its ranges is not trusted"
         );
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_part_that_the_disk_lost_is_received_again_and_holds_up_no_other() {
+        let dir = tempfile::tempdir().unwrap();
+        let (lost, bytes) = whole(b"0123456789");
+        let good = PartKey { site: [9; 16], ..lost };
+        let incoming = Arc::new(Incoming::open(dir.path()).unwrap());
+        let write = |key: &PartKey| incoming.write(key, 0, &bytes, std::slice::from_ref(&(0..10)));
+        write(&lost).unwrap();
+        write(&good).unwrap();
+        // The fsync of a device fails.
+        fs::remove_file(incoming.path(&lost)).unwrap();
+        std::os::unix::fs::symlink("/dev/full", incoming.path(&lost)).unwrap();
+        assert_eq!(incoming.sync_some().unwrap(), 1, "the other part has its turn");
+        assert!(incoming.held(&lost).is_empty(), "nothing of it counts");
+        assert!(fs::symlink_metadata(incoming.path(&lost)).is_err());
+        assert!(incoming.seal(&lost).is_none());
+        assert_eq!(incoming.held(&good).len(), 10);
+        write(&lost).unwrap();
+        assert_eq!(incoming.sync_some().unwrap(), 1);
+        let seal = incoming.seal(&lost).unwrap();
+        assert!(incoming.is_sound(&lost));
+        drop(seal);
+        drop(incoming);
+        let incoming = Incoming::open(dir.path()).unwrap();
+        assert_eq!((incoming.held(&lost).len(), incoming.held(&good).len()), (10, 10));
+    }
+
+    #[test]
+    fn a_part_lost_while_it_is_verified_is_not_sound_and_goes_afterwards() {
+        let dir = tempfile::tempdir().unwrap();
+        let (key, bytes) = whole(b"0123456789");
+        let incoming = Arc::new(Incoming::open(dir.path()).unwrap());
+        incoming
+            .write(&key, 0, &bytes, std::slice::from_ref(&(0..10)))
+            .unwrap();
+        assert!(incoming.begin_sync(&key).is_some());
+        let seal = incoming.seal(&key).unwrap();
+        let sound = std::thread::spawn({
+            let incoming = Arc::clone(&incoming);
+            move || incoming.is_sound(&key)
+        });
+        incoming.end_sync(&key, true);
+        assert!(!sound.join().unwrap());
+        incoming.discard_lost();
+        assert!(incoming.path(&key).exists(), "not under the verification");
+        drop(seal);
+        assert!(incoming.is_busy(&key));
+        assert!(incoming.write(&key, 0, &bytes, &[]).is_err());
+        incoming.discard_lost();
+        assert!(!incoming.is_busy(&key) && !incoming.path(&key).exists());
     }
 
     #[test]

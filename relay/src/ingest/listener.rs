@@ -20,6 +20,7 @@ use tancho_wire::limits::{ALPN, ALPN_ENROLL, HANDSHAKE_TIMEOUT_MS, IDLE_TIMEOUT_
 use tokio::sync::Semaphore;
 
 use super::registry::close;
+use super::silence::SilenceWatch;
 use super::{enroll, recover, session};
 use crate::clock::Clock;
 use crate::nodes::service;
@@ -39,6 +40,8 @@ const HANDSHAKES_BEFORE_RETRY: usize = 32;
 const ENROLLMENTS_MAX: usize = 16;
 /// How often live connections are compared with the deny-list; also how soon another relay's denial acts here.
 const DENY_LIST_EVERY: Duration = Duration::from_secs(20);
+/// How often silent nodes are looked for; with the time until a node counts as silent below three minutes.
+const SILENCE_EVERY: Duration = Duration::from_secs(20);
 /// How often it is looked whether the relay's certificate has to be made anew.
 const CERTIFICATE_EVERY: Duration = Duration::from_secs(3600);
 /// How often partial files are made durable.
@@ -61,6 +64,7 @@ pub async fn serve(app: &AppState) -> anyhow::Result<SocketAddr> {
     app.tasks.spawn(accept(app.clone(), endpoint));
     app.tasks.spawn(super::commit::run(app.clone()));
     app.tasks.spawn(watch_deny_list(app.clone()));
+    app.tasks.spawn(watch_silence(app.clone()));
     app.tasks.spawn(keep_certificate_fresh(app.clone()));
     app.tasks.spawn(keep_parts_durable(app.clone()));
     tracing::info!(quic = %address, "listening for node agents");
@@ -203,6 +207,15 @@ async fn watch_deny_list(app: AppState) {
                 .iter()
                 .for_each(|node_id| app.nodes_connected.cut_denied(node_id)),
             Err(error) => tracing::error!(%error, "the deny-list could not be read"),
+        }
+    }
+}
+
+async fn watch_silence(app: AppState) {
+    let mut watch = SilenceWatch::default();
+    while wait(&app, SILENCE_EVERY).await {
+        if let Err(error) = watch.look(&app).await {
+            tracing::error!(%error, "silent nodes could not be looked for");
         }
     }
 }

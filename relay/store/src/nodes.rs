@@ -339,3 +339,12 @@ pub async fn list_denied_nodes(tx: &mut Tx) -> Result<Vec<NodeId>, StoreError> {
         .map(|(id,)| NodeId::parse(&id).map_err(StoreError::from))
         .collect()
 }
+
+/// Ids of the active nodes that have been heard once and not since `before_ms`, over all networks.
+pub async fn list_silent_nodes(tx: &mut Tx, before_ms: i64) -> Result<Vec<NodeId>, StoreError> {
+    let text = "select id from nodes where state = 'active' and last_seen_at_ms < $1 order by id";
+    let rows = fetch_all!(tx, (String,), text, before_ms)?;
+    rows.into_iter()
+        .map(|(id,)| NodeId::parse(&id).map_err(StoreError::from))
+        .collect()
+}

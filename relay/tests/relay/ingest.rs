@@ -4,7 +4,8 @@ use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use serde_json::json;
 use tancho_domain::access::Role;
 use tancho_domain::dicom::TransferSyntaxUid;
-use tancho_domain::ids::{CommandId, ReadingRequestId};
+use tancho_domain::ids::{CommandId, NodeId, ReadingRequestId};
+use tancho_relay::ingest::silence::SilenceWatch;
 use tancho_store::reading;
 use tancho_store::sites::SiteKind;
 use tancho_wire::frame::{
@@ -505,6 +506,27 @@ async fn flt_045_breaches_close_the_connection_with_their_code() {
     let (mut talk, _) = connect(&relay, &node, 1).await.unwrap();
     talk.say_bytes(&[0, 0, 0, 3, 0x83, 0xe7, 0xff]).await;
     receipt(deliver(&mut talk, &slice(1, "P1", 0)).await);
+}
+
+/// FLT-136: a node that falls silent is reported once within three minutes, and one that is connected is not.
+#[tokio::test(flavor = "multi_thread")]
+async fn flt_136_a_silent_node_is_noticed() {
+    let World { relay, node, .. } = world().await;
+    let (talk, _) = connect(&relay, &node, 1).await.unwrap();
+    let mut watch = SilenceWatch::default();
+    relay.advance(std::time::Duration::from_secs(170));
+    assert_eq!(
+        watch.look(relay.app()).await.unwrap(),
+        [],
+        "its connection stands"
+    );
+    let id = NodeId::parse(&node.node_id).unwrap();
+    talk.connection.close(0_u32.into(), b"");
+    while relay.app().nodes_connected.is_connected(&id) {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(watch.look(relay.app()).await.unwrap(), [id]);
+    assert_eq!(watch.look(relay.app()).await.unwrap(), [], "once");
 }
 
 fn form(command: u128, coded: &Coded) -> RequestForm {

@@ -5,12 +5,14 @@
 //! the sender offers again, the receiver asks for exactly the bytes that are not durable.
 
 pub mod ranges;
+pub mod outbound;
 pub mod sender;
 pub mod receiver;
 mod schedule;
 
+pub use outbound::{Outbound, RangeToSend, SenderConfig, SenderEvent};
 pub use ranges::RangeSet;
 pub use receiver::{
     Action, DataVerdict, Finish, Holding, OfferedInstance, Receiver, refuse_final, refuse_later,
 };
-pub use sender::{Outbound, RangeToSend, Sender, SenderConfig, SenderEvent};
+pub use sender::Sender;

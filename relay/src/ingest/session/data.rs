@@ -12,7 +12,7 @@ use super::{End, Session, next_frame};
 use crate::ingest::incoming::part_key;
 
 /// How long a node waits before it offers again what the disk did not take.
-const DISK_RETRY_MS: u64 = 30_000;
+pub(super) const DISK_RETRY_MS: u64 = 30_000;
 
 impl Session {
     pub(super) async fn accept_data(self: Arc<Self>) -> End {

@@ -12,14 +12,14 @@ use tancho_wire::Digest;
 use tancho_wire::frame::{Receipt, Refusal, RefusalKind};
 use tancho_wire::transfer::{Action, Finish, Holding, OfferedInstance, refuse_final, refuse_later};
 
-use super::data::disk_code;
+use super::data::{DISK_RETRY_MS, disk_code};
 use super::{End, Session, lock};
 use crate::blobs::{BlobError, Blobs};
 use crate::ingest::commit::Verified;
 use crate::ingest::head::{self, Head, HeadFault, HeadRead};
 use crate::ingest::incoming::part_key;
 use crate::ingest::verify::{self, VerifyFault};
-use crate::ingest::{requests, status};
+use crate::ingest::{requests, space, status};
 
 /// Heads written in one transaction.
 const HEADS_AT_ONCE_MAX: usize = 128;
@@ -107,8 +107,8 @@ impl Session {
         for offered in lookups {
             let digest = offered.item.container_sha256;
             let key = part_key(&self.origin.site_id, digest);
-            if self.app.incoming.is_sealed(&key) {
-                let text = "the same container is being verified";
+            if self.app.incoming.is_busy(&key) {
+                let text = "the same container is being verified or thrown away";
                 holdings.push(Holding::Refused(refuse_later(
                     digest,
                     "busy",
@@ -119,6 +119,9 @@ impl Session {
             }
             let known = studies::find_by_container(&mut tx, &self.origin, &digest.hex()).await?;
             let durable = known.and_then(|known| {
+                if !self.has_blob(&digest) {
+                    return None;
+                }
                 let original_sha256 = Digest::parse_hex(&known.original_sha256)?;
                 Some(Receipt {
                     container_sha256: digest,
@@ -128,10 +131,31 @@ impl Session {
             });
             holdings.push(match durable {
                 Some(receipt) => Holding::Durable(receipt),
-                None => Holding::Partial(self.app.incoming.held(&key)),
+                None => {
+                    let held = self.app.incoming.held(&key);
+                    let lacking_bytes = offered.item.container_len.saturating_sub(held.len());
+                    if lacking_bytes > 0
+                        && !space::has_room(self.app.incoming.dir(), lacking_bytes).unwrap_or(true)
+                    {
+                        tracing::error!("the disk is full: nodes are told to wait");
+                        holdings.push(Holding::Refused(disk_full(digest)));
+                        continue;
+                    }
+                    Holding::Partial(held)
+                }
             });
         }
         Ok(holdings)
+    }
+
+    /// Whether the container's blob is there. An instance whose blob was lost is asked for again: its receipt would let
+    /// the site delete the last copy.
+    fn has_blob(&self, digest: &Digest) -> bool {
+        let is_there = self.app.blobs.exists(&self.origin.network_id, &digest.0);
+        if !matches!(is_there, Ok(true)) {
+            tracing::error!(container = %digest, "a stored container is missing; it is received again");
+        }
+        is_there.unwrap_or(false)
     }
 
     /// Reads heads that are there and writes their rows, so that lists show the instances while the rest arrives.
@@ -283,6 +307,12 @@ impl Session {
         let Some(whole) = self.whole(&digest) else {
             return Finish::Again;
         };
+        let key = part_key(&self.origin.site_id, digest);
+        let is_cut = |held: tancho_wire::transfer::RangeSet| !held.gaps(0..item.container_len).is_empty();
+        if matches!(whole, Whole::Part(_)) && is_cut(self.app.incoming.held(&key)) {
+            // Thrown away while it arrived, because the disk had lost bytes of it.
+            return Finish::Again;
+        }
         let verified = {
             let whole = whole.clone();
             tokio::task::spawn_blocking(move || verify::verify_container(whole.open()?, &item)).await
@@ -302,8 +332,18 @@ impl Session {
         let relation = self.relation(offered, &arrived, whole.clone()).await;
         if let Whole::Part(path) = whole {
             let (blobs, network_id) = (self.app.blobs.clone(), self.origin.network_id.clone());
-            let put = move || blobs.put_file(&network_id, &digest.0, &path).map(|_| ());
-            if let Some(refusal) = blob_refusal(digest, tokio::task::spawn_blocking(put).await) {
+            let incoming = Arc::clone(&self.app.incoming);
+            let put = move || {
+                if !incoming.is_sound(&key) {
+                    return Err(BlobError::NotDurable(io::Error::other("an earlier fsync failed")));
+                }
+                blobs.put_file(&network_id, &digest.0, &path).map(|_| ())
+            };
+            let put = tokio::task::spawn_blocking(put).await;
+            if matches!(put, Ok(Err(BlobError::NotDurable(_)))) {
+                self.forget(&digest).await;
+            }
+            if let Some(refusal) = blob_refusal(digest, put) {
                 return Finish::Refused(refusal);
             }
         }
@@ -470,6 +510,11 @@ fn store_away(digest: Digest) -> Refusal {
     refuse_later(digest, "store_unavailable", text, STORE_RETRY_MS)
 }
 
+fn disk_full(digest: Digest) -> Refusal {
+    let text = "the relay's disk is full; the object is offered again by itself";
+    refuse_later(digest, "disk_full", text, DISK_RETRY_MS)
+}
+
 fn later_store(digest: Digest) -> Holding {
     Holding::Refused(store_away(digest))
 }
@@ -480,7 +525,7 @@ fn blob_refusal(
 ) -> Option<Refusal> {
     let error = match stored {
         Ok(Ok(())) => return None,
-        Ok(Err(BlobError::Io(error))) => {
+        Ok(Err(BlobError::Io(error) | BlobError::NotDurable(error))) => {
             tracing::error!(%error, "a container could not be stored");
             return Some(refuse_later(
                 digest,

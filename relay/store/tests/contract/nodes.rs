@@ -88,6 +88,9 @@ on_both_databases! {
         nodes::record_node_seen(&mut tx, &node.id, &seen, NOW_MS + 5).await.unwrap();
         let without_offset = Seen { clock_offset_ms: None, ..seen };
         nodes::record_node_seen(&mut tx, &node.id, &without_offset, NOW_MS + 6).await.unwrap();
+        assert!(nodes::list_silent_nodes(&mut tx, NOW_MS + 6).await.unwrap().is_empty());
+        let silent = nodes::list_silent_nodes(&mut tx, NOW_MS + 7).await.unwrap();
+        assert_eq!(silent, std::slice::from_ref(&node.id));
         let known = nodes::get_node(&mut tx, &scope, &node.id).await.unwrap();
         assert_eq!((known.last_seen_at_ms, known.clock_offset_ms), (Some(NOW_MS + 6), Some(7)));
 

@@ -9,7 +9,7 @@ use tancho_domain::dicom::{
 use tancho_domain::ids::CommandId;
 
 use crate::digest::Digest;
-use crate::field;
+use crate::{field, limits};
 
 /// First frame of the agent.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
@@ -330,6 +330,31 @@ pub struct RequestForm {
     /// When the person pressed the button; the agent's clock, milliseconds UTC.
     #[n(7)]
     pub requested_at_ms: i64,
+}
+
+impl RequestForm {
+    /// The first field that is longer than the protocol allows, by its name. Such a form must not be sent: it would
+    /// be cut on the line, and a cut clinical context is no JSON any more.
+    #[must_use]
+    pub fn field_too_long(&self) -> Option<&'static str> {
+        let fields = [
+            ("urgency", &self.urgency, limits::TEXT_BYTES_MAX),
+            ("callback_number", &self.callback_number, limits::TEXT_BYTES_MAX),
+            ("callback_person", &self.callback_person, limits::TEXT_BYTES_MAX),
+            (
+                "responsible_physician",
+                &self.responsible_physician,
+                limits::TEXT_BYTES_MAX,
+            ),
+            (
+                "clinical_context",
+                &self.clinical_context,
+                limits::CLINICAL_CONTEXT_BYTES_MAX,
+            ),
+        ];
+        let too_long = |(_, text, max): &&(&str, &String, usize)| text.len() > *max;
+        fields.iter().find(too_long).map(|(name, ..)| *name)
+    }
 }
 
 /// What became of a RequestForm.

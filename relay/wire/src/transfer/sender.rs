@@ -6,101 +6,20 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::ops::Range;
 
-use tancho_domain::dicom::{
-    Priority, SeriesInstanceUid, SopClassUid, SopInstanceUid, StudyInstanceUid, TransferSyntaxUid,
-};
+use tancho_domain::dicom::{Priority, StudyInstanceUid};
 use tancho_domain::ids::CommandId;
 
+use super::outbound::{Outbound, RangeToSend, SenderConfig, SenderEvent, new_offer, offer_item, same_group};
 use super::ranges::RangeSet;
 use super::schedule::{Pass, Schedule, Seq};
 use crate::close::Violation;
 use crate::digest::Digest;
-use crate::frame::{
-    Frame, Offer, OfferItem, Receipt, Refusal, RefusalKind, RequestForm, StudyManifest, Want,
-};
+use crate::frame::{Frame, Offer, Receipt, Refusal, RefusalKind, RequestForm, StudyManifest, Want};
 use crate::limits::{
     OFFER_ITEMS_MAX, RANGE_BYTES_MAX, REOFFER_AFTER_MS, REQUESTS_OPEN_MAX, WANT_ITEMS_MAX, WANT_RANGES_MAX,
 };
 
 const CLASSES: [Priority; 3] = [Priority::Stat, Priority::Urgent, Priority::Routine];
-
-/// An instance the agent holds, durable and immutable, and that has no receipt yet.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Outbound {
-    /// SHA-256 of the container file; names it here and on the line.
-    pub container_sha256: Digest,
-    /// Bytes in the container.
-    pub container_len: u64,
-    /// Bytes of header, table and coded head.
-    pub head_end: u64,
-    /// SHA-256 of the data set as received.
-    pub original_sha256: Digest,
-    /// Bytes of the data set as received.
-    pub original_len: u64,
-    /// Its study.
-    pub study_instance_uid: StudyInstanceUid,
-    /// Its series.
-    pub series_instance_uid: SeriesInstanceUid,
-    /// Its own identifier.
-    pub sop_instance_uid: SopInstanceUid,
-    /// Its kind.
-    pub sop_class_uid: SopClassUid,
-    /// How the data set came.
-    pub transfer_syntax_uid: TransferSyntaxUid,
-    /// Who sent it to the agent.
-    pub calling_ae: String,
-    /// Which title of the agent it was sent to.
-    pub called_ae: String,
-    /// How soon the relay needs it.
-    pub priority: Priority,
-    /// When it was durable at the agent, milliseconds UTC.
-    pub received_at_ms: i64,
-}
-
-/// Choices of the site.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SenderConfig {
-    /// A new study of a class is offered only while fewer bytes of the class are offered and unsent.
-    pub offer_ahead_bytes: u64,
-    /// Thousandths of the line for urgent work while stat work is busy.
-    pub urgent_share_per_mille: u16,
-    /// Thousandths of the line for routine work while higher work is busy.
-    pub routine_share_per_mille: u16,
-}
-
-impl Default for SenderConfig {
-    fn default() -> Self {
-        Self {
-            offer_ahead_bytes: 32 << 20,
-            urgent_share_per_mille: 100,
-            routine_share_per_mille: 50,
-        }
-    }
-}
-
-/// A range to put on the line now.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct RangeToSend {
-    /// Which container.
-    pub container_sha256: Digest,
-    /// First byte.
-    pub offset: u64,
-    /// Number of bytes, at most `limits::RANGE_BYTES_MAX`.
-    pub len: u64,
-    /// Class it was chosen in.
-    pub priority: Priority,
-}
-
-/// What the spool must record.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum SenderEvent {
-    /// The relay holds it durably and rebuilt it to the right digest.
-    Durable(Receipt),
-    /// The relay did not take it; not offered again unless the kind is `Later`.
-    Refused(Refusal),
-    /// A receipt named another original digest than ours: never delete, tell a person.
-    ReceiptDoubtful(Receipt),
-}
 
 #[derive(Debug)]
 struct Entry {
@@ -312,7 +231,7 @@ impl Sender {
     /// A connection stands and its Welcome has come.
     pub fn connected(&mut self, offers_open_max: u32) {
         self.disconnected();
-        self.offers_open_max = Some(offers_open_max.max(4) as usize);
+        self.offers_open_max = Some(offers_open_max as usize);
         self.manifests_due = self.manifests.keys().cloned().collect();
         self.requests_due = self.requests.keys().cloned().collect();
     }
@@ -347,7 +266,8 @@ impl Sender {
         }
         self.wake_delayed(now_ms);
         // A higher class may use what a lower one must leave free, so that a backlog never blocks a stat study.
-        let room = [offers_open_max, offers_open_max * 3 / 4, offers_open_max / 2];
+        let share = |quarters: usize| (offers_open_max * quarters / 4).max(1);
+        let room = [offers_open_max, share(3), share(2)];
         let mut open: usize = CLASSES.iter().map(|class| self.schedule.n_offered(*class)).sum();
         for (class, room) in CLASSES.into_iter().zip(room) {
             let mut offer: Option<Offer> = None;
@@ -521,12 +441,13 @@ impl Sender {
         }
     }
 
-    /// Forgets an object that the spool makes anew: if it is listed again, it is offered again.
+    /// Forgets an object that was refused for good: if the spool lists it again, it is offered again. One that is to be
+    /// offered later by itself stays.
     pub fn forget(&mut self, digest: &Digest) {
         if self
             .entries
             .get(digest)
-            .is_some_and(|entry| !matches!(entry.phase, Phase::Offered { .. }))
+            .is_some_and(|entry| entry.phase == Phase::Settled)
         {
             self.remove(digest);
         }
@@ -588,40 +509,5 @@ fn pass_range(outbound: &Outbound, pass: Pass) -> Range<u64> {
         0..head_end
     } else {
         head_end..outbound.container_len
-    }
-}
-
-fn same_group(offer: &Offer, outbound: &Outbound) -> bool {
-    offer.study_instance_uid == outbound.study_instance_uid
-        && offer.series_instance_uid == outbound.series_instance_uid
-        && offer.sop_class_uid == outbound.sop_class_uid
-        && offer.transfer_syntax_uid == outbound.transfer_syntax_uid
-        && offer.calling_ae == outbound.calling_ae
-        && offer.called_ae == outbound.called_ae
-        && offer.priority == outbound.priority
-}
-
-fn new_offer(outbound: &Outbound) -> Offer {
-    Offer {
-        study_instance_uid: outbound.study_instance_uid.clone(),
-        series_instance_uid: outbound.series_instance_uid.clone(),
-        sop_class_uid: outbound.sop_class_uid.clone(),
-        transfer_syntax_uid: outbound.transfer_syntax_uid.clone(),
-        calling_ae: outbound.calling_ae.clone(),
-        called_ae: outbound.called_ae.clone(),
-        priority: outbound.priority,
-        items: vec![offer_item(outbound)],
-    }
-}
-
-fn offer_item(outbound: &Outbound) -> OfferItem {
-    OfferItem {
-        container_sha256: outbound.container_sha256,
-        container_len: outbound.container_len,
-        head_end: outbound.head_end,
-        sop_instance_uid: outbound.sop_instance_uid.clone(),
-        original_sha256: outbound.original_sha256,
-        original_len: outbound.original_len,
-        received_at_ms: outbound.received_at_ms,
     }
 }

@@ -2,7 +2,7 @@
 //! with an agent that forgets what it knew and a relay that loses everything not yet durable.
 //!
 //! Each seed is one life of a small site. A failure prints the seed; `TANCHO_SEED=n` replays it alone,
-//! `TANCHO_SEEDS=n` sets how many run (default 1000).
+//! `TANCHO_SEEDS=n` sets how many run (default 600).
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
@@ -191,7 +191,7 @@ impl World {
             }
         }
         if self.line.is_none() && self.now_ms >= self.link_up_at_ms {
-            let offers_open_max = 4 + self.random.below(40) as u32;
+            let offers_open_max = 1 + self.random.below(40) as u32;
             self.line = Some(Line {
                 up: Pipe::default(),
                 down: Pipe::default(),
@@ -400,7 +400,7 @@ fn number(name: &str) -> Option<u64> {
 fn every_byte_arrives_once_whatever_the_line_and_the_ends_do() {
     let seeds = match number("TANCHO_SEED") {
         Some(seed) => seed..seed + 1,
-        None => 0..number("TANCHO_SEEDS").unwrap_or(1000),
+        None => 0..number("TANCHO_SEEDS").unwrap_or(600),
     };
     let (mut n_cuts, mut n_crashes) = (0, 0);
     for seed in seeds {

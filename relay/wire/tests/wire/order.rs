@@ -204,6 +204,8 @@ fn refusals_say_when_to_try_again() {
         .on_frame(Frame::Refusal(refusal(RefusalKind::Later)), 1_000)
         .unwrap();
     assert!(sender.next_range(1_000).is_none());
+    sender.forget(&object.container_sha256);
+    sender.sync([object.clone()]);
     assert!(sender.poll_frame(5_999).is_none());
     assert!(matches!(sender.poll_frame(6_000), Some(Frame::Offer(_))));
     // Nothing heard: offered again after a while.
@@ -215,9 +217,13 @@ fn refusals_say_when_to_try_again() {
         .on_frame(Frame::Refusal(refusal(RefusalKind::Final)), 0)
         .unwrap();
     sender.tick(u64::MAX);
-    sender.sync([object]);
+    sender.sync([object.clone()]);
     assert!(sender.poll_frame(u64::MAX).is_none());
     assert_eq!(sender.n_unsettled(), 0);
+    // The spool makes it anew, with the same bytes as it happens.
+    sender.forget(&object.container_sha256);
+    sender.sync([object]);
+    assert!(matches!(sender.poll_frame(u64::MAX), Some(Frame::Offer(_))));
 }
 
 #[test]
