@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { ReadingRequestSummary } from '../../api/types.ts';
-import { byUrgencyAndWait, matches, nextDue } from './order.ts';
+import { byUrgencyAndWait, isClaimable, matches, nextDue } from './order.ts';
 
 const request = (patch: object): ReadingRequestSummary =>
   ({
@@ -24,6 +24,15 @@ describe('the reading worklist', () => {
       request({ case_code: 'd', urgency: 'critical', requested_at_ms: 0 }),
     ];
     expect(items.toSorted(byUrgencyAndWait).map(({ case_code }) => case_code)).toEqual(['a', 'b', 'd', 'c']);
+  });
+
+  it.each(['requested', 'readable', 'returned', 'preliminary', 'reopened'])('offers a case that is %s and nobody has', (state) => {
+    expect(isClaimable(request({ state }))).toBe(true);
+    expect(isClaimable(request({ state, claim: { reader: { id: 'r', name: '' }, claimed_at_ms: 0, lease_until_ms: 1 } }))).toBe(false);
+  });
+
+  it.each(['claimed', 'final', 'acknowledged', 'cancelled'])('does not offer a case that is %s', (state) => {
+    expect(isClaimable(request({ state }))).toBe(false);
   });
 
   it.each(['山田', 'yamada taro', 'やまだ', 'ＹＡＭＡＤＡ', '004211', '4723', '根室'])('finds by %s', (search) => {
