@@ -15,7 +15,7 @@ use quinn::{Connection, RecvStream, SendStream};
 use tancho_domain::dicom::Priority;
 use tancho_domain::ids::ObjectId;
 use tancho_wire::frame::{
-    self, FrameDecoder, Ping, Pong, RequestOutcome, StudyManifest, Welcome, data_header, encode,
+    self, FrameDecoder, Ping, Pong, RefusalKind, RequestOutcome, StudyManifest, Welcome, data_header, encode,
 };
 use tancho_wire::handshake::ClockOffset;
 use tancho_wire::limits::{CLOCK_OFFSET_ALARM_MS, HEARTBEAT_MS, RANGE_BYTES_MAX};
@@ -144,7 +144,9 @@ impl Line {
         let mut changed = self.spool.subscribe();
         loop {
             changed.borrow_and_update();
-            self.sync();
+            for refused in self.sync() {
+                self.hand_on(refused).await;
+            }
             self.writing.notify_one();
             self.sending.notify_one();
             if changed.changed().await.is_err() {
@@ -154,10 +156,16 @@ impl Line {
         }
     }
 
-    fn sync(&self) {
+    /// Gives the answers to forms that cannot travel: the relay would cut the line at each of them, for ever.
+    fn sync(&self) -> Vec<Answer> {
         let objects = self.spool.outbound();
         let manifests = self.spool.study_manifests().into_iter().map(manifest_frame);
-        let requests = self.spool.pending_requests().into_iter().map(request_frame);
+        let (requests, too_long): (Vec<_>, Vec<_>) = self
+            .spool
+            .pending_requests()
+            .into_iter()
+            .map(request_frame)
+            .partition(|form| form.field_too_long().is_none());
         let mut state = self.state();
         let State {
             sender, object_ids, ..
@@ -171,6 +179,7 @@ impl Line {
         sender.sync(objects.into_iter().map(outbound));
         sender.set_manifests(manifests);
         sender.set_requests(requests);
+        too_long.into_iter().map(too_long_answer).collect()
     }
 
     pub(super) async fn read_control(&self, mut receive: RecvStream, mut decoder: FrameDecoder) -> LinkFault {
@@ -251,9 +260,9 @@ impl Line {
             event.and_then(|event| answer_of(&state, event))
         };
         if let Some((answer, digest)) = answer {
-            let makes_anew = matches!(&answer, Answer::Refusal { .. });
+            let is_settled = is_final_refusal(&answer);
             self.hand_on(answer).await;
-            if makes_anew {
+            if is_settled {
                 self.state().sender.forget(&digest);
             }
         }
@@ -376,9 +385,13 @@ impl Line {
                 Ok(bytes) => bytes,
                 Err(error) => {
                     tracing::error!(object.id = %object_id, %error, "a container could not be read");
+                    files.close(&range.container_sha256);
                     self.state()
                         .sender
                         .set_unreadable(&range.container_sha256, self.now_ms());
+                    if files::is_lasting(&error) {
+                        self.hand_on(unreadable(object_id)).await;
+                    }
                     continue;
                 }
             };
@@ -416,6 +429,37 @@ async fn write_range(
     };
     let header = Bytes::copy_from_slice(&data_header(&range.container_sha256, range.offset, bytes.len()));
     stream.write_all_chunks(&mut [header, bytes]).await
+}
+
+/// Whether the relay will not take the object as it is: it is offered again only if the spool lists it anew. After
+/// `Later` the sender itself keeps when to offer it again.
+fn is_final_refusal(answer: &Answer) -> bool {
+    matches!(answer, Answer::Refusal { kind, .. } if *kind != RefusalKind::Later)
+}
+
+/// The original is whole in the spool, so its container is made again.
+fn unreadable(object_id: ObjectId) -> Answer {
+    Answer::Refusal {
+        object_id,
+        kind: RefusalKind::Recode,
+        code: "container_unreadable".to_owned(),
+        text: "the container cannot be read from this agent's disk".to_owned(),
+    }
+}
+
+fn too_long_answer(form: frame::RequestForm) -> Answer {
+    let field = form.field_too_long().unwrap_or_default();
+    tracing::error!(
+        field,
+        "a reading request form is too long for the line and was refused here"
+    );
+    Answer::Request {
+        command_id: form.command_id,
+        result: RequestResult::Refused {
+            code: "request_too_long".to_owned(),
+            text: format!("{field} is too long; shorten it and send the form again"),
+        },
+    }
 }
 
 fn answer_of(state: &State, event: SenderEvent) -> Option<(Answer, Digest)> {
@@ -485,5 +529,82 @@ fn request_frame(form: RequestForm) -> frame::RequestForm {
         responsible_physician: form.responsible_physician.unwrap_or_default(),
         clinical_context: form.clinical_context.to_string(),
         requested_at_ms: form.created_at_ms,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::clock::Clock;
+    use crate::spool::SpoolOptions;
+
+    #[test]
+    fn only_a_refusal_for_good_makes_the_sender_forget() {
+        let refusal = |kind| Answer::Refusal {
+            object_id: ObjectId::new(Uuid::from_u128(1)),
+            kind,
+            code: "disk_full".to_owned(),
+            text: String::new(),
+        };
+        assert!(!is_final_refusal(&refusal(RefusalKind::Later)));
+        assert!(is_final_refusal(&refusal(RefusalKind::Final)));
+        assert!(is_final_refusal(&refusal(RefusalKind::Recode)));
+    }
+
+    fn form(n: u128, callback_person: &str) -> RequestForm {
+        RequestForm {
+            command_id: tancho_domain::ids::CommandId::new(Uuid::from_u128(n)),
+            study_instance_uid: "1.2.3".to_owned().try_into().unwrap(),
+            urgency: "critical".to_owned(),
+            clinical_context: serde_json::json!({}),
+            callback_number: "0154-22-1111".to_owned(),
+            callback_person: Some(callback_person.to_owned()),
+            responsible_physician: None,
+            created_at_ms: 1,
+        }
+    }
+
+    #[tokio::test]
+    async fn a_form_too_long_for_the_line_is_answered_here_and_the_others_go() {
+        let folder = tempfile::tempdir().unwrap();
+        let (clock, _) = Clock::manual(1_700_000_000_000);
+        let (spool, _workers) = Spool::open(SpoolOptions::new(folder.path()), clock.clone())
+            .await
+            .unwrap();
+        let too_long = form(1, &"道".repeat(100));
+        let good = form(2, &"道".repeat(85));
+        spool.add_request(too_long.clone()).await.unwrap();
+        spool.add_request(good.clone()).await.unwrap();
+        let board = LinkBoard::new(clock.clone());
+        let (recorder, mut answers) = mpsc::channel(8);
+        let identity = Identity {
+            node_id: String::new(),
+            site_code: String::new(),
+            site_name: String::new(),
+            relay_address: String::new(),
+            chain: Vec::new(),
+            not_before_ms: 0,
+            not_after_ms: i64::MAX,
+            key: Vec::new(),
+        };
+        let config = UplinkConfig::new(folder.path().to_owned(), None);
+        let line = Line::new(&config, identity, spool.clone(), board, clock, recorder);
+        for answer in line.sync() {
+            line.hand_on(answer).await;
+        }
+        let Some(Answer::Request { command_id, result }) = answers.recv().await else {
+            panic!("the long form is answered");
+        };
+        assert_eq!(command_id, too_long.command_id);
+        assert!(matches!(result, RequestResult::Refused { code, .. } if code == "request_too_long"));
+        assert!(answers.try_recv().is_err());
+        line.state().sender.connected(16);
+        let Some(Frame::Request(sent)) = line.next_control_frame() else {
+            panic!("the other form goes out");
+        };
+        assert_eq!(sent.command_id, good.command_id);
+        assert!(line.next_control_frame().is_none());
     }
 }

@@ -41,6 +41,11 @@ impl Files {
         read.await.map_err(io::Error::other)?
     }
 
+    /// Forgets an open file, because the container behind it may be made again.
+    pub(super) fn close(&mut self, container_sha256: &Digest) {
+        self.open.retain(|(open, _)| open != container_sha256);
+    }
+
     /// A container made anew has another digest, so its old file is never taken for it.
     async fn file(&mut self, object_id: &ObjectId, container_sha256: Digest) -> io::Result<Arc<File>> {
         if let Some((_, file)) = self.open.iter().find(|(open, _)| *open == container_sha256) {
@@ -53,6 +58,18 @@ impl Files {
         self.open.push_back((container_sha256, Arc::clone(&file)));
         Ok(file)
     }
+}
+
+/// Whether the container is gone, cut short or on a bad sector, so that trying again will not help.
+pub(super) fn is_lasting(error: &io::Error) -> bool {
+    // EIO; ERROR_CRC and ERROR_IO_DEVICE of Windows.
+    let of_the_disk: &[i32] = if cfg!(windows) { &[23, 1117] } else { &[5] };
+    matches!(
+        error.kind(),
+        io::ErrorKind::NotFound | io::ErrorKind::UnexpectedEof
+    ) || error
+        .raw_os_error()
+        .is_some_and(|code| of_the_disk.contains(&code))
 }
 
 #[cfg(unix)]
@@ -72,4 +89,19 @@ fn read_exact_at(file: &File, mut bytes: &mut [u8], mut offset: u64) -> io::Resu
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bad_sector_lasts_and_a_lack_of_file_handles_passes() {
+        assert!(is_lasting(&io::ErrorKind::NotFound.into()));
+        assert!(is_lasting(&io::ErrorKind::UnexpectedEof.into()));
+        assert!(!is_lasting(&io::ErrorKind::Interrupted.into()));
+        assert!(!is_lasting(&io::Error::from_raw_os_error(24)));
+        let bad_sector = if cfg!(windows) { 23 } else { 5 };
+        assert!(is_lasting(&io::Error::from_raw_os_error(bad_sector)));
+    }
 }
