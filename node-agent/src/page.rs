@@ -159,6 +159,34 @@ mod tests {
         );
         let (_, problem) = answer(&router, post("/api/requests", &form("critical", "none"))).await;
         assert_eq!(problem["code"], "callback_number_invalid");
+        let long = |field: &str, length: usize| {
+            let text = "道".repeat(length);
+            let context = if field == "clinical_context" {
+                text.as_str()
+            } else {
+                ""
+            };
+            let name = |of: &str| if field == of { text.as_str() } else { "" };
+            serde_json::json!({
+                "command_id": "00000000-0000-7000-8000-000000000002", "study_instance_uid": "1.2.3",
+                "urgency": "routine", "callback_number": "0154-22-1111",
+                "clinical_context": { "clinical_question": context },
+                "callback_person": name("callback_person"),
+                "responsible_physician": name("responsible_physician"),
+            })
+            .to_string()
+        };
+        for (field, length) in [
+            ("callback_person", 86),
+            ("responsible_physician", 86),
+            ("clinical_context", 21_840),
+        ] {
+            let (status, problem) = answer(&router, post("/api/requests", &long(field, length))).await;
+            assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{field}");
+            assert_eq!(problem["code"], format!("{field}_too_long"));
+        }
+        let (status, _) = answer(&router, post("/api/requests", &long("callback_person", 85))).await;
+        assert_eq!(status, StatusCode::ACCEPTED);
         let (status, problem) = answer(&router, post("/api/requests", "{\"patient\":\"DOTO\"}")).await;
         assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY);
         assert!(!problem.to_string().contains("DOTO"));

@@ -22,8 +22,10 @@ use crate::spool::RequestForm;
 const URGENCIES: [&str; 5] = ["stroke_code", "critical", "urgent", "routine", "elective"];
 /// Digits that make a telephone number worth calling.
 const TELEPHONE_DIGITS_MIN: usize = 3;
-/// Longest name or number in characters.
-const LINE_CHARS_MAX: usize = 100;
+/// Longest name or number in bytes of UTF-8, as the line carries it: 85 Japanese characters.
+const LINE_BYTES_MAX: usize = tancho_wire::limits::TEXT_BYTES_MAX;
+/// Longest clinical context in bytes of JSON, as the line carries it.
+const CONTEXT_BYTES_MAX: usize = tancho_wire::limits::CLINICAL_CONTEXT_BYTES_MAX;
 
 /// `GET /api/state`
 pub async fn state(State(parts): State<PageParts>) -> Json<PageState> {
@@ -83,17 +85,37 @@ pub async fn send_request(
         return Err(invalid("urgency_invalid", "choose the urgency of the request"));
     }
     let digits = body.callback_number.chars().filter(char::is_ascii_digit).count();
-    if digits < TELEPHONE_DIGITS_MIN || body.callback_number.chars().count() > LINE_CHARS_MAX {
+    if digits < TELEPHONE_DIGITS_MIN || body.callback_number.len() > LINE_BYTES_MAX {
         return Err(invalid(
             "callback_number_invalid",
             "give a call-back number with digits that can be dialled",
+        ));
+    }
+    let is_long = |name: &Option<String>| name.as_ref().is_some_and(|name| name.len() > LINE_BYTES_MAX);
+    if is_long(&body.callback_person) {
+        return Err(invalid(
+            "callback_person_too_long",
+            "shorten the name of the person to call back",
+        ));
+    }
+    if is_long(&body.responsible_physician) {
+        return Err(invalid(
+            "responsible_physician_too_long",
+            "shorten the name of the responsible physician",
+        ));
+    }
+    let clinical_context = serde_json::Value::Object(body.clinical_context);
+    if clinical_context.to_string().len() > CONTEXT_BYTES_MAX {
+        return Err(invalid(
+            "clinical_context_too_long",
+            "the clinical information is too long; shorten the free texts",
         ));
     }
     let form = RequestForm {
         command_id: body.command_id,
         study_instance_uid: body.study_instance_uid,
         urgency: body.urgency,
-        clinical_context: serde_json::Value::Object(body.clinical_context),
+        clinical_context,
         callback_number: body.callback_number,
         callback_person: body.callback_person,
         responsible_physician: body.responsible_physician,

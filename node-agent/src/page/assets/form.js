@@ -120,7 +120,7 @@ export function openRequestForm(dialog, study, values, { text, lang, send, ident
         oninput: (event) => set(field.id, event.target.value === '' ? undefined : Number(event.target.value)), onblur: draw });
       case 'time': return element('input', { ...common, type: 'datetime-local', value: values[field.id] ?? '', max: toLocal(Date.now()), oninput: (event) => set(field.id, event.target.value) });
       case 'text': return element('textarea', { ...common, maxlength: field.max, value: values[field.id] ?? '', oninput: (event) => set(field.id, event.target.value) });
-      default: return element('input', { ...common, type: field.type === 'tel' ? 'tel' : 'text', maxlength: 100, value: values[field.id] ?? '', oninput: (event) => set(field.id, event.target.value) });
+      default: return element('input', { ...common, type: field.type === 'tel' ? 'tel' : 'text', maxlength: 80, value: values[field.id] ?? '', oninput: (event) => set(field.id, event.target.value) });
     }
   };
   const grouped = ['enum', 'multi', 'drugs', 'labs'];
