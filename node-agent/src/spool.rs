@@ -384,8 +384,9 @@ impl Spool {
                     study_instance_uid: study.study_instance_uid.clone().try_into().ok()?,
                     priority: study.priority,
                     closed: study.closed_at_ms.is_some(),
-                    n_instances: announced.n_objects,
-                    n_bytes_original: announced.original_bytes,
+                    // The relay counts SOP Instance UIDs, and of each the first bytes that came.
+                    n_instances: announced.n_objects.saturating_sub(announced.n_revisions),
+                    n_bytes_original: announced.original_bytes.saturating_sub(announced.revision_bytes),
                     generation: study.generation,
                 })
             })
@@ -578,6 +579,8 @@ async fn load_picture(db: &mut IndexDb, now_ms: i64) -> IndexResult<Picture> {
         tally.n_objects = sum.n_objects;
         tally.original_bytes = sum.original_len;
         tally.container_bytes = sum.container_len;
+        tally.n_revisions = sum.n_revisions;
+        tally.revision_bytes = sum.revision_len;
         study.n_revisions += sum.n_revisions;
         if is_first {
             study.first_received_at_ms = sum.first_received_at_ms;

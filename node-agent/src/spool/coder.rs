@@ -4,13 +4,15 @@
 //! first, in small rounds, so that a stat study overtakes at the next round. Each round shares its folder
 //! fsync and its commit.
 
-use std::collections::VecDeque;
+use std::cell::Cell;
+use std::collections::{HashMap, VecDeque};
 use std::fs::{self, File};
-use std::io::{self, BufReader, BufWriter, Seek, SeekFrom};
+use std::io::{self, BufReader, BufWriter, Read, Seek, SeekFrom};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use tancho_domain::ids::ObjectId;
 use tancho_imaging::container::{self, ContainerError};
 use tancho_imaging::scan;
 use tokio::sync::oneshot;
@@ -32,14 +34,22 @@ const ROUND_INTERVAL: Duration = Duration::from_millis(100);
 /// Bytes read or written at once.
 const BUFFER_BYTES: usize = 128 * 1024;
 
+/// Reads of one object that may fail before it is set aside, so that bad sectors do not keep the others waiting.
+const READS_FAILED_MAX: u32 = 5;
+
 /// What coding one object came to.
 enum Outcome {
     Coded(CodedObject, File),
     /// Give up on it with this state and code.
     Aside(ObjectState, &'static str),
+    /// The object's own file could not be read: try again a few times.
+    Unreadable(io::Error),
     /// The disk failed or is full: try again later.
     Later(io::Error),
 }
+
+/// How often each object could not be read, as long as it is neither coded nor set aside.
+type FailedReads = HashMap<ObjectId, u32>;
 
 /// Runs until the spool stops.
 pub fn run(shared: &Arc<Shared>) {
@@ -61,6 +71,7 @@ pub fn run(shared: &Arc<Shared>) {
             return;
         }
     };
+    let mut failed_reads = FailedReads::new();
     while !shared.stopping.is_cancelled() {
         let round_ends = Instant::now() + ROUND_INTERVAL;
         let round = match runtime.block_on(index::list_stored(&mut db, ROUND_MAX)) {
@@ -71,7 +82,7 @@ pub fn run(shared: &Arc<Shared>) {
             }
         };
         // Outside of the runtime: handing over waits for the commit by blocking this thread.
-        let progressed = !round.is_empty() && code_round(shared, round);
+        let progressed = !round.is_empty() && code_round(shared, round, &mut failed_reads);
         if progressed {
             runtime.block_on(async {
                 tokio::select! {
@@ -92,7 +103,7 @@ pub fn run(shared: &Arc<Shared>) {
 }
 
 /// Codes a round; false when nothing of it could be finished now.
-fn code_round(shared: &Arc<Shared>, round: Vec<StoredObject>) -> bool {
+fn code_round(shared: &Arc<Shared>, round: Vec<StoredObject>, failed_reads: &mut FailedReads) -> bool {
     let queue: Mutex<VecDeque<StoredObject>> = Mutex::new(round.into());
     let finished = Mutex::new(Vec::new());
     let begin_until = Instant::now() + ROUND_TIME_MAX;
@@ -116,10 +127,11 @@ fn code_round(shared: &Arc<Shared>, round: Vec<StoredObject>) -> bool {
         }
         work();
     });
-    match hand_over(
-        shared,
-        finished.into_inner().unwrap_or_else(PoisonError::into_inner),
-    ) {
+    let mut finished = finished.into_inner().unwrap_or_else(PoisonError::into_inner);
+    for (object, outcome) in &mut finished {
+        count_read(failed_reads, &object.object_id, outcome);
+    }
+    match hand_over(shared, finished) {
         Ok(progressed) => progressed,
         // They are made again after the next start.
         Err(SpoolError::Stopped) => false,
@@ -127,6 +139,20 @@ fn code_round(shared: &Arc<Shared>, round: Vec<StoredObject>) -> bool {
             tracing::error!(%error, "containers could not be handed over; they are made again");
             false
         }
+    }
+}
+
+/// Gives an object up whose file could not be read too often.
+fn count_read(failed_reads: &mut FailedReads, object_id: &ObjectId, outcome: &mut Outcome) {
+    if !matches!(outcome, Outcome::Unreadable(_)) {
+        failed_reads.remove(object_id);
+        return;
+    }
+    let n_failed = failed_reads.entry(object_id.clone()).or_default();
+    *n_failed += 1;
+    if *n_failed >= READS_FAILED_MAX {
+        failed_reads.remove(object_id);
+        *outcome = Outcome::Aside(ObjectState::Damaged, "unreadable_in_spool");
     }
 }
 
@@ -164,6 +190,9 @@ fn hand_over(shared: &Arc<Shared>, finished: Vec<(StoredObject, Outcome)>) -> Re
                 answer.blocking_recv().map_err(|_| SpoolError::Stopped)??;
                 progressed = true;
             }
+            Outcome::Unreadable(error) => {
+                tracing::warn!(object.id = %object.object_id, %error, "object could not be read; tried again later");
+            }
             Outcome::Later(error) => {
                 tracing::warn!(object.id = %object.object_id, %error, "container could not be written; tried again later");
             }
@@ -187,13 +216,15 @@ fn hand_over(shared: &Arc<Shared>, finished: Vec<(StoredObject, Outcome)>) -> Re
 }
 
 fn code_one(shared: &Shared, object: &StoredObject) -> Outcome {
-    let coded = catch_unwind(AssertUnwindSafe(|| try_code(shared, object)));
+    let read_failed = Cell::new(false);
+    let coded = catch_unwind(AssertUnwindSafe(|| try_code(shared, object, &read_failed)));
     match coded {
         Ok(Ok((coded, file))) => Outcome::Coded(coded, file),
         Ok(Err(ContainerError::SourceChanged)) => Outcome::Aside(ObjectState::Damaged, "damaged_in_spool"),
         Ok(Err(ContainerError::Io(error))) if error.kind() == io::ErrorKind::NotFound => {
             Outcome::Aside(ObjectState::Damaged, "missing_in_spool")
         }
+        Ok(Err(ContainerError::Io(error))) if read_failed.get() => Outcome::Unreadable(error),
         Ok(Err(ContainerError::Io(error))) => Outcome::Later(error),
         Ok(Err(error)) => Outcome::Aside(ObjectState::Refused, error.code()),
         Err(_) => Outcome::Aside(ObjectState::Refused, "coder_panicked"),
@@ -201,12 +232,20 @@ fn code_one(shared: &Shared, object: &StoredObject) -> Outcome {
 }
 
 /// Writes the container of one object under its partial name; the file is fsynced with its round.
-fn try_code(shared: &Shared, object: &StoredObject) -> Result<(CodedObject, File), ContainerError> {
+fn try_code(
+    shared: &Shared,
+    object: &StoredObject,
+    read_failed: &Cell<bool>,
+) -> Result<(CodedObject, File), ContainerError> {
     let source = File::open(shared.layout.object_file(object.folder, &object.object_id))?;
     if source.metadata()?.len() != super::object_file::HEADER_BYTES as u64 + object.original_len {
         return Err(ContainerError::SourceChanged);
     }
-    let mut source = BufReader::with_capacity(BUFFER_BYTES, DataSet::new(source, object.original_len)?);
+    let source = Source {
+        data: DataSet::new(source, object.original_len)?,
+        read_failed,
+    };
+    let mut source = BufReader::with_capacity(BUFFER_BYTES, source);
     // The bytes were scanned when they came: another verdict now means they are no longer the same.
     let scan =
         scan::scan(&mut source, &object.transfer_syntax, &shared.options.limits).map_err(
@@ -244,10 +283,67 @@ fn try_code(shared: &Shared, object: &StoredObject) -> Result<(CodedObject, File
     Ok((coded, file))
 }
 
+/// An object's data set that notes when its bytes cannot be read, as against a container that cannot be written.
+struct Source<'a> {
+    data: DataSet,
+    read_failed: &'a Cell<bool>,
+}
+
+impl Read for Source<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.data.read(buffer);
+        if let Err(error) = &read
+            && error.kind() != io::ErrorKind::Interrupted
+        {
+            self.read_failed.set(true);
+        }
+        read
+    }
+}
+
+impl Seek for Source<'_> {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        self.data.seek(to)
+    }
+}
+
 /// Lets intake run first on a small machine.
 fn lower_priority() {
     #[cfg(target_os = "linux")]
     if let Err(error) = rustix::process::setpriority_process(Some(rustix::thread::gettid()), 10) {
         tracing::debug!(%error, "the coder runs with normal priority");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+
+    #[test]
+    fn an_object_that_cannot_be_read_is_set_aside_after_a_few_tries_and_a_full_disk_sets_nothing_aside() {
+        let object_id = ObjectId::new(Uuid::from_u128(1));
+        let mut failed_reads = FailedReads::new();
+        let mut count = |mut outcome: Outcome| {
+            count_read(&mut failed_reads, &object_id, &mut outcome);
+            matches!(
+                outcome,
+                Outcome::Aside(ObjectState::Damaged, "unreadable_in_spool")
+            )
+        };
+        let bad_sector = || Outcome::Unreadable(io::Error::from_raw_os_error(5));
+        for _ in 1..READS_FAILED_MAX {
+            assert!(!count(bad_sector()));
+        }
+        assert!(
+            !count(Outcome::Later(io::ErrorKind::StorageFull.into())),
+            "reading went well"
+        );
+        for _ in 1..READS_FAILED_MAX {
+            assert!(!count(bad_sector()));
+        }
+        assert!(count(bad_sector()));
+        assert!(failed_reads.is_empty());
     }
 }

@@ -18,7 +18,7 @@ use super::index::{self, CodedObject, IndexDb, IndexResult, NewObject, Quarantin
 use super::layout::{self, Layout, OBJECTS_PER_FOLDER};
 use super::outbound::{Receipt, RequestForm, RequestResult, StudyUpdate};
 use super::picture::Effect;
-use super::studies::{ObjectState, StudyLabel};
+use super::studies::{ObjectState, StudyLabel, first_generation};
 use super::{OUTBOUND_OBJECTS_MAX, Shared, SpoolError, crash_point};
 
 /// Changes that may wait for the writer; senders wait beyond that.
@@ -475,13 +475,16 @@ impl Writer {
         }
         self.choose_folder(batch)?;
         let mut inserted = index::insert_object(&mut self.db, &object, self.folder).await?;
-        if inserted.is_none() && index::forget_damaged_copy(&mut self.db, &object).await? > 0 {
+        if inserted.is_none()
+            && let Some(revision) = index::forget_damaged_copy(&mut self.db, &object).await?
+        {
             batch.effects.push(Effect::Moved {
                 study: object.study_instance_uid.as_str().to_owned(),
                 from: ObjectState::Damaged,
                 to: None,
                 original_bytes: object.original_len,
                 container_bytes: 0,
+                is_revision: revision > 1,
             });
             inserted = index::insert_object(&mut self.db, &object, self.folder).await?;
         }
@@ -493,6 +496,7 @@ impl Writer {
             let first = index::find_same_bytes(&mut self.db, &object)
                 .await?
                 .ok_or(SpoolError::NotFound)?;
+            self.send_refused_again(&first, batch).await?;
             return Ok(Stored::Duplicate { object_id: first });
         };
         let file = self.shared.layout.object_file(self.folder, &object.object_id);
@@ -513,6 +517,21 @@ impl Writer {
             object_id: object.object_id,
             revision,
         })
+    }
+
+    /// A person who sends a refused object again has mended why it was refused: it is offered again.
+    async fn send_refused_again(
+        &mut self,
+        object_id: &ObjectId,
+        batch: &mut Batch,
+    ) -> Result<(), SpoolError> {
+        let known = index::find_object(&mut self.db, object_id).await?;
+        if known.is_some_and(|known| known.state == ObjectState::Refused) {
+            self.set_aside(object_id, ObjectState::Stored, "sent_again", batch)
+                .await?;
+            batch.wakes_coder = true;
+        }
+        Ok(())
     }
 
     /// Moves on to the next numbered folder when this one is full.
@@ -550,7 +569,7 @@ impl Writer {
                     study_instance_uid: study.to_owned(),
                     label: label.clone(),
                     priority: object.priority,
-                    generation: 1,
+                    generation: first_generation(self.shared.clock.now_ms()),
                     confirmed_generation: 0,
                     closed_at_ms: None,
                     relay_update: None,
@@ -622,8 +641,10 @@ impl Writer {
             if !index::set_coded(&mut self.db, &coded).await? {
                 continue;
             }
+            let known = index::find_object(&mut self.db, &coded.object_id).await?;
             if let Some(queued) = index::get_outbound(&mut self.db, &coded.object_id).await? {
                 batch.effects.push(Effect::Coded {
+                    is_revision: known.is_some_and(|known| known.is_revision),
                     study: queued.object.study_instance_uid.as_str().to_owned(),
                     original_bytes: queued.object.original_len,
                     queued: Box::new(queued),
@@ -659,6 +680,7 @@ impl Writer {
             to: Some(state),
             original_bytes: object.original_len,
             container_bytes: object.container_len,
+            is_revision: object.is_revision,
         });
         Ok(())
     }
@@ -702,6 +724,7 @@ impl Writer {
             to: Some(ObjectState::Receipted),
             original_bytes: object.original_len,
             container_bytes: object.container_len,
+            is_revision: object.is_revision,
         });
         Ok(())
     }
@@ -750,6 +773,7 @@ impl Writer {
                 to: None,
                 original_bytes: object.original_len,
                 container_bytes: object.container_len,
+                is_revision: object.is_revision,
             });
         }
         let gone = index::delete_empty_studies(&mut self.db).await?;

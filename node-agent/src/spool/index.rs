@@ -180,6 +180,8 @@ pub struct IndexedObject {
     pub original_len: u64,
     /// Bytes of the container, 0 before it is coded.
     pub container_len: u64,
+    /// Its SOP Instance UID had come before with other bytes.
+    pub is_revision: bool,
 }
 
 /// Sums per study and state, read once at start.
@@ -197,6 +199,8 @@ pub struct StudySum {
     pub container_len: u64,
     /// Objects that are a second or later revision.
     pub n_revisions: u64,
+    /// Bytes of their data sets.
+    pub revision_len: u64,
     /// First arrival.
     pub first_received_at_ms: i64,
     /// Last arrival.
@@ -353,16 +357,16 @@ pub async fn insert_object(
         .transpose()
 }
 
-/// Removes rows of damaged copies of the same bytes, so that a good copy can take their place.
-pub async fn forget_damaged_copy(db: &mut SqliteConnection, object: &NewObject) -> sqlx::Result<u64> {
-    let done = sqlx::query(
-        "delete from objects where sop_instance_uid = $1 and original_sha256 = $2 and state = 'damaged'",
+/// Removes the row of a damaged copy of the same bytes, so that a good copy can take its place; gives its revision.
+pub async fn forget_damaged_copy(db: &mut SqliteConnection, object: &NewObject) -> sqlx::Result<Option<i64>> {
+    sqlx::query_scalar(
+        "delete from objects where sop_instance_uid = $1 and original_sha256 = $2 and state = 'damaged'
+         returning revision",
     )
     .bind(object.sop_instance_uid.as_str())
     .bind(object.original_sha256.as_slice())
-    .execute(db)
-    .await?;
-    Ok(done.rows_affected())
+    .fetch_optional(db)
+    .await
 }
 
 /// The identifier under which the same bytes are already there.
@@ -481,7 +485,8 @@ pub async fn find_object(
     object_id: &ObjectId,
 ) -> sqlx::Result<Option<IndexedObject>> {
     let row = sqlx::query(
-        "select study_instance_uid, folder, state, original_sha256, container_sha256, original_len, container_len
+        "select study_instance_uid, folder, state, original_sha256, container_sha256, original_len, container_len,
+             revision
          from objects where object_id = $1",
     )
     .bind(object_id.as_str())
@@ -496,6 +501,7 @@ pub async fn find_object(
             container_sha256: row.try_get::<Option<Vec<u8>>, _>(4)?.map(digest).transpose()?,
             original_len: unsigned(row.try_get(5)?),
             container_len: row.try_get::<Option<i64>, _>(6)?.map_or(0, unsigned),
+            is_revision: row.try_get::<i64, _>(7)? > 1,
         })
     })
     .transpose()
@@ -609,7 +615,8 @@ pub async fn list_states(
 pub async fn sum_by_study(db: &mut SqliteConnection) -> sqlx::Result<Vec<StudySum>> {
     let rows = sqlx::query(
         "select study_instance_uid, state, count(*), sum(original_len), sum(coalesce(container_len, 0)),
-             sum(revision > 1), min(received_at_ms), max(received_at_ms)
+             sum(revision > 1), min(received_at_ms), max(received_at_ms),
+             sum(case when revision > 1 then original_len else 0 end)
          from objects group by study_instance_uid, state",
     )
     .fetch_all(db)
@@ -625,6 +632,7 @@ pub async fn sum_by_study(db: &mut SqliteConnection) -> sqlx::Result<Vec<StudySu
                 n_revisions: unsigned(row.try_get(5)?),
                 first_received_at_ms: row.try_get(6)?,
                 last_received_at_ms: row.try_get(7)?,
+                revision_len: unsigned(row.try_get(8)?),
             })
         })
         .collect()

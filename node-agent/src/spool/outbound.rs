@@ -64,11 +64,12 @@ pub struct StudyManifest {
     pub priority: Priority,
     /// Whether the quiet time passed or the technologist said that nothing more comes.
     pub closed: bool,
-    /// Instances received so far, each revision counted once.
+    /// SOP Instance UIDs received so far; one that came with other bytes again counts once, as at the relay.
     pub n_instances: u64,
-    /// Bytes of all data sets as received.
+    /// Bytes of the data set that came first under each.
     pub n_bytes_original: u64,
-    /// Grows by one each time a late instance reopens a closed study.
+    /// Begins with the instant the study's row was made and grows by one each time a late instance reopens a closed
+    /// study, so that it also grows when the study was forgotten in between.
     pub generation: u64,
 }
 

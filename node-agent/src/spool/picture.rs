@@ -68,11 +68,13 @@ pub enum Effect {
         to: Option<ObjectState>,
         original_bytes: u64,
         container_bytes: u64,
+        is_revision: bool,
     },
     /// An object got its container.
     Coded {
         study: String,
         original_bytes: u64,
+        is_revision: bool,
         queued: Box<Queued>,
     },
     /// Held objects of a study were freed.
@@ -187,6 +189,7 @@ impl Picture {
                     let tally = study.tally_mut(state);
                     tally.n_objects += 1;
                     tally.original_bytes += original_bytes;
+                    tally.add_revision(is_revision, original_bytes);
                     study.n_revisions += u64::from(is_revision);
                     study.last_received_at_ms = at_ms;
                     study.last_activity_ms = now_ms;
@@ -198,9 +201,11 @@ impl Picture {
                 to,
                 original_bytes,
                 container_bytes,
+                is_revision,
             } => {
                 if let Some(study) = self.studies.get_mut(&study) {
                     let tally = study.tally_mut(from);
+                    tally.take_revision(is_revision, original_bytes);
                     tally.n_objects = tally.n_objects.saturating_sub(1);
                     tally.original_bytes = tally.original_bytes.saturating_sub(original_bytes);
                     tally.container_bytes = tally.container_bytes.saturating_sub(container_bytes);
@@ -209,12 +214,14 @@ impl Picture {
                         tally.n_objects += 1;
                         tally.original_bytes += original_bytes;
                         tally.container_bytes += container_bytes;
+                        tally.add_revision(is_revision, original_bytes);
                     }
                 }
             }
             Effect::Coded {
                 study,
                 original_bytes,
+                is_revision,
                 queued,
             } => {
                 let container_bytes = queued.object.container_len;
@@ -224,6 +231,7 @@ impl Picture {
                     to: Some(ObjectState::Coded),
                     original_bytes,
                     container_bytes: 0,
+                    is_revision,
                 };
                 self.apply(moved, now_ms);
                 if let Some(study) = self.studies.get_mut(&study) {
@@ -237,6 +245,8 @@ impl Picture {
                     let stored = study.tally_mut(ObjectState::Stored);
                     stored.n_objects += held.n_objects;
                     stored.original_bytes += held.original_bytes;
+                    stored.n_revisions += held.n_revisions;
+                    stored.revision_bytes += held.revision_bytes;
                 }
             }
             Effect::LeftLine(object_id) => {

@@ -15,7 +15,7 @@ use super::index::{self, IndexDb, NewObject, QuarantineRow, StudyRow};
 use super::layout::Layout;
 use super::object_file::{DataSet, ObjectHeader};
 use super::outbound::RequestForm;
-use super::studies::{ObjectState, StudyLabel};
+use super::studies::{ObjectState, StudyLabel, first_generation};
 
 /// Objects taken into the index per transaction while rebuilding.
 const REBUILD_BATCH: usize = 500;
@@ -39,7 +39,7 @@ pub async fn open_index(layout: &Layout, limits: &ScanLimits, now_ms: i64) -> Re
     };
     let mut n_taken_in = 0;
     for folder in folders.into_iter().filter(|folder| *folder >= from_folder) {
-        n_taken_in += take_in_folder(layout, limits, &mut db, folder).await?;
+        n_taken_in += take_in_folder(layout, limits, &mut db, folder, now_ms).await?;
     }
     if is_new {
         take_in_quarantine(layout, &mut db).await?;
@@ -75,6 +75,7 @@ async fn take_in_folder(
     limits: &ScanLimits,
     db: &mut IndexDb,
     folder: i64,
+    now_ms: i64,
 ) -> Result<u64, SpoolError> {
     let mut ids = Layout::object_ids(&layout.object_folder(folder))?;
     // Version 7 identifiers sort by the time they were made, so revisions keep their order.
@@ -87,16 +88,28 @@ async fn take_in_folder(
                 continue;
             }
             let path = layout.object_file(folder, object_id);
-            match describe(&path, object_id, limits)? {
-                Some((object, label)) => {
+            let described = match File::open(&path) {
+                Ok(file) => describe(file, object_id, limits),
+                Err(error) => return Err(error.into()),
+            };
+            let described = match described {
+                Ok(Some(described)) => Ok(described),
+                Ok(None) => Err("damaged_in_spool"),
+                Err(error) => {
+                    tracing::error!(object.id = %object_id, %error, "a spool file cannot be read");
+                    Err("unreadable_in_spool")
+                }
+            };
+            match described {
+                Ok((object, label)) => {
                     if index::insert_object(db, &object, folder).await?.is_some() {
-                        ensure_study(db, &object, label).await?;
+                        ensure_study(db, &object, label, now_ms).await?;
                         n_taken_in += 1;
                     } else {
                         fs::remove_file(&path)?;
                     }
                 }
-                None => quarantine_damaged(layout, db, &path, object_id).await?,
+                Err(reason) => quarantine_damaged(layout, db, &path, object_id, reason).await?,
             }
         }
         index::commit(db).await?;
@@ -106,11 +119,10 @@ async fn take_in_folder(
 
 /// Reads an object file as intake would have described it; `None` when its header or digest is broken.
 fn describe(
-    path: &Path,
+    mut file: File,
     object_id: &ObjectId,
     limits: &ScanLimits,
 ) -> Result<Option<(NewObject, StudyLabel)>, SpoolError> {
-    let mut file = File::open(path)?;
     let Some(header) = ObjectHeader::read(&mut file)? else {
         return Ok(None);
     };
@@ -126,8 +138,10 @@ fn describe(
     let (Ok(transfer_syntax), Ok(calling_ae), Ok(called_ae)) = texts else {
         return Ok(None);
     };
-    let Ok(scan) = scan::scan(&mut BufReader::new(data), &transfer_syntax, limits) else {
-        return Ok(None);
+    let scan = match scan::scan(&mut BufReader::new(data), &transfer_syntax, limits) {
+        Ok(scan) => scan,
+        Err(scan::ScanError::Io(error)) => return Err(error.into()),
+        Err(_) => return Ok(None),
     };
     let warnings: Vec<&str> = scan.warnings.iter().map(scan::ScanWarning::code).collect();
     let object = NewObject {
@@ -150,7 +164,12 @@ fn describe(
     Ok(Some((object, StudyLabel::of(&scan.identity))))
 }
 
-async fn ensure_study(db: &mut IndexDb, object: &NewObject, label: StudyLabel) -> Result<(), SpoolError> {
+async fn ensure_study(
+    db: &mut IndexDb,
+    object: &NewObject,
+    label: StudyLabel,
+    now_ms: i64,
+) -> Result<(), SpoolError> {
     let study = object.study_instance_uid.as_str();
     let known = index::find_study(db, study).await?;
     let row = match known {
@@ -168,7 +187,7 @@ async fn ensure_study(db: &mut IndexDb, object: &NewObject, label: StudyLabel) -
             study_instance_uid: study.to_owned(),
             label,
             priority: object.priority,
-            generation: 1,
+            generation: first_generation(now_ms),
             confirmed_generation: 0,
             closed_at_ms: None,
             relay_update: None,
@@ -182,12 +201,14 @@ async fn quarantine_damaged(
     db: &mut IndexDb,
     path: &Path,
     object_id: &ObjectId,
+    reason: &str,
 ) -> Result<(), SpoolError> {
-    tracing::error!(object.id = %object_id, "a spool file is damaged; send the study again from the modality");
-    let header = ObjectHeader::read(&mut File::open(path)?)?;
+    tracing::error!(object.id = %object_id, reason,
+        "a spool file cannot be used; send the study again from the modality");
+    let header = read_header(path);
     let row = QuarantineRow {
         object_id: object_id.clone(),
-        reason: "damaged_in_spool".to_owned(),
+        reason: reason.to_owned(),
         received_at_ms: header.as_ref().map_or(0, |header| header.received_at_ms),
         calling_ae: header.map_or(String::new(), |header| header.calling_ae),
         data_len: fs::metadata(path)?.len(),
@@ -197,9 +218,17 @@ async fn quarantine_damaged(
     Ok(())
 }
 
+/// The header of a file that may be damaged or on a bad sector.
+fn read_header(path: &Path) -> Option<ObjectHeader> {
+    File::open(path)
+        .ok()
+        .and_then(|mut file| ObjectHeader::read(&mut file).ok())
+        .flatten()
+}
+
 async fn take_in_quarantine(layout: &Layout, db: &mut IndexDb) -> Result<(), SpoolError> {
     for object_id in Layout::object_ids(&layout.quarantine())? {
-        let header = ObjectHeader::read(&mut File::open(layout.quarantine_file(&object_id))?)?;
+        let header = read_header(&layout.quarantine_file(&object_id));
         let row = QuarantineRow {
             object_id,
             reason: header

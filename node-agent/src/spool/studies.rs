@@ -151,6 +151,30 @@ pub struct Tally {
     pub original_bytes: u64,
     /// Bytes of their containers, as far as they are made.
     pub container_bytes: u64,
+    /// Those among them whose SOP Instance UID had come before with other bytes.
+    #[serde(skip)]
+    pub n_revisions: u64,
+    /// Bytes of the data sets of those.
+    #[serde(skip)]
+    pub revision_bytes: u64,
+}
+
+impl Tally {
+    /// Counts an object that was added, if it is a revision.
+    pub fn add_revision(&mut self, is_revision: bool, original_bytes: u64) {
+        if is_revision {
+            self.n_revisions += 1;
+            self.revision_bytes += original_bytes;
+        }
+    }
+
+    /// Takes an object that went out of the count of revisions.
+    pub fn take_revision(&mut self, is_revision: bool, original_bytes: u64) {
+        if is_revision {
+            self.n_revisions = self.n_revisions.saturating_sub(1);
+            self.revision_bytes = self.revision_bytes.saturating_sub(original_bytes);
+        }
+    }
 }
 
 /// A study with its counts.
@@ -243,6 +267,8 @@ impl StudyPicture {
                 n_objects: sum.n_objects + tally.n_objects,
                 original_bytes: sum.original_bytes + tally.original_bytes,
                 container_bytes: sum.container_bytes + tally.container_bytes,
+                n_revisions: sum.n_revisions + tally.n_revisions,
+                revision_bytes: sum.revision_bytes + tally.revision_bytes,
             }
         })
     }
@@ -254,4 +280,11 @@ impl StudyPicture {
             && now_ms - self.last_activity_ms >= quiet_ms
             && self.announced().n_objects > 0
     }
+}
+
+/// Generation that a study's new row begins with: above that of any row forgotten before it, so that the relay takes
+/// its manifests for news. It then grows by one each time a late object reopens the study.
+#[must_use]
+pub fn first_generation(now_ms: i64) -> u64 {
+    u64::try_from(now_ms).unwrap_or(1).max(1)
 }

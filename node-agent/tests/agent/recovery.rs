@@ -144,6 +144,33 @@ fn flt_029_a_damaged_index_is_kept_aside_and_rebuilt() {
     }
 }
 
+#[cfg(unix)]
+#[test]
+fn flt_029_a_file_that_cannot_be_read_does_not_keep_the_agent_from_starting() {
+    let folder = tempfile::tempdir().unwrap();
+    let sent = spool_three(folder.path());
+    for suffix in ["", "-wal", "-shm"] {
+        fs::remove_file(folder.path().join(format!("spool/index.sqlite3{suffix}"))).ok();
+    }
+    let objects = folder.path().join("spool/objects");
+    let numbered = fs::read_dir(objects).unwrap().next().unwrap().unwrap().path();
+    let mut files: Vec<_> = fs::read_dir(numbered)
+        .unwrap()
+        .map(|file| file.unwrap().path())
+        .collect();
+    files.sort();
+    // Opens like a file, and every read of it fails.
+    fs::remove_file(&files[0]).unwrap();
+    fs::create_dir(&files[0]).unwrap();
+    let agent = TestAgent::start_in(folder.path(), |_| {}).unwrap();
+    let outbound = agent.outbound(2);
+    for (object, data) in outbound.iter().zip(&sent[1..]) {
+        assert_eq!(&agent.rebuilt(object), data);
+    }
+    let quarantine = agent.spool().quarantine();
+    assert!(quarantine.iter().any(|row| row.reason == "unreadable_in_spool"));
+}
+
 #[test]
 fn flt_028_a_damaged_object_is_found_before_sending_and_can_be_sent_again() {
     let folder = tempfile::tempdir().unwrap();

@@ -106,6 +106,14 @@ fn a_refused_object_stays_and_a_mismatching_container_is_made_again() {
         1
     );
     assert_eq!(agent.object_files().len(), 1);
+    assert_eq!(peer.store(1, CT, &uid, &data), Some(0));
+    let sent_again = agent.outbound(1).remove(0);
+    assert_eq!(sent_again.object_id, object.object_id);
+    assert_eq!(
+        agent.spool().studies()[0].tally(ObjectState::Refused).n_objects,
+        0
+    );
+    assert_eq!(agent.object_files().len(), 1, "and no second copy");
 }
 
 #[test]
