@@ -1,3 +1,5 @@
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { brotliCompressSync, constants } from 'node:zlib';
 import type { Plugin } from 'vite';
 
@@ -14,14 +16,16 @@ export function writeBrotli(quality: number): Plugin {
     name: 'tancho-brotli',
     apply: 'build',
     enforce: 'post',
-    generateBundle(_options, bundle) {
-      for (const [fileName, output] of Object.entries(bundle)) {
+    // From what was written: while the bundle is generated, Vite still replaces text in it.
+    writeBundle({ dir }, bundle) {
+      if (dir === undefined) throw new Error('the page is written to a folder');
+      for (const fileName of Object.keys(bundle)) {
         if (!compressible.test(fileName)) continue;
-        const source = output.type === 'chunk' ? output.code : output.source;
-        const bytes = typeof source === 'string' ? Buffer.from(source) : Buffer.from(source);
+        const file = join(dir, fileName);
+        const bytes = readFileSync(file);
         if (bytes.length < bytesMin) continue;
         const params = { [constants.BROTLI_PARAM_QUALITY]: quality, [constants.BROTLI_PARAM_SIZE_HINT]: bytes.length };
-        this.emitFile({ type: 'asset', fileName: `${fileName}.br`, source: brotliCompressSync(bytes, { params }) });
+        writeFileSync(`${file}.br`, brotliCompressSync(bytes, { params }));
       }
     },
   };
