@@ -50,6 +50,10 @@ pub enum BlobError {
     /// The disk failed.
     #[error("blob input or output failed")]
     Io(#[from] io::Error),
+    /// The disk did not confirm the bytes. A later fsync of the same file would succeed over bytes that were never
+    /// written, so the file handed over must be thrown away.
+    #[error("blob not durable")]
+    NotDurable(io::Error),
 }
 
 impl From<ContainerError> for BlobError {
@@ -79,14 +83,15 @@ impl Blobs {
     /// name exists.
     ///
     /// # Errors
-    /// When the disk fails; `finished` is then still where it was, or the blob is already there.
+    /// When the disk fails; `finished` is then still where it was, or the blob is already there. After
+    /// [`BlobError::NotDurable`] it must not be put again.
     pub fn put_file(
         &self,
         network_id: &NetworkId,
         container_sha256: &[u8; 32],
         finished: &Path,
     ) -> Result<Put, BlobError> {
-        File::open(finished)?.sync_all()?;
+        File::open(finished)?.sync_all().map_err(BlobError::NotDurable)?;
         let target = self.path(network_id, container_sha256);
         let folder = self.make_folder(network_id, container_sha256)?;
         let put = match fs::hard_link(finished, &target) {
@@ -109,7 +114,13 @@ impl Blobs {
             }
             Err(error) => return Err(error.into()),
         };
-        sync_dir(&folder)?;
+        if let Err(error) = sync_dir(&folder) {
+            // What was there before stays: it was durable then.
+            if put == Put::Created {
+                fs::remove_file(&target).ok();
+            }
+            return Err(BlobError::NotDurable(error));
+        }
         if finished.try_exists()? {
             fs::remove_file(finished)?;
         }

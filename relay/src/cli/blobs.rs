@@ -82,7 +82,9 @@ pub async fn verify(app: &AppState, _request: VerifyRequest) -> Result<Reply, Re
                     n_damaged += 1;
                     "damaged"
                 }
-                Err(BlobError::Io(error)) => return Err(anyhow::Error::from(error).into()),
+                Err(BlobError::Io(error) | BlobError::NotDurable(error)) => {
+                    return Err(anyhow::Error::from(error).into());
+                }
             };
             tracing::error!(instance.id = %expected.instance_id, fault, "a container is not what was stored");
             if faults.len() < NAMED_MAX {

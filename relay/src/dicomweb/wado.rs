@@ -397,7 +397,7 @@ fn refusal(error: BlobError) -> ApiError {
                 "the stored bytes are damaged and are not shown; the site can send them again".to_owned();
             refusal
         }
-        BlobError::Io(_) => ApiError::unavailable(error),
+        BlobError::Io(_) | BlobError::NotDurable(_) => ApiError::unavailable(error),
     }
 }
 

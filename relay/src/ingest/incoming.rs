@@ -147,7 +147,10 @@ impl Incoming {
     pub fn is_sound(&self, key: &PartKey) -> bool {
         let mut inner = self.lock();
         while inner.parts.get(key).is_some_and(|part| part.syncing) {
-            inner = self.sync_ended.wait(inner).unwrap_or_else(PoisonError::into_inner);
+            inner = self
+                .sync_ended
+                .wait(inner)
+                .unwrap_or_else(PoisonError::into_inner);
         }
         inner.parts.get(key).is_none_or(|part| !part.lost)
     }
@@ -177,7 +180,9 @@ impl Incoming {
                 return Ok(());
             }
             if part.lost {
-                return Err(io::Error::other("the disk lost bytes of the part; it is received again"));
+                return Err(io::Error::other(
+                    "the disk lost bytes of the part; it is received again",
+                ));
             }
             part.n_writers += 1;
         }
@@ -243,7 +248,9 @@ impl Incoming {
         risky.truncate(PARTS_SYNCED_AT_ONCE_MAX);
         let mut synced = Vec::new();
         for (_, key) in risky {
-            let Some(held) = self.begin_sync(&key) else { continue };
+            let Some(held) = self.begin_sync(&key) else {
+                continue;
+            };
             let ended = OpenOptions::new()
                 .write(true)
                 .open(self.path(&key))
@@ -500,7 +507,10 @@ mod tests {
     fn a_part_that_the_disk_lost_is_received_again_and_holds_up_no_other() {
         let dir = tempfile::tempdir().unwrap();
         let (lost, bytes) = whole(b"0123456789");
-        let good = PartKey { site: [9; 16], ..lost };
+        let good = PartKey {
+            site: [9; 16],
+            ..lost
+        };
         let incoming = Arc::new(Incoming::open(dir.path()).unwrap());
         let write = |key: &PartKey| incoming.write(key, 0, &bytes, std::slice::from_ref(&(0..10)));
         write(&lost).unwrap();

@@ -144,6 +144,29 @@ async fn flt_043_the_same_container_again_gets_the_same_receipt() {
     assert_eq!(receipt(talk.hear().await.unwrap()), first);
 }
 
+/// A receipt for a container that is not there any more would let the site delete the last copy.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_instance_whose_container_was_lost_is_received_again() {
+    let World { relay, admin, node } = world().await;
+    let coded = slice(1, "P1", 0);
+    let len = coded.item().container_len;
+    let (mut talk, _) = connect(&relay, &node, 1).await.unwrap();
+    receipt(deliver(&mut talk, &coded).await);
+    let name = coded.sha256().hex();
+    let blob = relay
+        .data_dir()
+        .join("blobs")
+        .join(admin.scope.network_id.as_str())
+        .join(&name[..2])
+        .join(format!("{name}.tic"));
+    std::fs::remove_file(blob).unwrap();
+    talk.say(&Frame::Offer(coded.offer.clone())).await;
+    assert_eq!(wanted(talk.hear().await.unwrap()), [(0, len)]);
+    send_ranges(&talk.connection, &coded.sha256(), &coded.bytes, &[(0, len)]).await;
+    receipt(talk.hear().await.unwrap());
+    assert_eq!(original_at_relay(&relay, &admin, &coded).await, coded.data_set);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_list_shows_a_study_at_its_first_head() {
     let World { relay, admin, node } = world().await;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use tancho_domain::ids::NetworkId;
 use tancho_store::StoreError;
-use tancho_store::studies::{self, ArrivedInstance, Relation};
+use tancho_store::studies::{self, ArrivedInstance, KnownInstance, Relation};
 use tancho_wire::Digest;
 use tancho_wire::frame::{Receipt, Refusal, RefusalKind};
 use tancho_wire::transfer::{Action, Finish, Holding, OfferedInstance, refuse_final, refuse_later};
@@ -118,17 +118,9 @@ impl Session {
                 continue;
             }
             let known = studies::find_by_container(&mut tx, &self.origin, &digest.hex()).await?;
-            let durable = known.and_then(|known| {
-                if !self.has_blob(&digest) {
-                    return None;
-                }
-                let original_sha256 = Digest::parse_hex(&known.original_sha256)?;
-                Some(Receipt {
-                    container_sha256: digest,
-                    original_sha256,
-                    durable_at_ms: known.verified_at_ms?,
-                })
-            });
+            let durable = known
+                .and_then(|known| receipt_of(&digest, &known))
+                .filter(|_| self.has_blob(&digest));
             holdings.push(match durable {
                 Some(receipt) => Holding::Durable(receipt),
                 None => {
@@ -359,8 +351,20 @@ impl Session {
                 original_sha256: offered.item.original_sha256,
                 durable_at_ms,
             }),
+            // Recorded before: its blob was lost, or another connection was faster.
+            Err(StoreError::Stale) => match self.recorded(&digest).await {
+                Some(receipt) => Finish::Durable(receipt),
+                None => Finish::Refused(store_away(digest)),
+            },
             Err(_) => Finish::Refused(store_away(digest)),
         }
+    }
+
+    /// The receipt of a container whose instance is recorded as whole.
+    async fn recorded(&self, digest: &Digest) -> Option<Receipt> {
+        let mut tx = self.app.db.read().await.ok()?;
+        let known = studies::find_by_container(&mut tx, &self.origin, &digest.hex()).await;
+        receipt_of(digest, &known.ok()??)
     }
 
     fn after_fault(&self, digest: &Digest, fault: &VerifyFault) -> Finish {
@@ -503,6 +507,14 @@ impl Session {
             Err(error) => tracing::error!(%error, "a refused instance still shows as arriving"),
         }
     }
+}
+
+fn receipt_of(container_sha256: &Digest, known: &KnownInstance) -> Option<Receipt> {
+    Some(Receipt {
+        container_sha256: *container_sha256,
+        original_sha256: Digest::parse_hex(&known.original_sha256)?,
+        durable_at_ms: known.verified_at_ms?,
+    })
 }
 
 fn store_away(digest: Digest) -> Refusal {
