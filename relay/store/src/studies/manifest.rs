@@ -34,7 +34,7 @@ pub struct StudyArrival {
     pub n_received: i64,
     /// Displayed instances that are whole and durable.
     pub n_verified: i64,
-    /// Instances the site says it has.
+    /// Instances the site says it has; `None` before it said so, and when it has forgotten some.
     pub announced_instances: Option<i64>,
     /// Generation of the manifest that said so; 0 without one.
     pub announced_generation: i64,
@@ -97,12 +97,16 @@ pub async fn record_manifest(
     Ok(Some(id))
 }
 
-/// Copies the site's statement onto the study row, where the lists read it.
+/// Copies the site's statement onto the study row, where the lists read it. A site that names fewer instances than are
+/// here has forgotten the others after their retention: its number is of the late ones alone, so how many there are in
+/// all is not known, and the study never counts as complete by it.
 pub(super) async fn copy_manifest(tx: &mut Tx, study_id: &StudyId) -> Result<(), StoreError> {
     execute!(
         tx,
-        "update studies set priority = m.priority, announced_instances = m.n_instances, \
-         announced_bytes = m.bytes_original, announced_generation = m.generation, closed_at_ms = m.closed_at_ms \
+        "update studies set priority = m.priority, \
+         announced_instances = case when m.n_instances < studies.n_received then null else m.n_instances end, \
+         announced_bytes = case when m.n_instances < studies.n_received then null else m.bytes_original end, \
+         announced_generation = m.generation, closed_at_ms = m.closed_at_ms \
          from study_manifests m where studies.id = $1 and m.network_id = studies.network_id \
          and m.site_id = studies.site_id and m.study_instance_uid = studies.study_instance_uid",
         study_id.as_str()

@@ -241,6 +241,28 @@ on_both_databases! {
         assert_eq!(counts.closed_at_ms, Some(NOW_MS + 5), "closed since the first time it was said");
     }
 
+    async fn late_images_of_a_study_the_site_has_forgotten_do_not_make_it_complete(db: &Db) {
+        let mut tx = db.write().await.unwrap();
+        let origin = origin(&mut tx, "default", "S1").await;
+        let uid = study_uid();
+        for n in 1..=3 {
+            let id = arrive(&mut tx, &origin, &patient("P1"), n, &format!("c{n}")).await.instance_id;
+            verify(&mut tx, &origin, &id, Relation::First).await.unwrap();
+        }
+        studies::record_manifest(&mut tx, &origin, &manifest(&uid, 3, true, 1), NOW_MS).await.unwrap();
+        assert_eq!(arrival(&mut tx, &origin).await.announced_instances, Some(3));
+        // The agent deleted the study after its retention; then one more slice came to it.
+        let late = manifest(&uid, 1, true, NOW_MS);
+        assert!(studies::record_manifest(&mut tx, &origin, &late, NOW_MS + 1).await.unwrap().is_some());
+        let counts = arrival(&mut tx, &origin).await;
+        assert_eq!((counts.announced_instances, counts.announced_generation), (None, NOW_MS));
+        assert_eq!((counts.n_received, counts.n_verified), (3, 3));
+        // The whole study was sent again.
+        let again = manifest(&uid, 4, true, NOW_MS);
+        studies::record_manifest(&mut tx, &origin, &again, NOW_MS + 2).await.unwrap();
+        assert_eq!(arrival(&mut tx, &origin).await.announced_instances, Some(4));
+    }
+
     async fn a_withdrawn_head_leaves_no_trace_and_the_next_revision_takes_its_place(db: &Db) {
         let mut tx = db.write().await.unwrap();
         let origin = origin(&mut tx, "default", "S1").await;
