@@ -143,10 +143,9 @@ export class StackViewer {
     if (growing && images.length === this.#images.length) return;
     const current = this.#images[this.#wanted];
     const keptIndex = growing && current ? images.findIndex(({ imageId }) => imageId === current.imageId) : -1;
-    const view = growing && this.#state.shown ? (this.#viewport?.getViewPresentation() ?? null) : null;
     const window = growing ? this.#state.window : null;
     this.#images = images;
-    this.#entry = { window: window ?? initialWindow, view };
+    this.#entry = { window: window ?? initialWindow, view: growing ? this.#entry.view : null };
     const index = keptIndex >= 0 ? keptIndex : firstIndex(images);
     this.#wanted = index;
     this.#publish({ count: images.length, loading: true, failure: null, ...(growing ? {} : { shown: null, window: null }) });
@@ -177,6 +176,8 @@ export class StackViewer {
         if (!overtaken()) void this.#prefetch();
       });
       if (overtaken()) return;
+      // Not from a stack that is only half taken over: that view is the library's own.
+      if (this.#mounted && this.#state.shown) this.#entry = { ...this.#entry, view: viewport.getViewPresentation() };
       this.#mounted = null;
       await viewport.setStack(images.map(({ imageId }) => imageId), index);
     } catch (error) {
