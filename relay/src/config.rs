@@ -12,6 +12,7 @@ pub mod smtp;
 pub mod requests;
 pub mod turnaround;
 pub mod nodes;
+pub mod jobs;
 
 use std::path::{Path, PathBuf};
 
@@ -19,6 +20,7 @@ use source::Source;
 
 pub use database::DatabaseConfig;
 pub use http::HttpConfig;
+pub use jobs::JobsConfig;
 pub use nodes::NodesConfig;
 pub use quic::QuicConfig;
 pub use requests::RequestsConfig;
@@ -48,6 +50,8 @@ pub struct Config {
     pub turnaround: TurnaroundConfig,
     /// Node agents.
     pub nodes: NodesConfig,
+    /// The outbox.
+    pub jobs: JobsConfig,
 }
 
 impl Config {
@@ -78,6 +82,7 @@ impl Config {
             requests: RequestsConfig::read(&mut source.section("requests")),
             turnaround: TurnaroundConfig::read(source),
             nodes: NodesConfig::read(&mut source.section("nodes")),
+            jobs: JobsConfig::read(&mut source.section("jobs")),
             data_dir,
         }
     }

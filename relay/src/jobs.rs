@@ -20,8 +20,6 @@ pub mod housekeeping;
 
 /// How long a worker holds a job. Every kind of work must end well before.
 pub const LEASE: Duration = Duration::from_secs(120);
-/// Workers of one relay.
-const WORKERS: usize = 2;
 /// Longest sleep of an idle worker: another relay may have enqueued something.
 const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(30);
 /// First and longest wait between attempts; it doubles in between.
@@ -30,7 +28,7 @@ const RETRY_AFTER_MAX: Duration = Duration::from_secs(600);
 
 /// Starts the workers; they stop with the relay, after the job at hand.
 pub fn start(app: &AppState) {
-    for _ in 0..WORKERS {
+    for _ in 0..app.config.jobs.workers {
         let app = app.clone();
         app.clone().tasks.spawn(async move { work(app).await });
     }

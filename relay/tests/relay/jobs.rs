@@ -33,9 +33,13 @@ async fn flt_078_a_worker_that_dies_before_sending_leaves_the_mail_to_the_next()
         return;
     };
     let mut server = MailServer::start(&python, None).await;
-    let relay = TestRelay::start_with(|config| config.smtp = Some(smtp_config(&server, None))).await;
+    let relay = TestRelay::start_with(|config| {
+        config.jobs.workers = 0;
+        config.smtp = Some(smtp_config(&server, None));
+    })
+    .await;
     let person = relay.someone(Role::Referrer).await;
-    // The relay's own workers wait for the clock or for a ring: this one takes the job and dies.
+    // This worker takes the job and dies.
     let id = enqueue(&relay, &person).await;
     let taken = jobs::take_due_job(relay.app()).await.unwrap().unwrap();
     assert_eq!(taken.id, id);
@@ -44,11 +48,9 @@ async fn flt_078_a_worker_that_dies_before_sending_leaves_the_mail_to_the_next()
         "the lease still holds"
     );
     relay.advance(jobs::LEASE);
-    // Either this call or a worker that the clock woke takes it; only one can.
-    jobs::run_due_job(relay.app()).await.unwrap();
+    assert!(jobs::run_due_job(relay.app()).await.unwrap());
     let message = server.next_message().await;
     assert_eq!(message["to"], serde_json::json!(["hanako@example.jp"]));
-    wait_until_done(&relay).await;
     let mut tx = relay.app().db.read().await.unwrap();
     let attempts = outbox::list_attempts(&mut tx, &person.scope, &id).await.unwrap();
     let outcomes: Vec<_> = attempts.iter().map(|one| one.outcome.as_str()).collect();
@@ -82,6 +84,7 @@ async fn flt_082_a_mail_server_that_is_away_is_tried_again_and_each_attempt_is_k
         let mut smtp = smtp_config(&server, None);
         // Nobody listens on the discard port.
         smtp.port = 9;
+        config.jobs.workers = 0;
         config.smtp = Some(smtp);
     })
     .await;
@@ -91,12 +94,14 @@ async fn flt_082_a_mail_server_that_is_away_is_tried_again_and_each_attempt_is_k
     assert_eq!(relay.count_jobs(JobState::Queued).await, 1);
     let config = smtp_config(&server, None);
     let relay = relay
-        .restart_with(|restarted| restarted.smtp = Some(config))
+        .restart_with(|restarted| {
+            restarted.jobs.workers = 0;
+            restarted.smtp = Some(config);
+        })
         .await;
     relay.advance(Duration::from_secs(60));
-    jobs::run_due_job(relay.app()).await.unwrap();
+    assert!(jobs::run_due_job(relay.app()).await.unwrap());
     server.next_message().await;
-    wait_until_done(&relay).await;
     let mut tx = relay.app().db.read().await.unwrap();
     let attempts = outbox::list_attempts(&mut tx, &person.scope, &id).await.unwrap();
     assert_eq!(attempts.len(), 2);
@@ -130,7 +135,7 @@ async fn a_ring_starts_a_job_at_once() {
 
 #[tokio::test]
 async fn a_job_of_an_unknown_kind_is_given_up_and_says_why() {
-    let relay = TestRelay::start().await;
+    let relay = TestRelay::start_with(|config| config.jobs.workers = 0).await;
     let person = relay.someone(Role::Referrer).await;
     let mut tx = relay.app().db.write().await.unwrap();
     let now_ms = relay.app().now_ms();

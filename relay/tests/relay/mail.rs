@@ -143,7 +143,11 @@ async fn a_mail_is_sent_over_starttls_with_an_id_of_its_own() {
     std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
     let mut server = MailServer::start(&python, Some((&certificate, &key))).await;
     let smtp = smtp_config(&server, Some(certificate));
-    let relay = TestRelay::start_with(|config| config.smtp = Some(smtp)).await;
+    let relay = TestRelay::start_with(|config| {
+        config.jobs.workers = 0;
+        config.smtp = Some(smtp);
+    })
+    .await;
     let person = relay.someone(Role::Referrer).await;
     let mail = Email {
         to: "hanako@example.jp".to_owned(),
@@ -155,7 +159,7 @@ async fn a_mail_is_sent_over_starttls_with_an_id_of_its_own() {
         .await
         .unwrap();
     tx.commit().await.unwrap();
-    jobs::run_due_job(relay.app()).await.unwrap();
+    assert!(jobs::run_due_job(relay.app()).await.unwrap());
     let message = server.next_message().await;
     assert_eq!(message["tls"], true);
     assert_eq!(message["message_id"], format!("<{id}@relay.example.jp>"));
@@ -183,7 +187,11 @@ async fn a_certificate_that_is_not_trusted_is_not_sent_to() {
     let mut server = MailServer::start(&python, Some((&certificate, &key))).await;
     let mut smtp = smtp_config(&server, Some(certificate));
     smtp.ca_file = None;
-    let relay = TestRelay::start_with(|config| config.smtp = Some(smtp)).await;
+    let relay = TestRelay::start_with(|config| {
+        config.jobs.workers = 0;
+        config.smtp = Some(smtp);
+    })
+    .await;
     let outcome = one_attempt(&relay, "hanako@example.jp").await;
     assert_eq!((outcome.state, outcome.attempts), (JobState::Queued, 1));
     assert!(server.has_no_more());
@@ -197,7 +205,11 @@ async fn an_address_that_is_refused_for_good_is_not_tried_again() {
         return;
     };
     let server = MailServer::start(&python, None).await;
-    let relay = TestRelay::start_with(|config| config.smtp = Some(smtp_config(&server, None))).await;
+    let relay = TestRelay::start_with(|config| {
+        config.jobs.workers = 0;
+        config.smtp = Some(smtp_config(&server, None));
+    })
+    .await;
     for address in ["refused@example.jp", "not an address"] {
         let outcome = one_attempt(&relay, address).await;
         assert_eq!(
