@@ -9,7 +9,8 @@ use utoipa_axum::router::OpenApiRouter;
 use crate::http::{docs, headers, health, openapi, origin, page, problem, write};
 use crate::state::AppState;
 use crate::{
-    audit, calls, dicomweb, events, nodes, notifications, reading, reports, sessions, sites, studies, users, worklist,
+    audit, calls, dicomweb, events, nodes, notifications, reading, reports, sessions, sites, studies, users,
+    worklist,
 };
 
 /// The routes of every slice, with their part of the API document. A new slice adds a line here, and its routes to
