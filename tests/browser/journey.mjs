@@ -75,9 +75,9 @@ async function reading(page) {
   await overlay(page).getByText(/^W 80 +L 40$/).waitFor();
   const identity = page.getByRole('region', { name: '患者情報' });
   for (const text of ['道東', '花子', 'TN-000417', '1948']) await identity.getByText(text).first().waitFor();
+  console.log(JSON.stringify({ wants: 'rest' }));
   await overlay(page).getByText(/枚 検証済.*受信中/).waitFor();
   await step(page, 'reader reads while images arrive');
-  console.log(JSON.stringify({ wants: 'rest' }));
   await overlay(page).getByText(`${total} / ${total} 枚 検証済`).waitFor({ timeout: 60_000 });
   await overlay(page).getByText(/全画像/).waitFor({ timeout: 60_000 });
 
@@ -202,7 +202,7 @@ const open = [];
 try {
   await technologist(browser);
   const reader = await person(browser);
-  open.push(reader.page);
+  open.push(reader);
   await reader.page.goto(relay);
   await step(reader.page, 'login');
   await logIn(reader.page, relay, 'reader', password);
@@ -212,7 +212,7 @@ try {
   await call(reader.page);
   await signed(reader.page);
   const referrer = await person(browser, { width: 1440, height: 1000 });
-  open.push(referrer.page);
+  open.push(referrer);
   await logIn(referrer.page, relay, 'referrer', password);
   await acknowledged(referrer.page);
   await reader.page.bringToFront();
@@ -223,7 +223,10 @@ try {
   expect(referrer.errors.length === 0, `no errors on the referrer's page: ${referrer.errors}`);
   await step(reader.page, 'acknowledged');
 } catch (error) {
-  for (const [n, page] of open.entries()) await page.screenshot({ path: `${pictures}failed-${n}.png` });
+  for (const [n, { page, errors }] of open.entries()) {
+    await page.screenshot({ path: `${pictures}failed-${n}.png` });
+    console.error(`errors of page ${n}:`, errors);
+  }
   console.error(error);
   process.exitCode = 1;
 } finally {

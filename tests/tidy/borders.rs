@@ -53,6 +53,8 @@ fn http_types_stay_in_http_and_routes() {
             || path.starts_with("node-agent/src/page")
     };
     let mut found = speaking_of("relay/src/", &["axum::", "axum_extra::"], may);
+    // A refusal may name its status: the number is part of what the API promises.
+    found.retain(|line| !line.contains("axum::http::StatusCode"));
     found.extend(speaking_of("node-agent/src/", &["axum::"], may));
     assert_none("axum types outside http and routes", &found);
 }
