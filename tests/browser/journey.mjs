@@ -70,6 +70,7 @@ const overlay = (page) => page.locator('.overlay-text');
 async function reading(page) {
   const row = page.getByRole('row').filter({ hasText: '道東' });
   await row.waitFor();
+  expect((await row.getByText('臨床情報未入力').count()) === 0, 'everything that the technologist typed has arrived');
   await step(page, 'reader sees the worklist');
   await row.getByRole('button', { name: '担当して開く' }).click();
   await overlay(page).getByText(/^W 80 +L 40$/).waitFor();

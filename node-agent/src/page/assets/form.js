@@ -102,6 +102,15 @@ export function openRequestForm(dialog, study, values, { text, lang, send, ident
         onchange: (event) => { put(undefined, event.target.checked); draw(); } }), ` ${text.form.notTested}`));
   }));
 
+  // Only this field's own mark: drawing all again on leaving a field would take away the one that is being entered.
+  const mark = (field, node) => {
+    check();
+    const bad = wrong.has(field.id) && Boolean(values.touched);
+    const holder = node.closest('.field');
+    holder?.classList.toggle('wrong', bad);
+    holder?.querySelector('.wrong-text')?.remove();
+    if (bad) holder?.append(element('span', { class: 'wrong-text' }, wrong.get(field.id)));
+  };
   const input = (field) => {
     const common = { id: `f-${field.id}`, name: field.id, 'aria-required': required(field, values) };
     switch (field.type) {
@@ -117,7 +126,7 @@ export function openRequestForm(dialog, study, values, { text, lang, send, ident
           return node;
         }));
       case 'number': return element('input', { ...common, type: 'number', inputmode: 'decimal', min: field.min, max: field.max, step: field.step, value: values[field.id] ?? '',
-        oninput: (event) => set(field.id, event.target.value === '' ? undefined : Number(event.target.value)), onblur: draw });
+        oninput: (event) => set(field.id, event.target.value === '' ? undefined : Number(event.target.value)), onblur: (event) => mark(field, event.target) });
       case 'time': return element('input', { ...common, type: 'datetime-local', value: values[field.id] ?? '', max: toLocal(Date.now()), oninput: (event) => set(field.id, event.target.value) });
       case 'text': return element('textarea', { ...common, maxlength: field.max, value: values[field.id] ?? '', oninput: (event) => set(field.id, event.target.value) });
       default: return element('input', { ...common, type: field.type === 'tel' ? 'tel' : 'text', maxlength: 80, value: values[field.id] ?? '', oninput: (event) => set(field.id, event.target.value) });
