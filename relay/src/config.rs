@@ -2,7 +2,7 @@
 //!
 //! Reading collects every problem (unknown key, bad value, missing or exposed secret) instead of stopping at the
 //! first; nothing opens a port before the list is empty. A new subsystem adds a file under `config/`, a field
-//! below and a line in [`Config::read`]; `deploy/relay.toml` names every key and a test parses it.
+//! below and a line in `Config::read`; `deploy/relay.toml` names every key and a test parses it.
 
 pub mod source;
 pub mod http;
