@@ -2,7 +2,7 @@
 //!
 //! `apply` is pure: the request, one command and who gives it when make the next request and what happened, or a
 //! refusal that names the rule. Repeating a command is the store's matter, by its command id; signatures need a
-//! [`Clearance`](crate::report::Clearance), so an uncommunicated red finding cannot become final here.
+//! [`Clearance`], so an uncommunicated red finding cannot become final here.
 //! The whole table of transitions is a snapshot beside `reading/tests.rs`.
 
 use crate::access::{Action, Principal, Role, allows};
