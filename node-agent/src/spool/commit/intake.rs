@@ -1,0 +1,175 @@
+//! Objects that enter the spool: stored, held back, or put in quarantine, and the study they open or reopen.
+
+use std::fs::{self, File};
+use std::path::PathBuf;
+
+use tancho_domain::ids::ObjectId;
+
+use super::{Batch, Stored, Writer};
+use crate::spool::SpoolError;
+use crate::spool::index::{self, NewObject, QuarantineRow, StudyRow};
+use crate::spool::layout::{Layout, OBJECTS_PER_FOLDER};
+use crate::spool::picture::Effect;
+use crate::spool::studies::{ObjectState, StudyLabel, first_generation};
+
+impl Writer {
+    pub(super) async fn store(
+        &mut self,
+        object: &NewObject,
+        label: &StudyLabel,
+        partial: &PathBuf,
+        batch: &mut Batch,
+    ) -> Result<Stored, SpoolError> {
+        let mut object = object.clone();
+        let known = self.studies.get(object.study_instance_uid.as_str()).cloned();
+        if known
+            .as_ref()
+            .is_some_and(|known| known.label.patient.contradicts(&label.patient))
+        {
+            object.state = ObjectState::Held;
+            object.reason = Some("patient_differs");
+        }
+        if let Some(known) = &known {
+            object.priority = object.priority.min(known.priority);
+        }
+        self.choose_folder(batch)?;
+        let mut inserted = index::insert_object(&mut self.db, &object, self.folder).await?;
+        if inserted.is_none()
+            && let Some(revision) = index::forget_damaged_copy(&mut self.db, &object).await?
+        {
+            batch.effects.push(Effect::Moved {
+                study: object.study_instance_uid.as_str().to_owned(),
+                from: ObjectState::Damaged,
+                to: None,
+                original_bytes: object.original_len,
+                container_bytes: 0,
+                is_revision: revision > 1,
+            });
+            inserted = index::insert_object(&mut self.db, &object, self.folder).await?;
+        }
+        let Some((_, revision)) = inserted else {
+            batch.leftovers.push(partial.clone());
+            batch
+                .effects
+                .push(Effect::Count(|counters| counters.n_duplicates += 1));
+            let first = index::find_same_bytes(&mut self.db, &object)
+                .await?
+                .ok_or(SpoolError::NotFound)?;
+            self.send_refused_again(&first, batch).await?;
+            return Ok(Stored::Duplicate { object_id: first });
+        };
+        let file = self.shared.layout.object_file(self.folder, &object.object_id);
+        fs::rename(partial, &file)?;
+        self.n_in_folder += 1;
+        batch.renamed.push(file);
+        batch.fills_folder = true;
+        self.note_arrival(known, &object, label, batch).await?;
+        batch.effects.push(Effect::Arrived {
+            study: object.study_instance_uid.as_str().to_owned(),
+            state: object.state,
+            original_bytes: object.original_len,
+            is_revision: revision > 1,
+            at_ms: object.received_at_ms,
+        });
+        batch.wakes_coder = true;
+        Ok(Stored::New {
+            object_id: object.object_id,
+            revision,
+        })
+    }
+
+    /// A person who sends a refused object again has mended why it was refused: it is offered again.
+    async fn send_refused_again(
+        &mut self,
+        object_id: &ObjectId,
+        batch: &mut Batch,
+    ) -> Result<(), SpoolError> {
+        let known = index::find_object(&mut self.db, object_id).await?;
+        if known.is_some_and(|known| known.state == ObjectState::Refused) {
+            self.set_aside(object_id, ObjectState::Stored, "sent_again", batch)
+                .await?;
+            batch.wakes_coder = true;
+        }
+        Ok(())
+    }
+
+    /// Moves on to the next numbered folder when this one is full.
+    fn choose_folder(&mut self, batch: &mut Batch) -> Result<(), SpoolError> {
+        if self.n_in_folder >= OBJECTS_PER_FOLDER || self.folder == 0 {
+            if std::mem::take(&mut batch.fills_folder) {
+                batch
+                    .dirty_folders
+                    .insert(self.shared.layout.object_folder(self.folder));
+            }
+            self.folder += 1;
+            self.n_in_folder = 0;
+            self.folder_handle = None;
+        }
+        if self.folder_handle.is_none() {
+            let folder = self.shared.layout.object_folder(self.folder);
+            Layout::ensure_folder(&folder)?;
+            self.folder_handle = Some(File::open(folder)?);
+        }
+        Ok(())
+    }
+
+    /// Opens the study, or reopens it when it was closed; writes its row only when something changed.
+    async fn note_arrival(
+        &mut self,
+        known: Option<StudyRow>,
+        object: &NewObject,
+        label: &StudyLabel,
+        batch: &mut Batch,
+    ) -> Result<(), SpoolError> {
+        let study = object.study_instance_uid.as_str();
+        let (row, changed) = match known {
+            None => {
+                let row = StudyRow {
+                    study_instance_uid: study.to_owned(),
+                    label: label.clone(),
+                    priority: object.priority,
+                    generation: first_generation(self.shared.clock.now_ms()),
+                    confirmed_generation: 0,
+                    closed_at_ms: None,
+                    relay_update: None,
+                };
+                (row, true)
+            }
+            Some(mut row) => {
+                let mut changed = row.label.add_modalities(&label.modalities);
+                if row.closed_at_ms.take().is_some() {
+                    row.generation += 1;
+                    changed = true;
+                }
+                if object.priority < row.priority {
+                    row.priority = object.priority;
+                    index::set_priority(&mut self.db, study, object.priority).await?;
+                    batch.effects.push(Effect::LineChanged);
+                    changed = true;
+                }
+                (row, changed)
+            }
+        };
+        if changed {
+            self.put_study(row, batch).await?;
+        }
+        Ok(())
+    }
+
+    pub(super) async fn quarantine(
+        &mut self,
+        row: QuarantineRow,
+        partial: Option<PathBuf>,
+        batch: &mut Batch,
+    ) -> Result<(), SpoolError> {
+        index::insert_quarantine(&mut self.db, &row).await?;
+        if let Some(partial) = partial {
+            let file = self.shared.layout.quarantine_file(&row.object_id);
+            fs::rename(partial, &file)?;
+            batch.renamed.push(file);
+            batch.dirty_folders.insert(self.shared.layout.quarantine());
+        }
+        batch.effects.push(Effect::Quarantined(row));
+        Ok(())
+    }
+}

@@ -1,0 +1,139 @@
+//! Objects on their way to the relay: coded, set aside, receipted, and deleted after their retention.
+
+use tancho_domain::ids::ObjectId;
+
+use super::{Batch, Writer};
+use crate::spool::SpoolError;
+use crate::spool::index::{self, CodedObject};
+use crate::spool::outbound::Receipt;
+use crate::spool::picture::Effect;
+use crate::spool::studies::ObjectState;
+
+impl Writer {
+    pub(super) async fn coded(
+        &mut self,
+        objects: Vec<CodedObject>,
+        batch: &mut Batch,
+    ) -> Result<(), SpoolError> {
+        for coded in objects {
+            if !index::set_coded(&mut self.db, &coded).await? {
+                continue;
+            }
+            let known = index::find_object(&mut self.db, &coded.object_id).await?;
+            if let Some(queued) = index::get_outbound(&mut self.db, &coded.object_id).await? {
+                batch.effects.push(Effect::Coded {
+                    is_revision: known.is_some_and(|known| known.is_revision),
+                    study: queued.object.study_instance_uid.as_str().to_owned(),
+                    original_bytes: queued.object.original_len,
+                    queued: Box::new(queued),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) async fn set_aside(
+        &mut self,
+        object_id: &ObjectId,
+        state: ObjectState,
+        code: &str,
+        batch: &mut Batch,
+    ) -> Result<(), SpoolError> {
+        let object = index::find_object(&mut self.db, object_id)
+            .await?
+            .ok_or(SpoolError::NotFound)?;
+        if object.state == ObjectState::Receipted {
+            return Ok(());
+        }
+        index::set_state(&mut self.db, object_id, state, Some(code), None).await?;
+        if state == ObjectState::Damaged {
+            batch
+                .effects
+                .push(Effect::Count(|counters| counters.n_damaged += 1));
+        }
+        batch.effects.push(Effect::LeftLine(object_id.clone()));
+        batch.effects.push(Effect::Moved {
+            study: object.study_instance_uid,
+            from: object.state,
+            to: Some(state),
+            original_bytes: object.original_len,
+            container_bytes: object.container_len,
+            is_revision: object.is_revision,
+        });
+        Ok(())
+    }
+
+    pub(super) async fn code_again(
+        &mut self,
+        object_id: &ObjectId,
+        batch: &mut Batch,
+    ) -> Result<(), SpoolError> {
+        self.set_aside(object_id, ObjectState::Stored, "coded_again", batch)
+            .await?;
+        batch.wakes_coder = true;
+        Ok(())
+    }
+
+    pub(super) async fn receipt(&mut self, receipt: &Receipt, batch: &mut Batch) -> Result<(), SpoolError> {
+        let object = index::find_object(&mut self.db, &receipt.object_id)
+            .await?
+            .ok_or(SpoolError::NotFound)?;
+        let names_it = object.original_sha256 == receipt.original_sha256
+            && object.container_sha256 == Some(receipt.container_sha256);
+        if !names_it {
+            return Err(SpoolError::ReceiptMismatch);
+        }
+        if object.state == ObjectState::Receipted {
+            return Ok(());
+        }
+        // Retention counts from our own clock: the relay's may be wrong.
+        let now_ms = self.shared.clock.now_ms();
+        index::set_state(
+            &mut self.db,
+            &receipt.object_id,
+            ObjectState::Receipted,
+            None,
+            Some(now_ms),
+        )
+        .await?;
+        batch
+            .effects
+            .push(Effect::Count(|counters| counters.n_receipts += 1));
+        batch.effects.push(Effect::LeftLine(receipt.object_id.clone()));
+        batch.effects.push(Effect::Moved {
+            study: object.study_instance_uid,
+            from: object.state,
+            to: Some(ObjectState::Receipted),
+            original_bytes: object.original_len,
+            container_bytes: object.container_len,
+            is_revision: object.is_revision,
+        });
+        Ok(())
+    }
+
+    pub(super) async fn delete(&mut self, objects: &[ObjectId], batch: &mut Batch) -> Result<(), SpoolError> {
+        for object_id in objects {
+            let Some(object) = index::find_object(&mut self.db, object_id).await? else {
+                continue;
+            };
+            index::delete_object(&mut self.db, object_id).await?;
+            batch
+                .effects
+                .push(Effect::Count(|counters| counters.n_deleted += 1));
+            batch.effects.push(Effect::Moved {
+                study: object.study_instance_uid,
+                from: object.state,
+                to: None,
+                original_bytes: object.original_len,
+                container_bytes: object.container_len,
+                is_revision: object.is_revision,
+            });
+        }
+        let gone = index::delete_empty_studies(&mut self.db).await?;
+        for study in &gone {
+            self.studies.remove(study);
+        }
+        batch.effects.push(Effect::Forgotten(gone));
+        Ok(())
+    }
+}

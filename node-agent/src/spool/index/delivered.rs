@@ -1,0 +1,236 @@
+//! What the relay receipted and was deleted here since: a few bytes for each instance, so that late objects of such a
+//! study are counted together with those that went before them.
+//!
+//! Holds no patient data but the Study Instance UID: instances are the first 16 bytes of the SHA-256 of their SOP
+//! Instance UID, with the first 16 bytes of the SHA-256 of their data set. A study is forgotten whole or not at all.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use sha2::{Digest, Sha256};
+use sqlx::sqlite::SqliteConnection;
+use sqlx::{Connection, Row};
+
+use super::objects::{IndexedObject, NewObject};
+use super::{signed, unsigned};
+
+/// Studies forgotten in one transaction.
+const FORGET_BATCH: i64 = 50;
+
+/// Tables of this part.
+pub const SCHEMA: &str = "
+create table delivered_studies (
+    study_id integer primary key,
+    study_instance_uid text not null unique,
+    n_instances integer not null,
+    last_deleted_at_ms integer not null
+);
+create index delivered_studies_by_age on delivered_studies (last_deleted_at_ms);
+create table delivered_instances (
+    study_id integer not null,
+    sop_key blob not null,
+    original_key blob not null,
+    revision integer not null,
+    original_len integer not null,
+    primary key (study_id, sop_key, original_key)
+) without rowid;
+";
+
+/// The number an object gets among those of its SOP Instance UID.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Numbering {
+    /// The same bytes had this number before.
+    Again(u64),
+    /// One above this and above all that are here.
+    Above(u64),
+}
+
+/// SOP Instance UIDs and the bytes that came first under each.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct InstanceSum {
+    /// SOP Instance UIDs.
+    pub n_instances: u64,
+    /// Bytes of the data set that came first under each.
+    pub original_len: u64,
+}
+
+fn sop_key(sop_instance_uid: &str) -> Vec<u8> {
+    Sha256::digest(sop_instance_uid.as_bytes())[..16].to_vec()
+}
+
+/// Remembers an object that is about to be deleted.
+pub async fn remember_delivered(
+    db: &mut SqliteConnection,
+    object: &IndexedObject,
+    at_ms: i64,
+) -> sqlx::Result<()> {
+    let study_id: i64 = sqlx::query_scalar(
+        "insert into delivered_studies (study_instance_uid, n_instances, last_deleted_at_ms) values ($1, 0, $2)
+         on conflict (study_instance_uid) do update set last_deleted_at_ms = excluded.last_deleted_at_ms
+         returning study_id",
+    )
+    .bind(&object.study_instance_uid)
+    .bind(at_ms)
+    .fetch_one(&mut *db)
+    .await?;
+    let added = sqlx::query(
+        "insert into delivered_instances (study_id, sop_key, original_key, revision, original_len)
+         values ($1, $2, $3, $4, $5) on conflict do nothing",
+    )
+    .bind(study_id)
+    .bind(sop_key(&object.sop_instance_uid))
+    .bind(&object.original_sha256[..16])
+    .bind(signed(object.revision))
+    .bind(signed(object.original_len))
+    .execute(&mut *db)
+    .await?;
+    sqlx::query("update delivered_studies set n_instances = n_instances + $2 where study_id = $1")
+        .bind(study_id)
+        .bind(signed(added.rows_affected()))
+        .execute(db)
+        .await
+        .map(drop)
+}
+
+/// The number of an object among the deleted ones of its SOP Instance UID; `None` when none of them is remembered.
+pub async fn number_after_delivered(
+    db: &mut SqliteConnection,
+    object: &NewObject,
+) -> sqlx::Result<Option<Numbering>> {
+    let rows = sqlx::query(
+        "select original_key, revision from delivered_instances join delivered_studies using (study_id)
+         where study_instance_uid = $1 and sop_key = $2",
+    )
+    .bind(object.study_instance_uid.as_str())
+    .bind(sop_key(object.sop_instance_uid.as_str()))
+    .fetch_all(db)
+    .await?;
+    let mut highest = None;
+    for row in rows {
+        let revision = unsigned(row.try_get(1)?);
+        if row.try_get::<Vec<u8>, _>(0)? == object.original_sha256[..16] {
+            return Ok(Some(Numbering::Again(revision)));
+        }
+        highest = highest.max(Some(revision));
+    }
+    Ok(highest.map(Numbering::Above))
+}
+
+/// What is remembered of a study.
+pub async fn sum_delivered(db: &mut SqliteConnection, study: &str) -> sqlx::Result<InstanceSum> {
+    let firsts = delivered_firsts(db, study).await?;
+    Ok(sum(firsts.into_values()))
+}
+
+/// Instances of the studies of which some objects are here and others were deleted, both counted together.
+pub async fn sum_partly_delivered(db: &mut SqliteConnection) -> sqlx::Result<Vec<(String, InstanceSum)>> {
+    let studies: Vec<String> = sqlx::query_scalar(
+        "select study_instance_uid from delivered_studies
+         where study_instance_uid in (select study_instance_uid from studies)",
+    )
+    .fetch_all(&mut *db)
+    .await?;
+    let mut sums = Vec::with_capacity(studies.len());
+    for study in studies {
+        let mut firsts = delivered_firsts(db, &study).await?;
+        let rows = sqlx::query(
+            "select sop_instance_uid, original_len, min(revision) from objects
+             where study_instance_uid = $1 and state <> 'held' group by sop_instance_uid",
+        )
+        .bind(&study)
+        .fetch_all(&mut *db)
+        .await?;
+        for row in rows {
+            let held_here = (row.try_get(2)?, unsigned(row.try_get(1)?));
+            let first = firsts.entry(sop_key(row.try_get(0)?)).or_insert(held_here);
+            *first = (*first).min(held_here);
+        }
+        sums.push((study, sum(firsts.into_values())));
+    }
+    Ok(sums)
+}
+
+/// Revision and length of the first remembered bytes of each SOP Instance UID.
+async fn delivered_firsts(
+    db: &mut SqliteConnection,
+    study: &str,
+) -> sqlx::Result<HashMap<Vec<u8>, (i64, u64)>> {
+    // A bare column beside min() is that of the row with the minimum.
+    let rows = sqlx::query(
+        "select sop_key, original_len, min(revision) from delivered_instances
+         join delivered_studies using (study_id) where study_instance_uid = $1 group by sop_key",
+    )
+    .bind(study)
+    .fetch_all(db)
+    .await?;
+    rows.into_iter()
+        .map(|row| Ok((row.try_get(0)?, (row.try_get(2)?, unsigned(row.try_get(1)?)))))
+        .collect()
+}
+
+fn sum(firsts: impl Iterator<Item = (i64, u64)>) -> InstanceSum {
+    firsts.fold(InstanceSum::default(), |sum, (_, len)| InstanceSum {
+        n_instances: sum.n_instances + 1,
+        original_len: sum.original_len + len,
+    })
+}
+
+/// Forgets what was deleted before an instant, and the oldest of what is more than `instances_max`; at most a few
+/// studies at once, and none of which something is here. Gives how many studies.
+pub async fn forget_delivered(
+    db: &mut SqliteConnection,
+    before_ms: i64,
+    instances_max: u64,
+) -> sqlx::Result<u64> {
+    let n_instances: i64 = sqlx::query_scalar("select coalesce(sum(n_instances), 0) from delivered_studies")
+        .fetch_one(&mut *db)
+        .await?;
+    let mut beyond = unsigned(n_instances).saturating_sub(instances_max);
+    let oldest = sqlx::query(
+        "select study_id, n_instances, last_deleted_at_ms from delivered_studies
+         where study_instance_uid not in (select study_instance_uid from studies)
+         order by last_deleted_at_ms limit $1",
+    )
+    .bind(FORGET_BATCH)
+    .fetch_all(&mut *db)
+    .await?;
+    let mut n_forgotten = 0;
+    for row in oldest {
+        if beyond == 0 && row.try_get::<i64, _>(2)? >= before_ms {
+            break;
+        }
+        beyond = beyond.saturating_sub(unsigned(row.try_get(1)?));
+        let study_id: i64 = row.try_get(0)?;
+        for statement in [
+            "delete from delivered_instances where study_id = $1",
+            "delete from delivered_studies where study_id = $1",
+        ] {
+            sqlx::query(statement).bind(study_id).execute(&mut *db).await?;
+        }
+        n_forgotten += 1;
+    }
+    Ok(n_forgotten)
+}
+
+/// Takes over what a damaged index that was set aside still knows of deleted instances; gives how many.
+pub async fn take_over_delivered(db: &mut SqliteConnection, from: &Path) -> sqlx::Result<u64> {
+    sqlx::query("attach database $1 as aside")
+        .bind(from.to_string_lossy())
+        .execute(&mut *db)
+        .await?;
+    let copied = copy_from_aside(db).await;
+    sqlx::query("detach database aside").execute(db).await?;
+    copied
+}
+
+async fn copy_from_aside(db: &mut SqliteConnection) -> sqlx::Result<u64> {
+    let mut tx = db.begin().await?;
+    sqlx::query("insert into delivered_studies select * from aside.delivered_studies")
+        .execute(&mut *tx)
+        .await?;
+    let copied = sqlx::query("insert into delivered_instances select * from aside.delivered_instances")
+        .execute(&mut *tx)
+        .await?;
+    tx.commit().await?;
+    Ok(copied.rows_affected())
+}

@@ -1,0 +1,122 @@
+//! Objects on their way: those the coder works on and those that wait for the line.
+
+use sqlx::Row;
+use sqlx::sqlite::{SqliteConnection, SqliteRow};
+use tancho_domain::dicom::TransferSyntaxUid;
+use tancho_domain::ids::ObjectId;
+
+use super::{digest, object_id, priority, uid, unsigned};
+use crate::spool::outbound::OutboundObject;
+
+/// An object the coder has to work on.
+#[derive(Debug, Clone)]
+pub struct StoredObject {
+    /// Our identifier.
+    pub object_id: ObjectId,
+    /// Numbered folder its files are in.
+    pub folder: i64,
+    /// Transfer syntax it came in.
+    pub transfer_syntax: TransferSyntaxUid,
+    /// Digest of the data set.
+    pub original_sha256: [u8; 32],
+    /// Bytes of the data set.
+    pub original_len: u64,
+}
+
+/// What the coder made of an object.
+#[derive(Debug, Clone)]
+pub struct CodedObject {
+    /// Our identifier.
+    pub object_id: ObjectId,
+    /// Bytes of the container.
+    pub container_len: u64,
+    /// Digest of the container.
+    pub container_sha256: [u8; 32],
+    /// Bytes up to the end of the head section.
+    pub head_end: u64,
+}
+
+/// An object in the order of the line.
+#[derive(Debug, Clone)]
+pub struct Queued {
+    /// Order of arrival.
+    pub seq: i64,
+    /// Numbered folder its files are in.
+    pub folder: i64,
+    /// The object.
+    pub object: OutboundObject,
+}
+
+/// Objects waiting for the coder, most urgent and oldest first.
+pub async fn list_stored(db: &mut SqliteConnection, limit: usize) -> sqlx::Result<Vec<StoredObject>> {
+    let rows = sqlx::query(
+        "select object_id, folder, transfer_syntax, original_sha256, original_len
+         from objects where state = 'stored' order by priority, seq limit $1",
+    )
+    .bind(limit as i64)
+    .fetch_all(db)
+    .await?;
+    rows.into_iter()
+        .map(|row| {
+            Ok(StoredObject {
+                object_id: object_id(&row, 0)?,
+                folder: row.try_get(1)?,
+                transfer_syntax: uid(row.try_get(2)?)?,
+                original_sha256: digest(row.try_get(3)?)?,
+                original_len: unsigned(row.try_get(4)?),
+            })
+        })
+        .collect()
+}
+
+/// Coded objects without a receipt with their sequence numbers, most urgent and oldest first.
+pub async fn list_outbound(db: &mut SqliteConnection, limit: usize) -> sqlx::Result<Vec<Queued>> {
+    let rows = sqlx::query(
+        "select seq, folder, object_id, study_instance_uid, series_instance_uid, sop_instance_uid, sop_class_uid,
+             transfer_syntax, container_sha256, container_len, head_end, original_sha256, original_len,
+             calling_ae, called_ae, priority, received_at_ms
+         from objects where state = 'coded' order by priority, seq limit $1",
+    )
+    .bind(limit as i64)
+    .fetch_all(db)
+    .await?;
+    rows.iter().map(outbound).collect()
+}
+
+/// One coded object.
+pub async fn get_outbound(db: &mut SqliteConnection, id: &ObjectId) -> sqlx::Result<Option<Queued>> {
+    let row = sqlx::query(
+        "select seq, folder, object_id, study_instance_uid, series_instance_uid, sop_instance_uid, sop_class_uid,
+             transfer_syntax, container_sha256, container_len, head_end, original_sha256, original_len,
+             calling_ae, called_ae, priority, received_at_ms
+         from objects where state = 'coded' and object_id = $1",
+    )
+    .bind(id.as_str())
+    .fetch_optional(db)
+    .await?;
+    row.as_ref().map(outbound).transpose()
+}
+
+fn outbound(row: &SqliteRow) -> sqlx::Result<Queued> {
+    Ok(Queued {
+        seq: row.try_get(0)?,
+        folder: row.try_get(1)?,
+        object: OutboundObject {
+            object_id: object_id(row, 2)?,
+            study_instance_uid: uid(row.try_get(3)?)?,
+            series_instance_uid: uid(row.try_get(4)?)?,
+            sop_instance_uid: uid(row.try_get(5)?)?,
+            sop_class_uid: uid(row.try_get(6)?)?,
+            transfer_syntax: uid(row.try_get(7)?)?,
+            container_sha256: digest(row.try_get(8)?)?,
+            container_len: unsigned(row.try_get(9)?),
+            head_end: unsigned(row.try_get(10)?),
+            original_sha256: digest(row.try_get(11)?)?,
+            original_len: unsigned(row.try_get(12)?),
+            calling_ae: uid(row.try_get(13)?)?,
+            called_ae: uid(row.try_get(14)?)?,
+            priority: priority(row.try_get(15)?)?,
+            received_at_ms: row.try_get(16)?,
+        },
+    })
+}

@@ -1,0 +1,189 @@
+//! Rows of studies and the sums over their objects.
+
+use sqlx::Row;
+use sqlx::sqlite::{SqliteConnection, SqliteRow};
+use tancho_domain::dicom::Priority;
+
+use super::{object_state, priority, signed, unsigned};
+use crate::spool::studies::{ObjectState, PatientLabel, StudyLabel};
+
+/// Sums per study and state, read once at start.
+#[derive(Debug, Clone)]
+pub struct StudySum {
+    /// Study.
+    pub study_instance_uid: String,
+    /// State.
+    pub state: ObjectState,
+    /// Objects.
+    pub n_objects: u64,
+    /// Bytes of data sets.
+    pub original_len: u64,
+    /// Bytes of containers.
+    pub container_len: u64,
+    /// Objects that are a second or later revision.
+    pub n_revisions: u64,
+    /// Bytes of their data sets.
+    pub revision_len: u64,
+    /// First arrival.
+    pub first_received_at_ms: i64,
+    /// Last arrival.
+    pub last_received_at_ms: i64,
+}
+
+/// A study's row.
+#[derive(Debug, Clone)]
+pub struct StudyRow {
+    /// Study.
+    pub study_instance_uid: String,
+    /// Who and what, for the page.
+    pub label: StudyLabel,
+    /// Priority on the line.
+    pub priority: Priority,
+    /// Generation.
+    pub generation: u64,
+    /// Last generation that the relay confirmed whole.
+    pub confirmed_generation: u64,
+    /// When it was closed.
+    pub closed_at_ms: Option<i64>,
+    /// What the relay last said about its reading, as JSON.
+    pub relay_update: Option<String>,
+}
+
+/// Writes the study's row as it is now.
+pub async fn put_study(db: &mut SqliteConnection, study: &StudyRow) -> sqlx::Result<()> {
+    let label = &study.label;
+    sqlx::query(
+        "insert into studies (study_instance_uid, patient_alphabetic, patient_ideographic, patient_phonetic,
+             patient_name_uncertain, patient_id, birth_date, sex, study_date, study_time, description,
+             modalities, priority, generation, confirmed_generation, closed_at_ms, relay_update)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)
+         on conflict (study_instance_uid) do update set modalities = excluded.modalities,
+             priority = excluded.priority, generation = excluded.generation,
+             confirmed_generation = excluded.confirmed_generation, closed_at_ms = excluded.closed_at_ms,
+             relay_update = excluded.relay_update",
+    )
+    .bind(&study.study_instance_uid)
+    .bind(&label.patient.alphabetic)
+    .bind(&label.patient.ideographic)
+    .bind(&label.patient.phonetic)
+    .bind(label.patient.name_uncertain)
+    .bind(&label.patient.patient_id)
+    .bind(&label.patient.birth_date)
+    .bind(&label.patient.sex)
+    .bind(&label.study_date)
+    .bind(&label.study_time)
+    .bind(&label.description)
+    .bind(label.modalities.join(","))
+    .bind(study.priority as i64)
+    .bind(signed(study.generation))
+    .bind(signed(study.confirmed_generation))
+    .bind(study.closed_at_ms)
+    .bind(&study.relay_update)
+    .execute(db)
+    .await
+    .map(drop)
+}
+
+/// Sums of all objects.
+pub async fn sum_by_study(db: &mut SqliteConnection) -> sqlx::Result<Vec<StudySum>> {
+    let rows = sqlx::query(
+        "select study_instance_uid, state, count(*), sum(original_len), sum(coalesce(container_len, 0)),
+             sum(revision > 1), min(received_at_ms), max(received_at_ms),
+             sum(case when revision > 1 then original_len else 0 end)
+         from objects group by study_instance_uid, state",
+    )
+    .fetch_all(db)
+    .await?;
+    rows.into_iter()
+        .map(|row| {
+            Ok(StudySum {
+                study_instance_uid: row.try_get(0)?,
+                state: object_state(&row, 1)?,
+                n_objects: unsigned(row.try_get(2)?),
+                original_len: unsigned(row.try_get(3)?),
+                container_len: unsigned(row.try_get(4)?),
+                n_revisions: unsigned(row.try_get(5)?),
+                first_received_at_ms: row.try_get(6)?,
+                last_received_at_ms: row.try_get(7)?,
+                revision_len: unsigned(row.try_get(8)?),
+            })
+        })
+        .collect()
+}
+
+/// All studies.
+pub async fn list_studies(db: &mut SqliteConnection) -> sqlx::Result<Vec<StudyRow>> {
+    let rows = sqlx::query(
+        "select study_instance_uid, patient_alphabetic, patient_ideographic, patient_phonetic,
+             patient_name_uncertain, patient_id, birth_date, sex, study_date, study_time, description,
+             modalities, priority, generation, confirmed_generation, closed_at_ms, relay_update from studies",
+    )
+    .fetch_all(db)
+    .await?;
+    rows.iter().map(study_row).collect()
+}
+
+/// One study.
+pub async fn find_study(db: &mut SqliteConnection, study: &str) -> sqlx::Result<Option<StudyRow>> {
+    let row = sqlx::query(
+        "select study_instance_uid, patient_alphabetic, patient_ideographic, patient_phonetic,
+             patient_name_uncertain, patient_id, birth_date, sex, study_date, study_time, description,
+             modalities, priority, generation, confirmed_generation, closed_at_ms, relay_update from studies
+         where study_instance_uid = $1",
+    )
+    .bind(study)
+    .fetch_optional(db)
+    .await?;
+    row.as_ref().map(study_row).transpose()
+}
+
+fn study_row(row: &SqliteRow) -> sqlx::Result<StudyRow> {
+    let modalities: String = row.try_get(11)?;
+    Ok(StudyRow {
+        study_instance_uid: row.try_get(0)?,
+        label: StudyLabel {
+            patient: PatientLabel {
+                alphabetic: row.try_get(1)?,
+                ideographic: row.try_get(2)?,
+                phonetic: row.try_get(3)?,
+                name_uncertain: row.try_get(4)?,
+                patient_id: row.try_get(5)?,
+                birth_date: row.try_get(6)?,
+                sex: row.try_get(7)?,
+            },
+            study_date: row.try_get(8)?,
+            study_time: row.try_get(9)?,
+            description: row.try_get(10)?,
+            modalities: modalities
+                .split(',')
+                .filter(|m| !m.is_empty())
+                .map(str::to_owned)
+                .collect(),
+        },
+        priority: priority(row.try_get(12)?)?,
+        generation: unsigned(row.try_get(13)?),
+        confirmed_generation: unsigned(row.try_get(14)?),
+        closed_at_ms: row.try_get(15)?,
+        relay_update: row.try_get(16)?,
+    })
+}
+
+/// Forgets studies and answered requests that have no objects left.
+pub async fn delete_empty_studies(db: &mut SqliteConnection) -> sqlx::Result<Vec<String>> {
+    let gone: Vec<String> = sqlx::query_scalar(
+        "delete from studies where not exists
+             (select 1 from objects where objects.study_instance_uid = studies.study_instance_uid)
+         and not exists (select 1 from requests where requests.study_instance_uid = studies.study_instance_uid
+             and requests.result is null)
+         returning study_instance_uid",
+    )
+    .fetch_all(&mut *db)
+    .await?;
+    for study in &gone {
+        sqlx::query("delete from requests where study_instance_uid = $1")
+            .bind(study)
+            .execute(&mut *db)
+            .await?;
+    }
+    Ok(gone)
+}
