@@ -1,7 +1,7 @@
 import { cache, getRenderingCapabilities, imageLoader, init as initCore } from '@cornerstonejs/core';
 import type { Types } from '@cornerstonejs/core';
 import { createImage, init as initImageLoader, wadors } from '@cornerstonejs/dicom-image-loader';
-import { addTool, ArrowAnnotateTool, init as initTools, LengthTool, PanTool, WindowLevelTool, ZoomTool } from '@cornerstonejs/tools';
+import { addTool, annotation, ArrowAnnotateTool, init as initTools, LengthTool, PanTool, WindowLevelTool, ZoomTool } from '@cornerstonejs/tools';
 import type { DicomJson } from './dicom-json.ts';
 import type { DisplayImage } from './images.ts';
 import { ViewerFailure } from './failure.ts';
@@ -10,6 +10,18 @@ import { fetchFrame } from './frame-source.ts';
 /** Decoded pixels kept at once: about 2,000 head CT slices. */
 const cacheBytesMax = 1024 * 1024 * 1024;
 const decodeWorkersMax = 4;
+
+/** Marks stand out from brain and bone alike; the chosen one is lighter, and its number has ground of its own. */
+const markStyle = {
+  color: 'rgb(255, 214, 64)',
+  colorHighlighted: 'rgb(160, 255, 190)',
+  colorSelected: 'rgb(120, 240, 160)',
+  lineWidth: '1.5',
+  textBoxColor: 'rgb(255, 226, 110)',
+  textBoxColorHighlighted: 'rgb(190, 255, 210)',
+  textBoxColorSelected: 'rgb(160, 255, 190)',
+  textBoxBackground: 'rgba(0, 0, 0, 0.65)',
+};
 
 let started = false;
 const known = new Map<string, DisplayImage>();
@@ -25,6 +37,9 @@ export function startEngine(): void {
     debug: { statsOverlay: false },
   });
   initTools();
+  const { style } = annotation.config;
+  const usual = style.getDefaultToolStyles();
+  style.setDefaultToolStyles({ ...usual, global: { ...usual.global, ...markStyle } });
   const workers = Math.min(decodeWorkersMax, Math.max(1, (navigator.hardwareConcurrency ?? 2) - 1));
   initImageLoader({ maxWebWorkers: workers });
   cache.setMaxCacheSize(cacheBytesMax);

@@ -47,6 +47,7 @@ export function FindingsPanel({ request, draft, disabled, onShowKeyImage }: Prop
             </div>
             <FieldForm
               fields={definition.fields}
+              allFields={[...definition.fields, ...templates.context]}
               values={block.in}
               context={request.clinical_context}
               calc={evaluated?.calc}
