@@ -84,6 +84,8 @@ pub struct RelayConfig {
 pub struct SpoolConfig {
     /// How long objects stay after the relay's receipt.
     pub retention: Duration,
+    /// How long deleted instances are remembered, so that late ones of their study are counted with them.
+    pub delivered_memory: Duration,
     /// Most bytes of objects and containers together; `None` for no limit but the disk.
     pub quota_bytes: Option<u64>,
     /// Bytes that intake leaves free; `None` for 5 % of the disk or 2 GiB, the larger.
@@ -127,6 +129,7 @@ impl Config {
         let ms = |duration: Duration| i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
         SpoolOptions {
             retention_ms: ms(self.spool.retention),
+            delivered_memory_ms: ms(self.spool.delivered_memory),
             reserve_bytes: self.spool.reserve_bytes,
             quota_bytes: self.spool.quota_bytes,
             quarantine_bytes_max: self.spool.quarantine_bytes_max,

@@ -41,7 +41,7 @@ use space::{Room, SpaceGauge};
 
 pub use activity::Activity;
 pub use commit::Stored;
-pub use index::{ObjectStanding, QuarantineRow};
+pub use index::{InstanceSum, ObjectStanding, QuarantineRow};
 pub use outbound::{OutboundObject, Receipt, RequestForm, RequestResult, StudyManifest, StudyUpdate};
 pub use picture::{Counters, RequestPicture};
 pub use receive::{Arrival, Incoming, IntakeError};
@@ -101,6 +101,8 @@ pub struct SpoolOptions {
     pub data_dir: PathBuf,
     /// How long objects stay after the relay's receipt.
     pub retention_ms: i64,
+    /// How long deleted instances are remembered, so that late ones of their study are counted with them.
+    pub delivered_memory_ms: i64,
     /// Bytes that intake leaves free on the disk; `None` for 5 % or 2 GiB, the larger.
     pub reserve_bytes: Option<u64>,
     /// Most bytes of objects and containers together; `None` for no limit but the disk.
@@ -126,6 +128,7 @@ impl SpoolOptions {
         Self {
             data_dir: data_dir.to_owned(),
             retention_ms: 72 * 3_600_000,
+            delivered_memory_ms: 400 * 24 * 3_600_000,
             reserve_bytes: None,
             quota_bytes: None,
             quarantine_bytes_max: 2 * 1024 * 1024 * 1024,
@@ -379,14 +382,12 @@ impl Spool {
             .filter(|study| study.closed_at_ms.is_none() || study.confirmed_generation < study.generation);
         unconfirmed
             .filter_map(|study| {
-                let announced = study.announced();
                 Some(StudyManifest {
                     study_instance_uid: study.study_instance_uid.clone().try_into().ok()?,
                     priority: study.priority,
                     closed: study.closed_at_ms.is_some(),
-                    // The relay counts SOP Instance UIDs, and of each the first bytes that came.
-                    n_instances: announced.n_objects.saturating_sub(announced.n_revisions),
-                    n_bytes_original: announced.original_bytes.saturating_sub(announced.revision_bytes),
+                    n_instances: study.instances.n_instances,
+                    n_bytes_original: study.instances.original_len,
                     generation: study.generation,
                 })
             })
@@ -503,6 +504,13 @@ impl Spool {
         keeper::delete_receipted_before(&self.shared, before_ms).await
     }
 
+    /// Forgets deleted instances of studies whose last object was deleted before an instant, and of which nothing is
+    /// here; gives how many studies. The keeper does this by itself after [`SpoolOptions::delivered_memory_ms`].
+    pub async fn forget_delivered_before(&self, before_ms: i64) -> Result<u64, SpoolError> {
+        self.change(|reply| Change::ForgetDelivered { before_ms, reply })
+            .await
+    }
+
     /// State of each object with the bytes of data set and container and the reason; `None` for those that are
     /// gone. In the order of `ids`.
     pub async fn object_states(&self, ids: &[ObjectId]) -> Result<Vec<Option<ObjectStanding>>, SpoolError> {
@@ -574,20 +582,27 @@ async fn load_picture(db: &mut IndexDb, now_ms: i64) -> IndexResult<Picture> {
         let Some(study) = picture.studies.get_mut(&sum.study_instance_uid) else {
             continue;
         };
-        let is_first = study.announced().n_objects == 0 && study.tally(ObjectState::Held).n_objects == 0;
+        let is_first = ObjectState::ALL
+            .iter()
+            .all(|state| study.tally(*state).n_objects == 0);
         let tally = study.tally_mut(sum.state);
         tally.n_objects = sum.n_objects;
         tally.original_bytes = sum.original_len;
         tally.container_bytes = sum.container_len;
-        tally.n_revisions = sum.n_revisions;
-        tally.revision_bytes = sum.revision_len;
         study.n_revisions += sum.n_revisions;
+        study.instances.n_instances += sum.n_instances;
+        study.instances.original_len += sum.instance_len;
         if is_first {
             study.first_received_at_ms = sum.first_received_at_ms;
             study.last_received_at_ms = sum.last_received_at_ms;
         } else {
             study.first_received_at_ms = study.first_received_at_ms.min(sum.first_received_at_ms);
             study.last_received_at_ms = study.last_received_at_ms.max(sum.last_received_at_ms);
+        }
+    }
+    for (study, instances) in index::sum_partly_delivered(db).await? {
+        if let Some(study) = picture.studies.get_mut(&study) {
+            study.instances = instances;
         }
     }
     for row in index::list_requests(db).await? {

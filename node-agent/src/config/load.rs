@@ -82,6 +82,7 @@ struct TypedRelay {
 #[serde(deny_unknown_fields, default)]
 struct TypedSpool {
     retention_ms: Option<u64>,
+    delivered_memory_ms: Option<u64>,
     quota_bytes: Option<u64>,
     reserve_bytes: Option<u64>,
     quarantine_bytes_max: Option<u64>,
@@ -375,6 +376,7 @@ fn resolve_spool(typed: &TypedSpool, data_dir: &Path, problems: &mut Vec<String>
     }
     SpoolConfig {
         retention: ms(typed.retention_ms, defaults.retention_ms),
+        delivered_memory: ms(typed.delivered_memory_ms, defaults.delivered_memory_ms),
         quota_bytes: typed.quota_bytes,
         reserve_bytes: typed.reserve_bytes,
         quarantine_bytes_max: typed

@@ -293,12 +293,8 @@ impl Writer {
                 let done = if failed {
                     Err(SpoolError::batch())
                 } else {
-                    index::release_held(&mut self.db, &study)
-                        .await
-                        .map_err(SpoolError::from)
+                    self.release_held(&study, batch).await
                 };
-                batch.effects.push(Effect::Released { study });
-                batch.wakes_coder = true;
                 settle(done, reply, batch)
             }
             Change::Request { form, reply } => {
@@ -339,6 +335,14 @@ impl Writer {
                     Err(SpoolError::batch())
                 } else {
                     self.delete(&objects, batch).await
+                };
+                settle(done, reply, batch)
+            }
+            Change::ForgetDelivered { before_ms, reply } => {
+                let done = if failed {
+                    Err(SpoolError::batch())
+                } else {
+                    self.forget_delivered(before_ms).await
                 };
                 settle(done, reply, batch)
             }

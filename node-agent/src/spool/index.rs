@@ -7,6 +7,7 @@ mod line;
 mod studies;
 mod requests;
 mod quarantine;
+mod delivered;
 
 use std::path::Path;
 
@@ -17,11 +18,15 @@ use tancho_domain::ids::ObjectId;
 
 use super::studies::ObjectState;
 
+pub use delivered::{
+    InstanceSum, Numbering, forget_delivered, number_after_delivered, remember_delivered, sum_delivered,
+    sum_partly_delivered, take_over_delivered,
+};
 pub use line::{CodedObject, Queued, StoredObject, get_outbound, list_outbound, list_stored};
 pub use objects::{
-    NewObject, ObjectStanding, delete_object, find_object, find_same_bytes, forget_damaged_copy, has_object,
-    insert_object, list_expired, list_states, newest_folder, release_held, set_coded, set_priority,
-    set_state,
+    NewObject, ObjectStanding, delete_object, find_object, find_same_bytes, forget_damaged_copy,
+    has_instance, has_object, insert_object, list_expired, list_held, list_states, newest_folder, set_coded,
+    set_priority, set_state,
 };
 pub use quarantine::{QuarantineRow, dismiss_quarantine, insert_quarantine, list_quarantine};
 pub use requests::{insert_request, list_requests, set_request_result};
@@ -34,9 +39,11 @@ pub type IndexResult<T> = sqlx::Result<T>;
 /// What the index fails with.
 pub type IndexError = sqlx::Error;
 
-/// Grows when the tables change; an index of another version is rebuilt from the files.
-const SCHEMA_VERSION: i64 = 1;
+/// Each step makes the tables of one version from those of the version before. An index that is newer than this
+/// program is rebuilt from the files.
+const SCHEMA_STEPS: [&str; 2] = [SCHEMA, delivered::SCHEMA];
 
+/// Tables of version 1.
 const SCHEMA: &str = "
 create table objects (
     seq integer primary key autoincrement,
@@ -124,17 +131,22 @@ pub async fn open_writer(path: &Path) -> sqlx::Result<(SqliteConnection, bool)> 
     let version: i64 = sqlx::query_scalar("pragma user_version")
         .fetch_one(&mut db)
         .await?;
-    match version {
-        SCHEMA_VERSION => Ok((db, false)),
-        0 => {
-            let mut tx = db.begin().await?;
-            sqlx::raw_sql(SCHEMA).execute(&mut *tx).await?;
-            sqlx::raw_sql("pragma user_version = 1").execute(&mut *tx).await?;
-            tx.commit().await?;
-            Ok((db, true))
+    let missing = usize::try_from(version)
+        .ok()
+        .and_then(|version| SCHEMA_STEPS.get(version..));
+    let Some(missing) = missing else {
+        return Err(sqlx::Error::Protocol("index of a newer version".to_owned()));
+    };
+    if !missing.is_empty() {
+        let mut tx = db.begin().await?;
+        for step in missing {
+            sqlx::raw_sql(*step).execute(&mut *tx).await?;
         }
-        _ => Err(sqlx::Error::Protocol("index of another version".to_owned())),
+        let done = format!("pragma user_version = {}", SCHEMA_STEPS.len());
+        sqlx::raw_sql(sqlx::AssertSqlSafe(done)).execute(&mut *tx).await?;
+        tx.commit().await?;
     }
+    Ok((db, version == 0))
 }
 
 /// Opens the index for reading.
@@ -203,5 +215,40 @@ fn priority(number: i64) -> sqlx::Result<Priority> {
         1 => Ok(Priority::Urgent),
         2 => Ok(Priority::Routine),
         _ => Err(malformed("priority")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_index_of_version_1_gets_the_new_tables_and_one_of_the_future_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("index.sqlite3");
+        let mut db = options(&path).create_if_missing(true).connect().await.unwrap();
+        sqlx::raw_sql(SCHEMA).execute(&mut db).await.unwrap();
+        sqlx::raw_sql("pragma user_version = 1; insert into quarantine values ('x', 'r', 1, 'CT', 2, null)")
+            .execute(&mut db)
+            .await
+            .unwrap();
+        db.close().await.unwrap();
+        let (mut db, is_new) = open_writer(&path).await.unwrap();
+        assert!(!is_new);
+        assert_eq!(
+            sum_delivered(&mut db, "1.2").await.unwrap(),
+            InstanceSum::default()
+        );
+        let kept: i64 = sqlx::query_scalar("select count(*) from quarantine")
+            .fetch_one(&mut db)
+            .await
+            .unwrap();
+        assert_eq!(kept, 1);
+        sqlx::raw_sql("pragma user_version = 1000")
+            .execute(&mut db)
+            .await
+            .unwrap();
+        db.close().await.unwrap();
+        assert!(open_writer(&path).await.is_err());
     }
 }

@@ -35,6 +35,10 @@ pub async fn run(spool: Spool) {
                 if let Err(error) = delete_expired(&shared).await {
                     tracing::warn!(%error, "expired objects could not be deleted; tried again in a minute");
                 }
+                let before_ms = shared.clock.now_ms() - shared.options.delivered_memory_ms;
+                if let Err(error) = spool.forget_delivered_before(before_ms).await {
+                    tracing::warn!(%error, "instances deleted long ago could not be forgotten; tried again in a minute");
+                }
             }
         }
     }

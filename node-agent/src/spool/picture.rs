@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use super::OUTBOUND_OBJECTS_MAX;
-use super::index::{QuarantineRow, Queued, StudyRow};
+use super::index::{InstanceSum, QuarantineRow, Queued, StudyRow};
 use super::outbound::{OutboundObject, RequestForm, RequestResult};
 use super::studies::{ObjectState, StudyPicture};
 use tancho_domain::ids::{CommandId, ObjectId};
@@ -59,8 +59,12 @@ pub enum Effect {
         state: ObjectState,
         original_bytes: u64,
         is_revision: bool,
+        /// Its SOP Instance UID was not counted before.
+        is_first: bool,
         at_ms: i64,
     },
+    /// SOP Instance UIDs that count from now on.
+    Counted { study: String, instances: InstanceSum },
     /// An object moved from one state to another, or out of the spool.
     Moved {
         study: String,
@@ -68,17 +72,13 @@ pub enum Effect {
         to: Option<ObjectState>,
         original_bytes: u64,
         container_bytes: u64,
-        is_revision: bool,
     },
     /// An object got its container.
     Coded {
         study: String,
         original_bytes: u64,
-        is_revision: bool,
         queued: Box<Queued>,
     },
-    /// Held objects of a study were freed.
-    Released { study: String },
     /// An object left the line.
     LeftLine(ObjectId),
     /// The order of the line changed.
@@ -180,6 +180,7 @@ impl Picture {
                 state,
                 original_bytes,
                 is_revision,
+                is_first,
                 at_ms,
             } => {
                 self.counters.n_stored += 1;
@@ -189,10 +190,19 @@ impl Picture {
                     let tally = study.tally_mut(state);
                     tally.n_objects += 1;
                     tally.original_bytes += original_bytes;
-                    tally.add_revision(is_revision, original_bytes);
+                    if is_first {
+                        study.instances.n_instances += 1;
+                        study.instances.original_len += original_bytes;
+                    }
                     study.n_revisions += u64::from(is_revision);
                     study.last_received_at_ms = at_ms;
                     study.last_activity_ms = now_ms;
+                }
+            }
+            Effect::Counted { study, instances } => {
+                if let Some(study) = self.studies.get_mut(&study) {
+                    study.instances.n_instances += instances.n_instances;
+                    study.instances.original_len += instances.original_len;
                 }
             }
             Effect::Moved {
@@ -201,11 +211,9 @@ impl Picture {
                 to,
                 original_bytes,
                 container_bytes,
-                is_revision,
             } => {
                 if let Some(study) = self.studies.get_mut(&study) {
                     let tally = study.tally_mut(from);
-                    tally.take_revision(is_revision, original_bytes);
                     tally.n_objects = tally.n_objects.saturating_sub(1);
                     tally.original_bytes = tally.original_bytes.saturating_sub(original_bytes);
                     tally.container_bytes = tally.container_bytes.saturating_sub(container_bytes);
@@ -214,14 +222,12 @@ impl Picture {
                         tally.n_objects += 1;
                         tally.original_bytes += original_bytes;
                         tally.container_bytes += container_bytes;
-                        tally.add_revision(is_revision, original_bytes);
                     }
                 }
             }
             Effect::Coded {
                 study,
                 original_bytes,
-                is_revision,
                 queued,
             } => {
                 let container_bytes = queued.object.container_len;
@@ -231,23 +237,12 @@ impl Picture {
                     to: Some(ObjectState::Coded),
                     original_bytes,
                     container_bytes: 0,
-                    is_revision,
                 };
                 self.apply(moved, now_ms);
                 if let Some(study) = self.studies.get_mut(&study) {
                     study.tally_mut(ObjectState::Coded).container_bytes += container_bytes;
                 }
                 self.enqueue(*queued);
-            }
-            Effect::Released { study } => {
-                if let Some(study) = self.studies.get_mut(&study) {
-                    let held = std::mem::take(study.tally_mut(ObjectState::Held));
-                    let stored = study.tally_mut(ObjectState::Stored);
-                    stored.n_objects += held.n_objects;
-                    stored.original_bytes += held.original_bytes;
-                    stored.n_revisions += held.n_revisions;
-                    stored.revision_bytes += held.revision_bytes;
-                }
             }
             Effect::LeftLine(object_id) => {
                 if let Some(place) = self.places.remove(&object_id) {

@@ -11,7 +11,7 @@ use tancho_imaging::limits::ScanLimits;
 use tancho_imaging::scan;
 
 use super::SpoolError;
-use super::index::{self, IndexDb, NewObject, QuarantineRow, StudyRow};
+use super::index::{self, IndexDb, NewObject, Numbering, QuarantineRow, StudyRow};
 use super::layout::Layout;
 use super::object_file::{DataSet, ObjectHeader};
 use super::outbound::RequestForm;
@@ -27,8 +27,18 @@ pub async fn open_index(layout: &Layout, limits: &ScanLimits, now_ms: i64) -> Re
         Ok(opened) => opened,
         Err(error) => {
             tracing::error!(%error, "the spool's index is damaged; it is kept aside and rebuilt from the files");
-            set_aside(layout, now_ms)?;
-            index::open_writer(&path).await?
+            let aside = set_aside(layout, now_ms)?;
+            let (mut db, is_new) = index::open_writer(&path).await?;
+            match index::take_over_delivered(&mut db, &aside).await {
+                Ok(n_instances) => tracing::warn!(
+                    n_instances,
+                    "deleted instances are remembered from the damaged index"
+                ),
+                Err(error) => {
+                    tracing::error!(%error, "the damaged index no longer says which instances were deleted")
+                }
+            }
+            (db, is_new)
         }
     };
     let folders = layout.object_folders()?;
@@ -55,7 +65,8 @@ pub async fn open_index(layout: &Layout, limits: &ScanLimits, now_ms: i64) -> Re
     Ok(db)
 }
 
-fn set_aside(layout: &Layout, now_ms: i64) -> io::Result<()> {
+/// Moves the index away; gives where it is now.
+fn set_aside(layout: &Layout, now_ms: i64) -> io::Result<PathBuf> {
     let path = layout.index_file();
     for suffix in ["", "-wal", "-shm"] {
         let mut from = path.clone().into_os_string();
@@ -67,7 +78,7 @@ fn set_aside(layout: &Layout, now_ms: i64) -> io::Result<()> {
             Err(error) => return Err(error),
         }
     }
-    Ok(())
+    Ok(layout.aside().join(format!("index-{now_ms}.sqlite3")))
 }
 
 async fn take_in_folder(
@@ -102,7 +113,17 @@ async fn take_in_folder(
             };
             match described {
                 Ok((object, label)) => {
-                    if index::insert_object(db, &object, folder).await?.is_some() {
+                    let (study, sop) = (
+                        object.study_instance_uid.as_str(),
+                        object.sop_instance_uid.as_str(),
+                    );
+                    let delivered =
+                        index::number_after_delivered(db, study, sop, &object.original_sha256).await?;
+                    let numbering = delivered.unwrap_or(Numbering::Above(0));
+                    if index::insert_object(db, &object, folder, numbering)
+                        .await?
+                        .is_some()
+                    {
                         ensure_study(db, &object, label, now_ms).await?;
                         n_taken_in += 1;
                     } else {

@@ -7,7 +7,7 @@ use serde::Serialize;
 use tancho_domain::dicom::Priority;
 use tancho_imaging::scan::InstanceIdentity;
 
-use super::index::StudyRow;
+use super::index::{InstanceSum, StudyRow};
 use super::outbound::StudyUpdate;
 
 /// Where an object stands.
@@ -151,30 +151,6 @@ pub struct Tally {
     pub original_bytes: u64,
     /// Bytes of their containers, as far as they are made.
     pub container_bytes: u64,
-    /// Those among them whose SOP Instance UID had come before with other bytes.
-    #[serde(skip)]
-    pub n_revisions: u64,
-    /// Bytes of the data sets of those.
-    #[serde(skip)]
-    pub revision_bytes: u64,
-}
-
-impl Tally {
-    /// Counts an object that was added, if it is a revision.
-    pub fn add_revision(&mut self, is_revision: bool, original_bytes: u64) {
-        if is_revision {
-            self.n_revisions += 1;
-            self.revision_bytes += original_bytes;
-        }
-    }
-
-    /// Takes an object that went out of the count of revisions.
-    pub fn take_revision(&mut self, is_revision: bool, original_bytes: u64) {
-        if is_revision {
-            self.n_revisions = self.n_revisions.saturating_sub(1);
-            self.revision_bytes = self.revision_bytes.saturating_sub(original_bytes);
-        }
-    }
 }
 
 /// A study with its counts.
@@ -198,6 +174,9 @@ pub struct StudyPicture {
     tallies: [Tally; 6],
     /// Objects whose SOP Instance UID had come before with other bytes.
     pub n_revisions: u64,
+    /// SOP Instance UIDs of the study that came here, and the bytes that came first under each: those held back are not
+    /// counted, those damaged here are, and those deleted after the relay's receipt are as long as they are remembered.
+    pub instances: InstanceSum,
     /// First arrival.
     pub first_received_at_ms: i64,
     /// Last arrival.
@@ -220,6 +199,7 @@ impl StudyPicture {
             relay_update: None,
             tallies: [Tally::default(); 6],
             n_revisions: 0,
+            instances: InstanceSum::default(),
             first_received_at_ms: now_ms,
             last_received_at_ms: now_ms,
             last_activity_ms: now_ms,
@@ -252,33 +232,12 @@ impl StudyPicture {
         &mut self.tallies[state as usize]
     }
 
-    /// Objects that are or will be announced to the relay: all but those held back or damaged here.
-    #[must_use]
-    pub fn announced(&self) -> Tally {
-        let states = [
-            ObjectState::Stored,
-            ObjectState::Coded,
-            ObjectState::Receipted,
-            ObjectState::Refused,
-        ];
-        states.into_iter().fold(Tally::default(), |sum, state| {
-            let tally = self.tally(state);
-            Tally {
-                n_objects: sum.n_objects + tally.n_objects,
-                original_bytes: sum.original_bytes + tally.original_bytes,
-                container_bytes: sum.container_bytes + tally.container_bytes,
-                n_revisions: sum.n_revisions + tally.n_revisions,
-                revision_bytes: sum.revision_bytes + tally.revision_bytes,
-            }
-        })
-    }
-
     /// Whether the study is open and nothing came for the quiet time.
     #[must_use]
     pub fn is_quiet(&self, now_ms: i64, quiet_ms: i64) -> bool {
         self.closed_at_ms.is_none()
             && now_ms - self.last_activity_ms >= quiet_ms
-            && self.announced().n_objects > 0
+            && self.instances.n_instances > 0
     }
 }
 

@@ -8,6 +8,7 @@ use tancho_agent::StartError;
 
 use crate::command_line::Served;
 use crate::peer::{Peer, Proposal};
+use crate::retention::deliver_and_delete;
 use crate::support::{CT, TestAgent, slice};
 
 /// Every named point at which the agent can be ended, in the order of an object's life.
@@ -141,6 +142,32 @@ fn flt_029_a_damaged_index_is_kept_aside_and_rebuilt() {
         assert_whole(folder.path(), &sent);
         let aside = fs::read_dir(folder.path().join("spool/aside")).unwrap().count();
         assert!(aside >= 1, "the damaged index is kept");
+    }
+}
+
+#[test]
+fn a_damaged_index_still_says_what_was_delivered_and_a_missing_one_does_not() {
+    for is_missing in [false, true] {
+        let folder = tempfile::tempdir().unwrap();
+        let mut agent = TestAgent::start_in(folder.path(), |_| {}).unwrap();
+        deliver_and_delete(&agent, "2.25.53", 3);
+        agent.stop();
+        let index = folder.path().join("spool/index.sqlite3");
+        if is_missing {
+            fs::remove_file(&index).unwrap();
+        } else {
+            // One page of a table of version 1; those of what was delivered come after it.
+            let mut bytes = fs::read(&index).unwrap();
+            bytes[7 * 4096..8 * 4096].fill(0xA5);
+            fs::write(&index, bytes).unwrap();
+        }
+        let agent = TestAgent::start_in(folder.path(), |_| {}).unwrap();
+        let (uid, data) = slice("2.25.53", 4);
+        let mut peer = Peer::associate(agent.dimse, &Proposal::default());
+        assert_eq!(peer.store(1, CT, &uid, &data), Some(0));
+        assert_eq!(agent.names("aside").is_empty(), is_missing);
+        let n_counted = agent.spool().study_manifests()[0].n_instances;
+        assert_eq!(n_counted, if is_missing { 1 } else { 4 });
     }
 }
 

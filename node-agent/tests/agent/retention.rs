@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use tancho_agent::spool::{ObjectState, OutboundObject, Receipt, RequestForm, RequestResult, SpoolError};
 use tancho_domain::ids::CommandId;
+use tancho_imaging::synthetic::CtSlice;
 use uuid::Uuid;
 
 use crate::peer::{Peer, Proposal};
-use crate::support::{CT, TestAgent, slice};
+use crate::support::{CT, EXPLICIT_LE, TestAgent, slice};
 
 fn receipt(object: &OutboundObject) -> Receipt {
     Receipt {
@@ -153,4 +154,159 @@ fn a_request_form_waits_for_its_answer_over_a_restart() {
     assert!(agent.spool().pending_requests().is_empty());
     assert_eq!(agent.spool().requests()[0].result, Some(accepted));
     assert!(agent.names("requests").is_empty());
+}
+
+fn store(agent: &TestAgent, uid: &str, data: &[u8]) {
+    let mut peer = Peer::associate(agent.dimse, &Proposal::default());
+    assert_eq!(peer.store(1, CT, uid, data), Some(0));
+    peer.release();
+}
+
+/// Spools instances of a study, has the relay receipt them and deletes them; gives what went to the relay.
+pub fn deliver_and_delete(agent: &TestAgent, study: &str, n: u32) -> Vec<OutboundObject> {
+    for i in 1..=n {
+        let (uid, data) = slice(study, i);
+        store(agent, &uid, &data);
+    }
+    let objects = agent.outbound(n as usize);
+    for object in &objects {
+        agent
+            .block_on(agent.spool().record_receipt(receipt(object)))
+            .unwrap();
+    }
+    agent
+        .block_on(agent.spool().delete_receipted_before(i64::MAX))
+        .unwrap();
+    assert!(agent.spool().studies().is_empty() && agent.object_files().is_empty());
+    objects
+}
+
+/// Instances and bytes of the one manifest.
+fn manifest(agent: &TestAgent) -> (u64, u64) {
+    let manifests = agent.spool().study_manifests();
+    assert_eq!(manifests.len(), 1);
+    (manifests[0].n_instances, manifests[0].n_bytes_original)
+}
+
+#[test]
+fn late_images_are_counted_with_those_that_were_delivered_and_deleted() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut agent = TestAgent::start_in(folder.path(), |_| {}).unwrap();
+    let delivered = deliver_and_delete(&agent, "2.25.23", 3);
+    let (late, late_data) = slice("2.25.23", 4);
+    store(&agent, &late, &late_data);
+    let bytes = delivered.iter().map(|object| object.original_len).sum::<u64>() + late_data.len() as u64;
+    assert_eq!(manifest(&agent), (4, bytes), "the relay has three of these four");
+    agent.stop();
+
+    let agent = TestAgent::start_in(folder.path(), |_| {}).unwrap();
+    assert_eq!(manifest(&agent), (4, bytes), "and after a restart");
+    // Sent again: it is offered again, and the relay answers the same container with the same receipt.
+    let (uid, data) = slice("2.25.23", 1);
+    store(&agent, &uid, &data);
+    let offered = agent.outbound(2);
+    assert!(
+        offered
+            .iter()
+            .any(|object| object.container_sha256 == delivered[0].container_sha256)
+    );
+    assert_eq!(manifest(&agent), (4, bytes));
+    assert_eq!(
+        agent.spool().counters().n_revisions,
+        0,
+        "the same bytes are no conflict"
+    );
+    let (uid, mut other) = slice("2.25.23", 2);
+    let last = other.len() - 1;
+    other[last] ^= 0x40;
+    store(&agent, &uid, &other);
+    assert_eq!(manifest(&agent), (4, bytes));
+    assert_eq!(
+        agent.spool().counters().n_revisions,
+        1,
+        "other bytes are a conflict"
+    );
+}
+
+#[test]
+fn a_study_is_remembered_while_something_of_it_is_here_and_then_as_long_as_is_set() {
+    let agent = TestAgent::start();
+    deliver_and_delete(&agent, "2.25.24", 2);
+    let (uid, data) = slice("2.25.24", 3);
+    store(&agent, &uid, &data);
+    let forget = |before_ms| {
+        agent
+            .block_on(agent.spool().forget_delivered_before(before_ms))
+            .unwrap()
+    };
+    assert_eq!(forget(i64::MAX), 0, "one of its images is still here");
+    assert_eq!(manifest(&agent).0, 3);
+    let object = agent.outbound(1).remove(0);
+    agent
+        .block_on(agent.spool().record_receipt(receipt(&object)))
+        .unwrap();
+    agent
+        .block_on(agent.spool().delete_receipted_before(i64::MAX))
+        .unwrap();
+    assert_eq!(forget(0), 0, "its time is not over");
+    assert_eq!(forget(i64::MAX), 1);
+    store(&agent, &uid, &data);
+    assert_eq!(manifest(&agent).0, 1, "nothing is known of the others any more");
+}
+
+#[test]
+fn an_image_damaged_here_still_counts_and_its_second_revision_does_not_hide_it() {
+    let agent = TestAgent::start();
+    let (uid, first) = slice("2.25.25", 1);
+    store(&agent, &uid, &first);
+    let object = agent.outbound(1).remove(0);
+    std::fs::write(&agent.object_files()[0], b"rot").unwrap();
+    let again = agent
+        .spool()
+        .record_refusal(&object.object_id, "container_mismatch", "");
+    agent.block_on(again).unwrap();
+    agent.until("the damage is seen", |spool| {
+        (spool.counters().n_damaged == 1).then_some(())
+    });
+    let counted = (1, first.len() as u64);
+    assert_eq!(
+        manifest(&agent),
+        counted,
+        "the relay must not call the study complete"
+    );
+    let mut second = first.clone();
+    let last = second.len() - 1;
+    second[last] ^= 0x40;
+    store(&agent, &uid, &second);
+    agent.outbound(1);
+    assert_eq!(manifest(&agent), counted, "one SOP Instance UID");
+    store(&agent, &uid, &first);
+    agent.outbound(2);
+    assert_eq!(manifest(&agent), counted);
+    assert_eq!(agent.spool().studies()[0].n_revisions, 1);
+}
+
+#[test]
+fn a_held_image_counts_from_its_release_and_opens_the_study_again() {
+    let agent = TestAgent::start();
+    let (uid, data) = slice("2.25.26", 1);
+    store(&agent, &uid, &data);
+    let other_patient = CtSlice {
+        study_instance_uid: "2.25.26".to_owned(),
+        sop_instance_uid: "2.25.26.1.2".to_owned(),
+        patient_id: "TEST-2".to_owned(),
+        ..CtSlice::default()
+    };
+    let transfer_syntax = EXPLICIT_LE.to_owned().try_into().unwrap();
+    let held = other_patient.data_set(&transfer_syntax).unwrap();
+    store(&agent, &other_patient.sop_instance_uid, &held);
+    assert_eq!(manifest(&agent).0, 1);
+    agent.block_on(agent.spool().close_study("2.25.26")).unwrap();
+    let closed = agent.spool().study_manifests().remove(0);
+    agent.block_on(agent.spool().release_held("2.25.26")).unwrap();
+    let open = agent.spool().study_manifests().remove(0);
+    assert_eq!((open.n_instances, open.closed), (2, false));
+    assert!(open.generation > closed.generation);
+    let nothing_held = agent.block_on(agent.spool().release_held("2.25.26"));
+    assert!(matches!(nothing_held, Err(SpoolError::NotFound)));
 }

@@ -7,7 +7,7 @@ use tancho_domain::ids::ObjectId;
 
 use super::{Batch, Stored, Writer};
 use crate::spool::SpoolError;
-use crate::spool::index::{self, NewObject, QuarantineRow, StudyRow};
+use crate::spool::index::{self, NewObject, Numbering, QuarantineRow, StudyRow};
 use crate::spool::layout::{Layout, OBJECTS_PER_FOLDER};
 use crate::spool::picture::Effect;
 use crate::spool::studies::{ObjectState, StudyLabel, first_generation};
@@ -33,21 +33,29 @@ impl Writer {
             object.priority = object.priority.min(known.priority);
         }
         self.choose_folder(batch)?;
-        let mut inserted = index::insert_object(&mut self.db, &object, self.folder).await?;
+        let (study, sop) = (
+            object.study_instance_uid.as_str(),
+            object.sop_instance_uid.as_str(),
+        );
+        let is_counted = index::has_instance(&mut self.db, study, sop).await?;
+        let delivered =
+            index::number_after_delivered(&mut self.db, study, sop, &object.original_sha256).await?;
+        let numbering = delivered.unwrap_or(Numbering::Above(0));
+        let mut inserted = index::insert_object(&mut self.db, &object, self.folder, numbering).await?;
         if inserted.is_none()
             && let Some(revision) = index::forget_damaged_copy(&mut self.db, &object).await?
         {
             batch.effects.push(Effect::Moved {
-                study: object.study_instance_uid.as_str().to_owned(),
+                study: study.to_owned(),
                 from: ObjectState::Damaged,
                 to: None,
                 original_bytes: object.original_len,
                 container_bytes: 0,
-                is_revision: revision > 1,
             });
-            inserted = index::insert_object(&mut self.db, &object, self.folder).await?;
+            let again = Numbering::Again(revision);
+            inserted = index::insert_object(&mut self.db, &object, self.folder, again).await?;
         }
-        let Some((_, revision)) = inserted else {
+        let Some(revision) = inserted else {
             batch.leftovers.push(partial.clone());
             batch
                 .effects
@@ -69,6 +77,7 @@ impl Writer {
             state: object.state,
             original_bytes: object.original_len,
             is_revision: revision > 1,
+            is_first: object.state != ObjectState::Held && !is_counted && delivered.is_none(),
             at_ms: object.received_at_ms,
         });
         batch.wakes_coder = true;
@@ -122,8 +131,12 @@ impl Writer {
         batch: &mut Batch,
     ) -> Result<(), SpoolError> {
         let study = object.study_instance_uid.as_str();
+        // Those of its instances that went to the relay and were deleted before the study was forgotten here.
+        let mut counted = None;
         let (row, changed) = match known {
             None => {
+                let instances = index::sum_delivered(&mut self.db, study).await?;
+                counted = Some(instances).filter(|instances| instances.n_instances > 0);
                 let row = StudyRow {
                     study_instance_uid: study.to_owned(),
                     label: label.clone(),
@@ -153,6 +166,10 @@ impl Writer {
         if changed {
             self.put_study(row, batch).await?;
         }
+        batch.effects.extend(counted.map(|instances| Effect::Counted {
+            study: study.to_owned(),
+            instances,
+        }));
         Ok(())
     }
 

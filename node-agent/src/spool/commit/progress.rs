@@ -9,6 +9,9 @@ use crate::spool::outbound::Receipt;
 use crate::spool::picture::Effect;
 use crate::spool::studies::ObjectState;
 
+/// Most deleted instances that are remembered, about 60 bytes each; beyond that the oldest studies are forgotten early.
+const DELIVERED_INSTANCES_MAX: u64 = 10_000_000;
+
 impl Writer {
     pub(super) async fn coded(
         &mut self,
@@ -19,10 +22,8 @@ impl Writer {
             if !index::set_coded(&mut self.db, &coded).await? {
                 continue;
             }
-            let known = index::find_object(&mut self.db, &coded.object_id).await?;
             if let Some(queued) = index::get_outbound(&mut self.db, &coded.object_id).await? {
                 batch.effects.push(Effect::Coded {
-                    is_revision: known.is_some_and(|known| known.is_revision),
                     study: queued.object.study_instance_uid.as_str().to_owned(),
                     original_bytes: queued.object.original_len,
                     queued: Box::new(queued),
@@ -58,7 +59,6 @@ impl Writer {
             to: Some(state),
             original_bytes: object.original_len,
             container_bytes: object.container_len,
-            is_revision: object.is_revision,
         });
         Ok(())
     }
@@ -106,16 +106,17 @@ impl Writer {
             to: Some(ObjectState::Receipted),
             original_bytes: object.original_len,
             container_bytes: object.container_len,
-            is_revision: object.is_revision,
         });
         Ok(())
     }
 
     pub(super) async fn delete(&mut self, objects: &[ObjectId], batch: &mut Batch) -> Result<(), SpoolError> {
+        let now_ms = self.shared.clock.now_ms();
         for object_id in objects {
             let Some(object) = index::find_object(&mut self.db, object_id).await? else {
                 continue;
             };
+            index::remember_delivered(&mut self.db, &object, now_ms).await?;
             index::delete_object(&mut self.db, object_id).await?;
             batch
                 .effects
@@ -126,7 +127,6 @@ impl Writer {
                 to: None,
                 original_bytes: object.original_len,
                 container_bytes: object.container_len,
-                is_revision: object.is_revision,
             });
         }
         let gone = index::delete_empty_studies(&mut self.db).await?;
@@ -135,5 +135,9 @@ impl Writer {
         }
         batch.effects.push(Effect::Forgotten(gone));
         Ok(())
+    }
+
+    pub(super) async fn forget_delivered(&mut self, before_ms: i64) -> Result<u64, SpoolError> {
+        Ok(index::forget_delivered(&mut self.db, before_ms, DELIVERED_INSTANCES_MAX).await?)
     }
 }

@@ -4,9 +4,10 @@ use tancho_domain::ids::CommandId;
 
 use super::{Batch, Writer};
 use crate::spool::SpoolError;
-use crate::spool::index::{self, StudyRow};
+use crate::spool::index::{self, InstanceSum, StudyRow};
 use crate::spool::outbound::{RequestForm, RequestResult};
 use crate::spool::picture::Effect;
+use crate::spool::studies::ObjectState;
 
 impl Writer {
     pub(super) async fn put_study(&mut self, row: StudyRow, batch: &mut Batch) -> Result<(), SpoolError> {
@@ -61,6 +62,53 @@ impl Writer {
             result,
             at_ms,
         });
+        Ok(())
+    }
+
+    /// Lets held objects go as if they had come now: a closed study opens again.
+    pub(super) async fn release_held(&mut self, study: &str, batch: &mut Batch) -> Result<(), SpoolError> {
+        let held = index::list_held(&mut self.db, study).await?;
+        let mut row = self.studies.get(study).cloned().ok_or(SpoolError::NotFound)?;
+        if held.is_empty() {
+            return Err(SpoolError::NotFound);
+        }
+        let mut instances = InstanceSum::default();
+        for object_id in held {
+            let Some(object) = index::find_object(&mut self.db, &object_id).await? else {
+                continue;
+            };
+            let sop = object.sop_instance_uid.as_str();
+            let is_counted = index::has_instance(&mut self.db, study, sop).await?
+                || index::number_after_delivered(&mut self.db, study, sop, &object.original_sha256)
+                    .await?
+                    .is_some();
+            if !is_counted {
+                instances.n_instances += 1;
+                instances.original_len += object.original_len;
+            }
+            index::set_state(
+                &mut self.db,
+                &object_id,
+                ObjectState::Stored,
+                Some("released"),
+                None,
+            )
+            .await?;
+            batch.effects.push(Effect::Moved {
+                study: study.to_owned(),
+                from: ObjectState::Held,
+                to: Some(ObjectState::Stored),
+                original_bytes: object.original_len,
+                container_bytes: object.container_len,
+            });
+        }
+        row.generation += u64::from(row.closed_at_ms.take().is_some());
+        self.put_study(row, batch).await?;
+        batch.effects.push(Effect::Counted {
+            study: study.to_owned(),
+            instances,
+        });
+        batch.wakes_coder = true;
         Ok(())
     }
 }

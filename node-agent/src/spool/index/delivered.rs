@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{Connection, Row};
 
-use super::objects::{IndexedObject, NewObject};
+use super::objects::IndexedObject;
 use super::{signed, unsigned};
 
 /// Studies forgotten in one transaction.
@@ -95,20 +95,22 @@ pub async fn remember_delivered(
 /// The number of an object among the deleted ones of its SOP Instance UID; `None` when none of them is remembered.
 pub async fn number_after_delivered(
     db: &mut SqliteConnection,
-    object: &NewObject,
+    study: &str,
+    sop: &str,
+    original_sha256: &[u8; 32],
 ) -> sqlx::Result<Option<Numbering>> {
     let rows = sqlx::query(
         "select original_key, revision from delivered_instances join delivered_studies using (study_id)
          where study_instance_uid = $1 and sop_key = $2",
     )
-    .bind(object.study_instance_uid.as_str())
-    .bind(sop_key(object.sop_instance_uid.as_str()))
+    .bind(study)
+    .bind(sop_key(sop))
     .fetch_all(db)
     .await?;
     let mut highest = None;
     for row in rows {
         let revision = unsigned(row.try_get(1)?);
-        if row.try_get::<Vec<u8>, _>(0)? == object.original_sha256[..16] {
+        if row.try_get::<Vec<u8>, _>(0)? == original_sha256[..16] {
             return Ok(Some(Numbering::Again(revision)));
         }
         highest = highest.max(Some(revision));
@@ -233,4 +235,72 @@ async fn copy_from_aside(db: &mut SqliteConnection) -> sqlx::Result<u64> {
         .await?;
     tx.commit().await?;
     Ok(copied.rows_affected())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::spool::studies::ObjectState;
+
+    async fn index(folder: &Path) -> SqliteConnection {
+        crate::spool::index::open_writer(&folder.join("index.sqlite3"))
+            .await
+            .unwrap()
+            .0
+    }
+
+    async fn deliver(db: &mut SqliteConnection, study: &str, n_instances: u8, at_ms: i64) {
+        for n in 1..=n_instances {
+            let object = IndexedObject {
+                study_instance_uid: study.to_owned(),
+                folder: 1,
+                state: ObjectState::Receipted,
+                original_sha256: [n; 32],
+                container_sha256: None,
+                original_len: 10,
+                container_len: 5,
+                sop_instance_uid: format!("{study}.{n}"),
+                revision: 1,
+            };
+            remember_delivered(db, &object, at_ms).await.unwrap();
+        }
+    }
+
+    async fn n_remembered(db: &mut SqliteConnection, study: &str) -> u64 {
+        sum_delivered(db, study).await.unwrap().n_instances
+    }
+
+    #[tokio::test]
+    async fn the_oldest_studies_are_forgotten_when_there_are_too_many_and_never_half_of_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut db = index(folder.path()).await;
+        for (study, at_ms) in [("1.2", 20), ("1.3", 10), ("1.4", 30)] {
+            deliver(&mut db, study, 4, at_ms).await;
+            deliver(&mut db, study, 4, at_ms).await;
+        }
+        assert_eq!(forget_delivered(&mut db, 0, 12).await.unwrap(), 0);
+        assert_eq!(forget_delivered(&mut db, 0, 11).await.unwrap(), 1);
+        assert_eq!(n_remembered(&mut db, "1.3").await, 0);
+        assert_eq!(n_remembered(&mut db, "1.2").await, 4);
+        assert_eq!(forget_delivered(&mut db, 30, 12).await.unwrap(), 1);
+        assert_eq!(n_remembered(&mut db, "1.2").await, 0);
+        assert_eq!(n_remembered(&mut db, "1.4").await, 4);
+    }
+
+    #[tokio::test]
+    async fn the_same_bytes_keep_their_number_and_others_get_the_next() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut db = index(folder.path()).await;
+        deliver(&mut db, "1.2", 1, 1).await;
+        for (sop, original, expected) in [
+            ("1.2.1", 1, Some(Numbering::Again(1))),
+            ("1.2.1", 2, Some(Numbering::Above(1))),
+            ("1.2.2", 1, None),
+        ] {
+            let numbering = number_after_delivered(&mut db, "1.2", sop, &[original; 32]).await;
+            assert_eq!(numbering.unwrap(), expected, "{sop} {original}");
+        }
+        let elsewhere = number_after_delivered(&mut db, "1.3", "1.2.1", &[1; 32]).await;
+        assert_eq!(elsewhere.unwrap(), None, "another study");
+    }
 }

@@ -7,6 +7,7 @@ use tancho_domain::dicom::{
 };
 use tancho_domain::ids::ObjectId;
 
+use super::delivered::Numbering;
 use super::line::CodedObject;
 use super::{digest, object_id, object_state, signed, unsigned};
 use crate::spool::studies::ObjectState;
@@ -63,25 +64,33 @@ pub struct IndexedObject {
     pub original_len: u64,
     /// Bytes of the container, 0 before it is coded.
     pub container_len: u64,
-    /// Its SOP Instance UID had come before with other bytes.
-    pub is_revision: bool,
+    /// SOP Instance UID.
+    pub sop_instance_uid: String,
+    /// 1, or more when the SOP Instance UID had come before with other bytes.
+    pub revision: u64,
 }
 
-/// Adds an object; gives its sequence number and revision, or `None` when the same bytes are already there.
+/// Adds an object; gives its revision, or `None` when the same bytes are already there.
 pub async fn insert_object(
     db: &mut SqliteConnection,
     object: &NewObject,
     folder: i64,
-) -> sqlx::Result<Option<(i64, u64)>> {
+    numbering: Numbering,
+) -> sqlx::Result<Option<u64>> {
+    let (again, above) = match numbering {
+        Numbering::Again(revision) => (Some(signed(revision)), 0),
+        Numbering::Above(revision) => (None, signed(revision)),
+    };
     let row = sqlx::query(
         "insert into objects (object_id, folder, study_instance_uid, series_instance_uid, sop_instance_uid,
              sop_class_uid, transfer_syntax, calling_ae, called_ae, priority, received_at_ms, original_len,
              original_sha256, revision, warnings, state, reason)
          select $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13,
-             (select coalesce(max(revision), 0) + 1 from objects where sop_instance_uid = $5), $14, $15, $16
+             coalesce($17, 1 + max($18,
+                 (select coalesce(max(revision), 0) from objects where sop_instance_uid = $5))), $14, $15, $16
          where true
          on conflict do nothing
-         returning seq, revision",
+         returning revision",
     )
     .bind(object.object_id.as_str())
     .bind(folder)
@@ -99,22 +108,36 @@ pub async fn insert_object(
     .bind(object.warnings.as_str())
     .bind(object.state.as_str())
     .bind(object.reason)
+    .bind(again)
+    .bind(above)
     .fetch_optional(db)
     .await?;
-    row.map(|row| Ok((row.try_get(0)?, unsigned(row.try_get(1)?))))
-        .transpose()
+    row.map(|row| Ok(unsigned(row.try_get(0)?))).transpose()
 }
 
 /// Removes the row of a damaged copy of the same bytes, so that a good copy can take its place; gives its revision.
-pub async fn forget_damaged_copy(db: &mut SqliteConnection, object: &NewObject) -> sqlx::Result<Option<i64>> {
-    sqlx::query_scalar(
+pub async fn forget_damaged_copy(db: &mut SqliteConnection, object: &NewObject) -> sqlx::Result<Option<u64>> {
+    let revision: Option<i64> = sqlx::query_scalar(
         "delete from objects where sop_instance_uid = $1 and original_sha256 = $2 and state = 'damaged'
          returning revision",
     )
     .bind(object.sop_instance_uid.as_str())
     .bind(object.original_sha256.as_slice())
     .fetch_optional(db)
-    .await
+    .await?;
+    Ok(revision.map(unsigned))
+}
+
+/// Whether an object of this SOP Instance UID is in the study, those held back not counted.
+pub async fn has_instance(db: &mut SqliteConnection, study: &str, sop: &str) -> sqlx::Result<bool> {
+    let found: Option<i64> = sqlx::query_scalar(
+        "select 1 from objects where sop_instance_uid = $2 and study_instance_uid = $1 and state <> 'held' limit 1",
+    )
+    .bind(study)
+    .bind(sop)
+    .fetch_optional(db)
+    .await?;
+    Ok(found.is_some())
 }
 
 /// The identifier under which the same bytes are already there.
@@ -181,15 +204,15 @@ pub async fn set_priority(db: &mut SqliteConnection, study: &str, priority: Prio
     .map(drop)
 }
 
-/// Frees the held objects of a study for sending; gives how many and their bytes.
-pub async fn release_held(db: &mut SqliteConnection, study: &str) -> sqlx::Result<()> {
-    sqlx::query(
-        "update objects set state = 'stored', reason = null where study_instance_uid = $1 and state = 'held'",
+/// The held objects of a study, in the order of their revisions and arrival.
+pub async fn list_held(db: &mut SqliteConnection, study: &str) -> sqlx::Result<Vec<ObjectId>> {
+    let rows = sqlx::query(
+        "select object_id from objects where study_instance_uid = $1 and state = 'held' order by revision, seq",
     )
     .bind(study)
-    .execute(db)
-    .await
-    .map(drop)
+    .fetch_all(db)
+    .await?;
+    rows.iter().map(|row| object_id(row, 0)).collect()
 }
 
 /// What is known of an object.
@@ -199,7 +222,7 @@ pub async fn find_object(
 ) -> sqlx::Result<Option<IndexedObject>> {
     let row = sqlx::query(
         "select study_instance_uid, folder, state, original_sha256, container_sha256, original_len, container_len,
-             revision
+             revision, sop_instance_uid
          from objects where object_id = $1",
     )
     .bind(object_id.as_str())
@@ -214,7 +237,8 @@ pub async fn find_object(
             container_sha256: row.try_get::<Option<Vec<u8>>, _>(4)?.map(digest).transpose()?,
             original_len: unsigned(row.try_get(5)?),
             container_len: row.try_get::<Option<i64>, _>(6)?.map_or(0, unsigned),
-            is_revision: row.try_get::<i64, _>(7)? > 1,
+            revision: unsigned(row.try_get(7)?),
+            sop_instance_uid: row.try_get(8)?,
         })
     })
     .transpose()

@@ -22,8 +22,10 @@ pub struct StudySum {
     pub container_len: u64,
     /// Objects that are a second or later revision.
     pub n_revisions: u64,
-    /// Bytes of their data sets.
-    pub revision_len: u64,
+    /// SOP Instance UIDs of which the first bytes that count are in this state.
+    pub n_instances: u64,
+    /// Bytes of those.
+    pub instance_len: u64,
     /// First arrival.
     pub first_received_at_ms: i64,
     /// Last arrival.
@@ -89,8 +91,12 @@ pub async fn sum_by_study(db: &mut SqliteConnection) -> sqlx::Result<Vec<StudySu
     let rows = sqlx::query(
         "select study_instance_uid, state, count(*), sum(original_len), sum(coalesce(container_len, 0)),
              sum(revision > 1), min(received_at_ms), max(received_at_ms),
-             sum(case when revision > 1 then original_len else 0 end)
-         from objects group by study_instance_uid, state",
+             sum(is_first), sum(case when is_first then original_len else 0 end)
+         from (select *, state <> 'held' and (revision = 1 or not exists (
+                 select 1 from objects p where p.sop_instance_uid = o.sop_instance_uid and p.state <> 'held'
+                     and p.study_instance_uid = o.study_instance_uid and p.revision < o.revision)) as is_first
+             from objects o)
+         group by study_instance_uid, state",
     )
     .fetch_all(db)
     .await?;
@@ -105,7 +111,8 @@ pub async fn sum_by_study(db: &mut SqliteConnection) -> sqlx::Result<Vec<StudySu
                 n_revisions: unsigned(row.try_get(5)?),
                 first_received_at_ms: row.try_get(6)?,
                 last_received_at_ms: row.try_get(7)?,
-                revision_len: unsigned(row.try_get(8)?),
+                n_instances: unsigned(row.try_get(8)?),
+                instance_len: unsigned(row.try_get(9)?),
             })
         })
         .collect()
