@@ -996,6 +996,11 @@ export interface components {
             first_arrival_at_ms?: number | null;
             /**
              * Format: int64
+             * @description Instances kept aside because they name another patient; in none of the other counts.
+             */
+            held: number;
+            /**
+             * Format: int64
              * @description Newest arrival.
              */
             last_arrival_at_ms?: number | null;
@@ -1710,7 +1715,7 @@ export interface components {
              * @description Grows with every change.
              */
             version: number;
-            /** @description `study_conflict`, `name_uncertain`, `late_images`, `no_callback_number`. */
+            /** @description `patient_mismatch_held`, `study_conflict`, `name_uncertain`, `late_images`, `no_callback_number`. */
             warnings: string[];
         };
         /** @description Why something is sent back or withdrawn. */
@@ -2006,11 +2011,16 @@ export interface components {
             arrival: components["schemas"]["StudyArrival"];
             /**
              * Format: int64
-             * @description When another version of an instance, or an instance of another patient, came under this study.
+             * @description When another version of an instance came under this study.
              */
             conflict_at_ms?: number | null;
             /** @description Study Description (0008,1030). */
             description?: string | null;
+            /**
+             * Format: int64
+             * @description When an instance of another patient came under this study; it is kept aside and not shown.
+             */
+            held_at_ms?: number | null;
             /** @description Id; the name of the study in addresses. */
             id: string;
             /** @description Whose images. */

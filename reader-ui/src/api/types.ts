@@ -56,6 +56,8 @@ export interface Arrival {
   announced: number | null;
   received: number;
   verified: number;
+  /** Images kept aside because they name another patient. */
+  held: number;
   closed: boolean;
   first_arrival_at_ms: number | null;
   last_arrival_at_ms: number | null;

@@ -246,6 +246,7 @@ export const en: Strings = {
     updated: (time) => `updated ${time}`,
     stale: 'May be old',
     warning: {
+      patient_mismatch_held: 'Images of another patient held aside',
       study_conflict: 'Study contents conflict',
       name_uncertain: 'Name uncertain',
       late_images: 'Images arrived after the report',
@@ -342,6 +343,8 @@ export const en: Strings = {
     read: 'Read',
     acknowledgedFact: 'Acknowledged',
     notYet: 'not yet',
+    mismatchHeld: (count) =>
+      `${count} ${count === 1 ? 'image' : 'images'} of another patient came under this study. Held aside, not shown, not counted. Ask the site.`,
     lateImages: 'Images arrived after signing.',
   },
   call: {

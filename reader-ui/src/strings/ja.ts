@@ -256,6 +256,7 @@ export const ja = {
     updated: (time: string) => `${time} 更新`,
     stale: '古い表示',
     warning: {
+      patient_mismatch_held: '別患者の画像を隔離中',
       study_conflict: '検査の内容に食い違い',
       name_uncertain: '氏名の文字が不確実',
       late_images: '報告後に画像が到着',
@@ -353,6 +354,8 @@ export const ja = {
     read: '読まれた',
     acknowledgedFact: '受領確認',
     notYet: 'まだ',
+    mismatchHeld: (count: number) =>
+      `この検査に別の患者の画像が ${count} 枚届きました。隔離中で、表示も枚数計算もしていません。依頼元に確認してください。`,
     lateImages: '署名のあとに画像が届いています。',
   },
   call: {

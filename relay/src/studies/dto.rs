@@ -26,8 +26,10 @@ pub struct StudyDetail {
     pub series: Vec<StudySeries>,
     /// How far it is.
     pub arrival: StudyArrival,
-    /// When another version of an instance, or an instance of another patient, came under this study.
+    /// When another version of an instance came under this study.
     pub conflict_at_ms: Option<i64>,
+    /// When an instance of another patient came under this study; it is kept aside and not shown.
+    pub held_at_ms: Option<i64>,
 }
 
 /// The patient as the images name it.
@@ -166,6 +168,7 @@ pub fn detail(study: Study, series: Vec<Series>, instances: Vec<Instance>) -> St
             bytes: study.bytes_received,
         },
         conflict_at_ms: study.conflict_at_ms,
+        held_at_ms: study.held_at_ms,
     }
 }
 

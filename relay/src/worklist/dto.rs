@@ -74,7 +74,7 @@ pub struct ReadingRequestSummary {
     pub report_status: Option<String>,
     /// When the newest version was acknowledged.
     pub acknowledged_at_ms: Option<i64>,
-    /// `study_conflict`, `name_uncertain`, `late_images`, `no_callback_number`.
+    /// `patient_mismatch_held`, `study_conflict`, `name_uncertain`, `late_images`, `no_callback_number`.
     pub warnings: Vec<String>,
 }
 
@@ -156,6 +156,8 @@ pub struct Arrival {
     pub received: i64,
     /// Instances that are whole and proven.
     pub verified: i64,
+    /// Instances kept aside because they name another patient; in none of the other counts.
+    pub held: i64,
     /// Whether the sender expects no more.
     pub closed: bool,
     /// First head.
@@ -273,6 +275,7 @@ pub fn summary_of(
             announced: study.announced_instances,
             received: study.n_received.unwrap_or(0),
             verified: study.n_verified.unwrap_or(0),
+            held: study.n_held.unwrap_or(0),
             closed: study.study_closed_at_ms.is_some(),
             first_arrival_at_ms: study.first_arrival_at_ms,
             last_arrival_at_ms: study.last_arrival_at_ms,
@@ -302,6 +305,7 @@ fn warnings_of(item: &WorklistItem) -> Vec<String> {
         .as_deref()
         .is_some_and(|number| !number.trim().is_empty());
     let found = [
+        ("patient_mismatch_held", item.study.held_at_ms.is_some()),
         ("study_conflict", item.study.conflict_at_ms.is_some()),
         ("name_uncertain", item.study.patient_name_uncertain == Some(1)),
         ("late_images", item.request.late_images_at_ms.is_some()),

@@ -65,8 +65,10 @@ pub struct Study {
     pub first_arrival_at_ms: i64,
     /// When the last head came.
     pub last_arrival_at_ms: i64,
-    /// When another version of an instance, or an instance of another patient, came.
+    /// When another version of an instance came.
     pub conflict_at_ms: Option<i64>,
+    /// When an instance of another patient came; it is kept aside.
+    pub held_at_ms: Option<i64>,
 }
 
 /// A series of a study.
@@ -183,7 +185,7 @@ macro_rules! study_columns {
          s.patient_name_ideographic, s.patient_name_phonetic, s.patient_name_uncertain, s.patient_birth_date, \
          s.patient_sex, s.study_date, s.study_time, s.accession_number, s.study_description, s.n_received, \
          s.n_verified, s.announced_instances, s.bytes_received, s.closed_at_ms, s.first_arrival_at_ms, \
-         s.last_arrival_at_ms, s.conflict_at_ms"
+         s.last_arrival_at_ms, s.conflict_at_ms, s.held_at_ms"
     };
 }
 

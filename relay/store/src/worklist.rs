@@ -96,8 +96,12 @@ pub struct StudyOfItem {
     pub first_arrival_at_ms: Option<i64>,
     /// Newest head or commit.
     pub last_arrival_at_ms: Option<i64>,
-    /// Since when the study holds two contents under one UID, or another patient's instance.
+    /// Since when the study holds two contents under one UID.
     pub conflict_at_ms: Option<i64>,
+    /// Since when an instance of another patient is kept aside.
+    pub held_at_ms: Option<i64>,
+    /// Instances that are kept aside; they are in none of the other counts.
+    pub n_held: Option<i64>,
 }
 
 macro_rules! item_select {
@@ -110,7 +114,9 @@ macro_rules! item_select {
              s.patient_name_ideographic, s.patient_name_phonetic, s.patient_name_uncertain, \
              s.patient_birth_date, s.patient_sex, s.study_date, s.study_time, s.accession_number, \
              s.study_description, s.n_received, s.n_verified, s.bytes_received, s.announced_instances, \
-             s.closed_at_ms as study_closed_at_ms, s.first_arrival_at_ms, s.last_arrival_at_ms, s.conflict_at_ms \
+             s.closed_at_ms as study_closed_at_ms, s.first_arrival_at_ms, s.last_arrival_at_ms, s.conflict_at_ms, s.held_at_ms, \
+             case when s.held_at_ms is null then 0 else (select count(*) from instances i \
+             where i.study_id = s.id and i.state = 'held') end as n_held \
              from reading_requests r join sites q on q.id = r.requesting_site_id \
              join sites d on d.id = r.reading_site_id left join studies s on s.id = r.study_id \
              left join users u on u.id = r.claim_reader_id \

@@ -237,6 +237,34 @@ async fn flt_005_a_second_version_never_replaces_the_first() {
     }
 }
 
+/// FLT-005: whoever reads the study sees that something under it belongs to another patient, and how much.
+#[tokio::test(flavor = "multi_thread")]
+async fn flt_005_readers_see_that_an_instance_is_held_for_another_patient() {
+    let World { relay, admin, node } = world().await;
+    let (_, centre) = relay.site("default", "CENTRE", SiteKind::Reading).await;
+    let reader = relay.person(&admin.scope, &centre, "reader", Role::Reader).await;
+    let (mut talk, _) = connect(&relay, &node, 1).await.unwrap();
+    let mut first = slice(1, "P1", 0);
+    first.offer.called_ae = "TANCHO_STAT".to_owned();
+    receipt(deliver(&mut talk, &first).await);
+    let seen = async || -> (serde_json::Value, serde_json::Value) {
+        let list = relay.get(&reader, "/api/v1/reading-requests").await;
+        let line = list.json::<serde_json::Value>().await.unwrap()["items"][0].take();
+        let path = format!("/api/v1/studies/{}", line["study"]["id"].as_str().unwrap());
+        (line, relay.get(&reader, &path).await.json().await.unwrap())
+    };
+    let (line, study) = seen().await;
+    assert_eq!((&line["warnings"], &line["arrival"]["held"]), (&json!([]), &json!(0)));
+    assert_eq!(study["held_at_ms"], json!(null));
+
+    receipt(deliver(&mut talk, &slice(2, "P2", 0)).await);
+    let (line, study) = seen().await;
+    assert_eq!(line["warnings"], json!(["patient_mismatch_held"]));
+    assert_eq!((&line["arrival"]["verified"], &line["arrival"]["held"]), (&json!(1), &json!(1)));
+    assert_eq!(study["held_at_ms"], json!(NOW_MS));
+    assert_eq!(study["conflict_at_ms"], json!(null), "held aside, not mixed");
+}
+
 /// The slice of [`slice`] written with implicit VRs.
 fn as_implicit(coded: &Coded) -> Vec<u8> {
     let (mut out, mut at) = (Vec::new(), 0);

@@ -124,6 +124,7 @@ export function ReadingScreen({ request, stale }: { request: ReadingRequestDetai
     const picked = viewer?.pick();
     return picked ? { series_instance_uid: picked.series_instance_uid, sop_instance_uid: picked.sop_instance_uid, frame: picked.frame, both_viewing: true } : null;
   };
+  const mismatch = request.warnings.includes('patient_mismatch_held');
   const openCalls = ownOpenCalls(request, user.id).length;
   const panels: Record<Tab, React.JSX.Element> = {
     context: <ContextPanel request={request} />,
@@ -139,9 +140,10 @@ export function ReadingScreen({ request, stale }: { request: ReadingRequestDetai
         <DueClock due={nextDue(request)} />
         <ClaimBar request={request} mine={mine} canClaim={reader} />
       </PatientBanner>
-      {(stale || request.warnings.includes('late_images')) && (
+      {(stale || mismatch || request.warnings.includes('late_images')) && (
         <div className="flex flex-col gap-1 px-3 pt-2">
           <ProblemBanner error={stale} />
+          {mismatch && <Banner tone="danger">{reading.mismatchHeld(request.arrival.held)}</Banner>}
           {request.warnings.includes('late_images') && <Banner tone="warning">{reading.lateImages}</Banner>}
         </div>
       )}

@@ -25,7 +25,7 @@ interface Props {
 /** Signing: what still blocks it in plain words, the patient once more, and nothing shown as signed before the relay says so. */
 export function SignPanel({ request, draft, disabled }: Props) {
   const strings = useStrings();
-  const { sign } = strings;
+  const { sign, reading } = strings;
   const { connected } = useLive();
   const queries = useQueryClient();
   const [asking, setAsking] = useState<Status | null>(null);
@@ -64,6 +64,7 @@ export function SignPanel({ request, draft, disabled }: Props) {
     <div className="flex flex-col gap-4">
       {signedVersion !== null && <Banner tone="good">{sign.done(signedVersion)}</Banner>}
       {connected === false && <Banner tone="warning">{sign.offline}</Banner>}
+      {request.warnings.includes('patient_mismatch_held') && <Banner tone="danger">{reading.mismatchHeld(arrival.held)}</Banner>}
       <p className="text-sm text-soft">{sign.images(arrival.verified, announcedText(arrival.announced))}</p>
       {kinds.map((kind) => (
         <SignChoice

@@ -225,7 +225,8 @@ impl Session {
         studies.dedup();
         for (_, instance) in &arrived {
             if instance.held && instance.instance_is_new {
-                tracing::warn!(study.id = %instance.study_id, instance.id = %instance.instance_id,
+                tracing::error!(alarm = "patient_mismatch_held", study.id = %instance.study_id,
+                    instance.id = %instance.instance_id, site.id = %self.origin.site_id,
                     "an instance of another patient came under a study and is held aside");
             }
         }
