@@ -385,32 +385,97 @@ async fn upsert_study(
         copy_manifest(tx, &arriving.new_ids.0).await?;
         return Ok((arriving.new_ids.0.clone(), true, true));
     }
-    let (id, patient_id, issuer, birth_date, priority) = fetch_one!(
+    let known = fetch_one!(
         tx,
-        (String, String, Option<String>, Option<String>, String),
-        "select id, patient_id, issuer_of_patient_id, patient_birth_date, priority from studies \
+        KnownPatient,
+        "select id, patient_id, issuer_of_patient_id, patient_name_alphabetic, patient_name_ideographic, \
+         patient_name_phonetic, patient_birth_date, patient_sex, priority from studies \
          where network_id = $1 and site_id = $2 and study_instance_uid = $3",
         origin.network_id.as_str(),
         origin.site_id.as_str(),
         arriving.study_instance_uid.as_str()
     )?;
-    if Priority::parse(&priority).is_some_and(|known| arriving.priority < known) {
+    if Priority::parse(&known.priority).is_some_and(|known| arriving.priority < known) {
         execute!(
             tx,
             "update studies set priority = $2 where id = $1",
-            id.as_str(),
+            known.id.as_str(),
             arriving.priority.as_str()
         )?;
     }
-    // An absent birth date or issuer says nothing; a present one that differs is another person.
-    let agree = |known: &Option<String>, new: &Option<String>| match (known, new) {
-        (Some(known), Some(new)) => known == new,
-        _ => true,
-    };
-    let same_patient = patient_id == facts.patient_id
-        && agree(&issuer, &facts.issuer_of_patient_id)
-        && agree(&birth_date, &facts.patient_birth_date);
-    Ok((StudyId::parse(&id)?, false, same_patient))
+    let same_patient = known.is_same_patient(facts);
+    if same_patient && known.lacks_what(facts) {
+        // Later heads are compared with what the first head left out.
+        execute!(
+            tx,
+            "update studies set issuer_of_patient_id = coalesce(issuer_of_patient_id, $2), \
+             patient_birth_date = coalesce(patient_birth_date, $3), patient_sex = coalesce(patient_sex, $4) \
+             where id = $1",
+            known.id.as_str(),
+            facts.issuer_of_patient_id.as_deref(),
+            facts.patient_birth_date.as_deref(),
+            facts.patient_sex.as_deref()
+        )?;
+    }
+    Ok((known.id, false, same_patient))
+}
+
+/// Whose study it is, by the heads that came before.
+#[derive(sqlx::FromRow)]
+struct KnownPatient {
+    #[sqlx(try_from = "String")]
+    id: StudyId,
+    patient_id: String,
+    issuer_of_patient_id: Option<String>,
+    patient_name_alphabetic: String,
+    patient_name_ideographic: String,
+    patient_name_phonetic: String,
+    patient_birth_date: Option<String>,
+    patient_sex: Option<String>,
+    priority: String,
+}
+
+impl KnownPatient {
+    /// An absent birth date, sex or issuer says nothing; a present one that differs is another person. The Patient ID
+    /// has to be the same, present or not. Without one the name decides as well: a Study Instance UID alone never
+    /// makes two heads one patient's.
+    fn is_same_patient(&self, new: &StudyFacts) -> bool {
+        let agree = |known: &Option<String>, new: &Option<String>| match (known, new) {
+            (Some(known), Some(new)) => known == new,
+            _ => true,
+        };
+        self.patient_id == new.patient_id
+            && agree(&self.issuer_of_patient_id, &new.issuer_of_patient_id)
+            && agree(&self.patient_birth_date, &new.patient_birth_date)
+            && (!self.patient_id.is_empty()
+                || (self.has_name_of(new) && agree(&self.patient_sex, &new.patient_sex)))
+    }
+
+    /// Whether every group of the name that both have is the same, and there is such a group unless neither has any.
+    fn has_name_of(&self, new: &StudyFacts) -> bool {
+        let bare = |group: &str| group.trim_end_matches(['^', ' ']).to_owned();
+        let groups = [
+            (&self.patient_name_alphabetic, &new.patient_name_alphabetic),
+            (&self.patient_name_ideographic, &new.patient_name_ideographic),
+            (&self.patient_name_phonetic, &new.patient_name_phonetic),
+        ]
+        .map(|(known, new)| (bare(known), bare(new)));
+        let mut common = groups
+            .iter()
+            .filter(|(known, new)| !known.is_empty() && !new.is_empty())
+            .peekable();
+        if common.peek().is_none() {
+            return groups.iter().all(|(known, new)| known == new);
+        }
+        common.all(|(known, new)| known == new)
+    }
+
+    fn lacks_what(&self, new: &StudyFacts) -> bool {
+        let lacks = |known: &Option<String>, new: &Option<String>| known.is_none() && new.is_some();
+        lacks(&self.issuer_of_patient_id, &new.issuer_of_patient_id)
+            || lacks(&self.patient_birth_date, &new.patient_birth_date)
+            || lacks(&self.patient_sex, &new.patient_sex)
+    }
 }
 
 async fn upsert_series(

@@ -217,6 +217,43 @@ on_both_databases! {
         assert_eq!((counts.n_received, counts.n_verified, counts.held_at_ms), (2, 0, Some(NOW_MS)));
     }
 
+    /// INV-3: a Study Instance UID alone does not make two heads one patient's.
+    async fn heads_without_a_patient_id_are_held_when_name_or_sex_differ(db: &Db) {
+        let mut tx = db.write().await.unwrap();
+        let origin = origin(&mut tx, "default", "S1").await;
+        let unknown = StudyFacts { patient_sex: Some("F".to_owned()), patient_birth_date: None, ..patient("") };
+        arrive(&mut tx, &origin, &unknown, 1, "c1").await;
+        let other_name = StudyFacts { patient_name_alphabetic: "DOTO^TARO".to_owned(), ..unknown.clone() };
+        assert!(arrive(&mut tx, &origin, &other_name, 2, "c2").await.held);
+        let no_name = StudyFacts { patient_name_alphabetic: String::new(), ..unknown.clone() };
+        assert!(arrive(&mut tx, &origin, &no_name, 3, "c3").await.held);
+        let other_sex = StudyFacts { patient_sex: Some("M".to_owned()), ..unknown.clone() };
+        assert!(arrive(&mut tx, &origin, &other_sex, 4, "c4").await.held);
+        let padded = StudyFacts {
+            patient_name_alphabetic: "DOTO^HANAKO^^".to_owned(),
+            patient_name_ideographic: "道東^花子".to_owned(),
+            patient_sex: None,
+            ..unknown.clone()
+        };
+        assert!(!arrive(&mut tx, &origin, &padded, 5, "c5").await.held, "the same name with one more group");
+        assert_eq!(arrival(&mut tx, &origin).await.n_received, 2);
+    }
+
+    /// What the first head left out is taken from the first one that has it, so that a third one is compared with it.
+    async fn a_patient_is_known_by_the_first_head_that_says_so(db: &Db) {
+        let mut tx = db.write().await.unwrap();
+        let origin = origin(&mut tx, "default", "S1").await;
+        let bare = StudyFacts { patient_birth_date: None, ..patient("P1") };
+        arrive(&mut tx, &origin, &bare, 1, "c1").await;
+        let full = StudyFacts { issuer_of_patient_id: Some("A".to_owned()), ..patient("P1") };
+        assert!(!arrive(&mut tx, &origin, &full, 2, "c2").await.held);
+        let other_date = StudyFacts { patient_birth_date: Some("19410101".to_owned()), ..patient("P1") };
+        assert!(arrive(&mut tx, &origin, &other_date, 3, "c3").await.held);
+        let other_issuer = StudyFacts { issuer_of_patient_id: Some("B".to_owned()), ..bare.clone() };
+        assert!(arrive(&mut tx, &origin, &other_issuer, 4, "c4").await.held);
+        assert!(!arrive(&mut tx, &origin, &bare, 5, "c5").await.held);
+    }
+
     async fn a_manifest_may_come_before_the_first_head_and_an_old_one_changes_nothing(db: &Db) {
         let mut tx = db.write().await.unwrap();
         let origin = origin(&mut tx, "default", "S1").await;
