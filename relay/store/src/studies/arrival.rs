@@ -522,7 +522,8 @@ pub struct VerifiedInstance<'a> {
     pub relation: Relation,
 }
 
-/// Records that an instance is whole. `Stale` when it was recorded before or withdrawn.
+/// Records that an instance is whole. `Stale` when it was recorded before or withdrawn. A whole revision takes the
+/// place of a first one that never became whole or is held: what has a receipt is shown.
 pub async fn verify_instance(
     tx: &mut Tx,
     origin: &Origin,
@@ -531,29 +532,102 @@ pub async fn verify_instance(
 ) -> Result<(), StoreError> {
     let changed = fetch_optional!(
         tx,
-        (String, String, i64, i64),
+        (String, String, String, i64, i64),
         "update instances set verified_at_ms = $4, relation = $5, \
          state = case when state = 'arriving' then 'verified' else state end \
          where id = $1 and network_id = $2 and site_id = $3 and verified_at_ms is null \
-         returning study_id, state, revision, original_len",
+         returning study_id, sop_instance_uid, state, revision, original_len",
         verified.instance_id.as_str(),
         origin.network_id.as_str(),
         origin.site_id.as_str(),
         now_ms,
         verified.relation.as_str()
     )?;
-    let (study_id, state, revision, original_len) = changed.ok_or(StoreError::Stale)?;
+    let (study_id, sop_instance_uid, state, revision, original_len) = changed.ok_or(StoreError::Stale)?;
+    if revision > 1 && state == "verified" {
+        if let Some(first) = find_hidden_first(tx, origin, &sop_instance_uid).await? {
+            let conflicts = verified.relation == Relation::Conflict && first.verified_at_ms.is_some();
+            swap_with_first(tx, verified.instance_id, revision, &first).await?;
+            return count_verified(tx, &study_id, Some((original_len, 1)), conflicts, now_ms).await;
+        }
+    }
     let displayed = revision == 1 && state == "verified";
+    // Another revision became the first one since the caller compared: both are kept and people are told.
+    let conflicts =
+        verified.relation == Relation::Conflict || (revision > 1 && verified.relation == Relation::First);
+    if conflicts && verified.relation != Relation::Conflict {
+        let text = "update instances set relation = 'conflict' where id = $1";
+        execute!(tx, text, verified.instance_id.as_str())?;
+    }
+    count_verified(tx, &study_id, displayed.then_some((original_len, 0)), conflicts, now_ms).await
+}
+
+/// Adds a whole instance to its study's counts. `displayed` is its length, and how many more heads that shows.
+async fn count_verified(
+    tx: &mut Tx,
+    study_id: &str,
+    displayed: Option<(i64, i64)>,
+    conflicts: bool,
+    now_ms: i64,
+) -> Result<(), StoreError> {
+    let (bytes, n_received) = displayed.unwrap_or((0, 0));
     execute!(
         tx,
-        "update studies set n_verified = n_verified + $2, bytes_received = bytes_received + $3, \
-         conflict_at_ms = case when $4 = 1 then coalesce(conflict_at_ms, $5) else conflict_at_ms end where id = $1",
-        study_id.as_str(),
-        i64::from(displayed),
-        if displayed { original_len } else { 0 },
-        i64::from(verified.relation == Relation::Conflict),
+        "update studies set n_received = n_received + $2, n_verified = n_verified + $3, \
+         bytes_received = bytes_received + $4, \
+         conflict_at_ms = case when $5 = 1 then coalesce(conflict_at_ms, $6) else conflict_at_ms end where id = $1",
+        study_id,
+        n_received,
+        i64::from(displayed.is_some()),
+        bytes,
+        i64::from(conflicts),
         now_ms
     )?;
+    Ok(())
+}
+
+/// A first revision that no list shows as whole.
+#[derive(sqlx::FromRow)]
+struct HiddenFirst {
+    id: String,
+    study_id: String,
+    state: String,
+    verified_at_ms: Option<i64>,
+}
+
+async fn find_hidden_first(
+    tx: &mut Tx,
+    origin: &Origin,
+    sop_instance_uid: &str,
+) -> Result<Option<HiddenFirst>, StoreError> {
+    fetch_optional!(
+        tx,
+        HiddenFirst,
+        "select id, study_id, state, verified_at_ms from instances where network_id = $1 and site_id = $2 \
+         and sop_instance_uid = $3 and revision = 1 and state <> 'verified'",
+        origin.network_id.as_str(),
+        origin.site_id.as_str(),
+        sop_instance_uid
+    )
+}
+
+/// `id` becomes the first revision, the hidden one takes its number. 0 is nobody's number but on the way.
+async fn swap_with_first(
+    tx: &mut Tx,
+    id: &InstanceId,
+    revision: i64,
+    first: &HiddenFirst,
+) -> Result<(), StoreError> {
+    let text = "update instances set revision = 0, relation = 'conflict' where id = $1";
+    execute!(tx, text, first.id.as_str())?;
+    let text = "update instances set revision = 1, relation = 'first' where id = $1";
+    execute!(tx, text, id.as_str())?;
+    let text = "update instances set revision = $2 where id = $1";
+    execute!(tx, text, first.id.as_str(), revision)?;
+    if first.state == "arriving" {
+        let text = "update studies set n_received = n_received - 1 where id = $1";
+        execute!(tx, text, first.study_id.as_str())?;
+    }
     Ok(())
 }
 

@@ -1,5 +1,6 @@
 //! Studies as they arrive, on both databases.
 
+use tancho_domain::access::{Reach, Scope};
 use tancho_domain::dicom::{
     Priority, SeriesInstanceUid, SopClassUid, SopInstanceUid, StudyInstanceUid, TransferSyntaxUid,
 };
@@ -10,7 +11,7 @@ use tancho_store::studies::{
     self, ArrivedInstance, ArrivingInstance, InstanceFacts, InstanceState, Manifest, Origin, Relation,
     SeriesFacts, StudyArrival, StudyFacts, VerifiedInstance,
 };
-use tancho_store::{Db, StoreError, Tx};
+use tancho_store::{Db, StoreError, Tx, instances, reading};
 
 use crate::harness::{NOW_MS, network, site, uuid, whole};
 
@@ -298,6 +299,43 @@ on_both_databases! {
         let again = manifest(&uid, 4, true, NOW_MS);
         studies::record_manifest(&mut tx, &origin, &again, NOW_MS + 2).await.unwrap();
         assert_eq!(arrival(&mut tx, &origin).await.announced_instances, Some(4));
+    }
+
+    /// What has a receipt is shown, whatever becomes of the head that came first.
+    async fn a_whole_revision_takes_the_place_of_a_first_one_that_is_not_shown(db: &Db) {
+        let mut tx = db.write().await.unwrap();
+        let origin = origin(&mut tx, "default", "S1").await;
+        let cut = arrive(&mut tx, &origin, &patient("P1"), 1, "cut").await;
+        let whole = arrive(&mut tx, &origin, &patient("P1"), 1, "whole").await;
+        verify(&mut tx, &origin, &whole.instance_id, Relation::Conflict).await.unwrap();
+        let standing = async |tx: &mut Tx, container: &str| {
+            let known = studies::find_by_container(tx, &origin, container).await.unwrap().unwrap();
+            (known.revision, known.state)
+        };
+        assert_eq!(standing(&mut tx, "whole").await, (1, InstanceState::Verified));
+        assert_eq!(standing(&mut tx, "cut").await, (2, InstanceState::Arriving));
+        let counts = arrival(&mut tx, &origin).await;
+        assert_eq!((counts.n_received, counts.n_verified, counts.conflict_at_ms), (1, 1, None));
+        let scope = Scope { network_id: origin.network_id.clone(), reach: Reach::Network };
+        let digests = reading::list_instance_digests(&mut tx, &origin.network_id, &whole.study_id).await.unwrap();
+        assert_eq!(digests.len(), 1, "what is signed is bound to it");
+        let shown = instances::list_instances(&mut tx, &scope, &whole.study_id, None, None).await.unwrap();
+        assert_eq!((shown.len(), shown[0].container_sha256.as_str()), (1, "whole"));
+
+        // The session that compared before the exchange says "first".
+        verify(&mut tx, &origin, &cut.instance_id, Relation::First).await.unwrap();
+        assert_eq!(standing(&mut tx, "cut").await, (2, InstanceState::Verified));
+        let counts = arrival(&mut tx, &origin).await;
+        assert_eq!((counts.n_received, counts.n_verified, counts.conflict_at_ms), (1, 1, Some(NOW_MS + 10)));
+
+        let held = arrive(&mut tx, &origin, &patient("P2"), 2, "held").await;
+        verify(&mut tx, &origin, &held.instance_id, Relation::First).await.unwrap();
+        let right = arrive(&mut tx, &origin, &patient("P1"), 2, "right").await;
+        verify(&mut tx, &origin, &right.instance_id, Relation::Conflict).await.unwrap();
+        assert_eq!(standing(&mut tx, "right").await, (1, InstanceState::Verified));
+        assert_eq!(standing(&mut tx, "held").await, (2, InstanceState::Held));
+        let counts = arrival(&mut tx, &origin).await;
+        assert_eq!((counts.n_received, counts.n_verified), (2, 2));
     }
 
     async fn a_withdrawn_head_leaves_no_trace_and_the_next_revision_takes_its_place(db: &Db) {
