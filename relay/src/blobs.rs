@@ -4,9 +4,11 @@
 //! header against its digest when a blob is opened, a section against its digest when it is given out, so rot is an
 //! error and never a picture. All of it blocks; handlers call it through `spawn_blocking`.
 
+use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tancho_domain::ids::NetworkId;
 use tancho_imaging::container::{self, Container, ContainerError};
@@ -18,10 +20,26 @@ pub mod check;
 /// Ending of a container file.
 const ENDING: &str = "tic";
 
-/// The blob store of a data folder.
+/// The blob store of a data folder; cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Blobs {
     root: PathBuf,
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    folders: Mutex<Folders>,
+}
+
+/// What this process knows of folders.
+#[derive(Debug, Default)]
+struct Folders {
+    /// Their own names are durable in the folders above.
+    durable: HashSet<PathBuf>,
+    /// The disk did not confirm their entries. It says so once and would confirm the next time, so nothing in them
+    /// counts as durable any more.
+    lost: HashSet<PathBuf>,
 }
 
 /// What putting a file came to. In every case the blob is there, whole and durable, and the file handed over is gone.
@@ -74,7 +92,10 @@ impl Blobs {
         let root = data_dir.join("blobs");
         make_private_dir(&root)?;
         sync_dir(data_dir)?;
-        Ok(Self { root })
+        Ok(Self {
+            root,
+            shared: Arc::default(),
+        })
     }
 
     /// Takes a finished container file of the same file system into the store.
@@ -114,17 +135,27 @@ impl Blobs {
             }
             Err(error) => return Err(error.into()),
         };
-        if let Err(error) = sync_dir(&folder) {
-            // What was there before stays: it was durable then.
-            if put == Put::Created {
-                fs::remove_file(&target).ok();
-            }
-            return Err(BlobError::NotDurable(error));
+        // What is published is never taken away again: another connection may have answered with a receipt for it.
+        if put == Put::Existed {
+            File::open(&target)?.sync_all().map_err(BlobError::NotDurable)?;
         }
+        self.sync_folder(&folder)?;
         if finished.try_exists()? {
             fs::remove_file(finished)?;
         }
         Ok(put)
+    }
+
+    /// Makes a blob that is there durable: bytes, name and the folders above. A run that was killed between the name and
+    /// its fsync leaves one that a power cut would take away.
+    ///
+    /// # Errors
+    /// [`BlobError::Missing`], or when the disk fails: then it must not be counted on.
+    pub fn make_durable(&self, network_id: &NetworkId, container_sha256: &[u8; 32]) -> Result<(), BlobError> {
+        let file = self.file(network_id, container_sha256)?;
+        file.sync_all().map_err(BlobError::NotDurable)?;
+        let folder = self.make_folder(network_id, container_sha256)?;
+        self.sync_folder(&folder)
     }
 
     /// Whether a blob of this name is there; its bytes are not looked at.
@@ -167,16 +198,34 @@ impl Blobs {
             .join(format!("{name}.{ENDING}"))
     }
 
-    /// The folder of a blob; folders that had to be made are durable in the one above.
-    fn make_folder(&self, network_id: &NetworkId, container_sha256: &[u8; 32]) -> io::Result<PathBuf> {
+    /// The folder of a blob. It and the folders above are made durable once per process, made by it or not: the one
+    /// that made them may have been killed before their fsync.
+    fn make_folder(&self, network_id: &NetworkId, container_sha256: &[u8; 32]) -> Result<PathBuf, BlobError> {
         let network = self.root.join(network_id.as_str());
         let folder = network.join(&hex(container_sha256)[..2]);
-        if !folder.try_exists()? {
-            make_private_dir(&folder)?;
-            sync_dir(&network)?;
-            sync_dir(&self.root)?;
+        if self.folders().durable.contains(&folder) {
+            return Ok(folder);
         }
+        make_private_dir(&folder)?;
+        self.sync_folder(&network)?;
+        self.sync_folder(&self.root)?;
+        self.folders().durable.insert(folder.clone());
         Ok(folder)
+    }
+
+    fn sync_folder(&self, folder: &Path) -> Result<(), BlobError> {
+        if self.folders().lost.contains(folder) {
+            let text = "the disk lost entries of the folder; restart the relay when the disk is sound";
+            return Err(BlobError::NotDurable(io::Error::other(text)));
+        }
+        sync_dir(folder).map_err(|error| {
+            self.folders().lost.insert(folder.to_owned());
+            BlobError::NotDurable(error)
+        })
+    }
+
+    fn folders(&self) -> MutexGuard<'_, Folders> {
+        self.shared.folders.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -100,6 +100,33 @@ fn rot_is_an_error_and_a_good_copy_repairs_it() {
 }
 
 #[test]
+fn what_a_killed_run_left_behind_is_made_durable_before_it_counts() {
+    let dir = tempfile::tempdir().unwrap();
+    let network = NetworkId::new(new_uuid());
+    let (file, digest) = finished(dir.path(), "A");
+    Blobs::open(dir.path())
+        .unwrap()
+        .put_file(&network, &digest, &file)
+        .unwrap();
+    let blobs = Blobs::open(dir.path()).unwrap();
+    blobs.make_durable(&network, &digest).unwrap();
+    let folder = blobs.path(&network, &digest).parent().unwrap().to_owned();
+    assert!(blobs.folders().durable.contains(&folder));
+    assert!(matches!(
+        blobs.make_durable(&network, &[0; 32]),
+        Err(BlobError::Missing)
+    ));
+
+    // The disk has failed once: nothing in the folder counts any more, and what is published stays.
+    blobs.folders().lost.insert(folder);
+    let not_durable = |ended| matches!(ended, Err(BlobError::NotDurable(_)));
+    assert!(not_durable(blobs.make_durable(&network, &digest)));
+    let (again, _) = finished(dir.path(), "A");
+    assert!(not_durable(blobs.put_file(&network, &digest, &again).map(|_| ())));
+    assert!(blobs.exists(&network, &digest).unwrap());
+}
+
+#[test]
 fn digests_are_written_in_one_way() {
     let digest = [0xAB; 32];
     assert_eq!(parse_hex(&hex(&digest)), Some(digest));

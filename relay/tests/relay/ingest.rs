@@ -254,13 +254,19 @@ async fn flt_005_readers_see_that_an_instance_is_held_for_another_patient() {
         (line, relay.get(&reader, &path).await.json().await.unwrap())
     };
     let (line, study) = seen().await;
-    assert_eq!((&line["warnings"], &line["arrival"]["held"]), (&json!([]), &json!(0)));
+    assert_eq!(
+        (&line["warnings"], &line["arrival"]["held"]),
+        (&json!([]), &json!(0))
+    );
     assert_eq!(study["held_at_ms"], json!(null));
 
     receipt(deliver(&mut talk, &slice(2, "P2", 0)).await);
     let (line, study) = seen().await;
     assert_eq!(line["warnings"], json!(["patient_mismatch_held"]));
-    assert_eq!((&line["arrival"]["verified"], &line["arrival"]["held"]), (&json!(1), &json!(1)));
+    assert_eq!(
+        (&line["arrival"]["verified"], &line["arrival"]["held"]),
+        (&json!(1), &json!(1))
+    );
     assert_eq!(study["held_at_ms"], json!(NOW_MS));
     assert_eq!(study["conflict_at_ms"], json!(null), "held aside, not mixed");
 }

@@ -323,22 +323,8 @@ impl Session {
             Err(refusal) => return Finish::Refused(refusal),
         };
         let relation = self.relation(offered, &arrived, whole.clone()).await;
-        if let Whole::Part(path) = whole {
-            let (blobs, network_id) = (self.app.blobs.clone(), self.origin.network_id.clone());
-            let incoming = Arc::clone(&self.app.incoming);
-            let put = move || {
-                if !incoming.is_sound(&key) {
-                    return Err(BlobError::NotDurable(io::Error::other("an earlier fsync failed")));
-                }
-                blobs.put_file(&network_id, &digest.0, &path).map(|_| ())
-            };
-            let put = tokio::task::spawn_blocking(put).await;
-            if matches!(put, Ok(Err(BlobError::NotDurable(_)))) {
-                self.forget(&digest).await;
-            }
-            if let Some(refusal) = blob_refusal(digest, put) {
-                return Finish::Refused(refusal);
-            }
+        if let Err(refusal) = self.store(digest, whole).await {
+            return Finish::Refused(refusal);
         }
         let verified = Verified {
             origin: self.origin.clone(),
@@ -359,6 +345,25 @@ impl Session {
             },
             Err(_) => Finish::Refused(store_away(digest)),
         }
+    }
+
+    /// Makes a whole container durable in the blob store.
+    async fn store(&self, digest: Digest, whole: Whole) -> Result<(), Refusal> {
+        let (blobs, network_id) = (self.app.blobs.clone(), self.origin.network_id.clone());
+        let incoming = Arc::clone(&self.app.incoming);
+        let key = part_key(&self.origin.site_id, digest);
+        let put = move || match whole {
+            Whole::Part(_) if !incoming.is_sound(&key) => {
+                Err(BlobError::NotDurable(io::Error::other("an earlier fsync failed")))
+            }
+            Whole::Part(path) => blobs.put_file(&network_id, &digest.0, &path).map(|_| ()),
+            Whole::Blob(..) => blobs.make_durable(&network_id, &digest.0),
+        };
+        let put = tokio::task::spawn_blocking(put).await;
+        if matches!(put, Ok(Err(BlobError::NotDurable(_)))) {
+            self.forget(&digest).await;
+        }
+        blob_refusal(digest, put).map_or(Ok(()), Err)
     }
 
     /// The receipt of a container whose instance is recorded as whole.

@@ -559,7 +559,14 @@ pub async fn verify_instance(
         let text = "update instances set relation = 'conflict' where id = $1";
         execute!(tx, text, verified.instance_id.as_str())?;
     }
-    count_verified(tx, &study_id, displayed.then_some((original_len, 0)), conflicts, now_ms).await
+    count_verified(
+        tx,
+        &study_id,
+        displayed.then_some((original_len, 0)),
+        conflicts,
+        now_ms,
+    )
+    .await
 }
 
 /// Adds a whole instance to its study's counts. `displayed` is its length, and how many more heads that shows.
