@@ -167,6 +167,42 @@ async fn an_instance_whose_container_was_lost_is_received_again() {
     assert_eq!(original_at_relay(&relay, &admin, &coded).await, coded.data_set);
 }
 
+/// A head that rotted on the relay's disk is not the site's fault: the container is received again, not refused.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_container_whose_head_rotted_in_its_partial_file_is_received_again() {
+    let World { relay, admin, node } = world().await;
+    let coded = slice(1, "P1", 0);
+    let (len, head_end) = (coded.item().container_len, coded.item().head_end);
+    let (mut talk, _) = connect(&relay, &node, 1).await.unwrap();
+    talk.say(&Frame::Offer(coded.offer.clone())).await;
+    assert_eq!(wanted(talk.hear().await.unwrap()), [(0, len)]);
+    send_ranges(
+        &talk.connection,
+        &coded.sha256(),
+        &coded.bytes,
+        &[(0, head_end - 1)],
+    )
+    .await;
+    drop(talk);
+    let relay = relay.restart_with(|_| {}).await;
+    let keys = relay.app().incoming.keys();
+    assert_eq!(keys.len(), 1);
+    let part = relay.app().incoming.path(&keys[0]);
+    let mut bytes = std::fs::read(&part).unwrap();
+    bytes.fill(0x55);
+    std::fs::write(&part, bytes).unwrap();
+
+    let (mut talk, _) = connect(&relay, &node, 2).await.unwrap();
+    talk.say(&Frame::Offer(coded.offer.clone())).await;
+    let lacking = [(head_end - 1, len)];
+    assert_eq!(wanted(talk.hear().await.unwrap()), lacking);
+    send_ranges(&talk.connection, &coded.sha256(), &coded.bytes, &lacking).await;
+    assert_eq!(wanted(talk.hear().await.unwrap()), [(0, len)], "all of it again");
+    send_ranges(&talk.connection, &coded.sha256(), &coded.bytes, &[(0, len)]).await;
+    receipt(talk.hear().await.unwrap());
+    assert_eq!(original_at_relay(&relay, &admin, &coded).await, coded.data_set);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_list_shows_a_study_at_its_first_head() {
     let World { relay, admin, node } = world().await;

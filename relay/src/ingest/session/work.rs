@@ -178,7 +178,12 @@ impl Session {
                 Ok(HeadRead::NeedsWhole) => {}
                 // Moved to the blob store by a run that ended before its commit; read when it is finished.
                 Err(HeadFault::Io(error)) if error.kind() == std::io::ErrorKind::NotFound => {}
-                Err(fault) => self.refuse_head(&offered, &fault).await,
+                Err(HeadFault::Io(error)) => self.put_head_off(&offered, &error),
+                // Only the whole container's digest tells whether the site or our disk is wrong; it is read again then.
+                Err(fault) => {
+                    let (digest, code) = (offered.item.container_sha256, fault.code());
+                    tracing::warn!(container = %digest, code, "a head that came is not what was offered");
+                }
             }
         }
         if let Err(error) = self.write_heads(&heads).await {
@@ -237,29 +242,11 @@ impl Session {
         Ok(())
     }
 
-    async fn refuse_head(&self, offered: &OfferedInstance, fault: &HeadFault) {
+    fn put_head_off(&self, offered: &OfferedInstance, error: &io::Error) {
         let digest = offered.item.container_sha256;
-        tracing::warn!(container = %digest, code = fault.code(), "a head was refused");
-        let refusal = match fault {
-            HeadFault::Io(error) => refuse_later(
-                digest,
-                disk_code(error),
-                "the relay's disk failed",
-                STORE_RETRY_MS,
-            ),
-            HeadFault::Unreadable(code) => refuse_final(
-                digest,
-                code,
-                "the relay cannot read the head of this object; it stays at the site",
-            ),
-            HeadFault::Contradicts => {
-                let text = "the object's head names other identifiers than its offer; it stays at the site";
-                refuse_final(digest, fault.code(), text)
-            }
-        };
-        if refusal.kind == RefusalKind::Final {
-            self.forget(&digest).await;
-        }
+        tracing::error!(container = %digest, %error, "a head could not be read");
+        let text = "the relay's disk failed";
+        let refusal = refuse_later(digest, disk_code(error), text, STORE_RETRY_MS);
         self.with_receiver(|receiver| receiver.refuse(refusal));
     }
 
@@ -497,19 +484,23 @@ impl Session {
         }
     }
 
-    /// Takes back the rows of an instance that cannot be used.
+    /// Takes back the rows of an instance that cannot be used, whichever connection wrote them.
     async fn withdraw(&self, digest: &Digest) {
-        let Some(arrived) = lock(&self.heads).get(digest).cloned() else {
-            return;
-        };
         let withdrawn = async {
             let mut tx = self.app.db.write().await?;
-            studies::withdraw_instance(&mut tx, &self.origin, &arrived.instance_id).await?;
-            tx.commit().await
+            let known = studies::find_by_container(&mut tx, &self.origin, &digest.hex()).await?;
+            let Some(known) = known.filter(|known| known.verified_at_ms.is_none()) else {
+                return Ok(None);
+            };
+            studies::withdraw_instance(&mut tx, &self.origin, &known.id).await?;
+            tx.commit().await?;
+            Ok(Some(known.study_id))
         };
         match withdrawn.await {
-            Ok(()) => status::publish_study(&self.app, &self.origin.network_id, &arrived.study_id).await,
-            Err(StoreError::Stale) => {}
+            Ok(Some(study_id)) => {
+                status::publish_study(&self.app, &self.origin.network_id, &study_id).await;
+            }
+            Ok(None) | Err(StoreError::Stale) => {}
             Err(error) => tracing::error!(%error, "a refused instance still shows as arriving"),
         }
     }
