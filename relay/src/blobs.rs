@@ -10,12 +10,17 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use prometheus_client::metrics::counter::Counter;
 use tancho_domain::ids::NetworkId;
 use tancho_imaging::container::{self, Container, ContainerError};
+use tokio::sync::Notify;
 
+use crate::metrics::Metrics;
 use crate::state::make_private_dir;
 
 pub mod check;
+
+use check::BlobName;
 
 /// Ending of a container file.
 const ENDING: &str = "tic";
@@ -30,7 +35,18 @@ pub struct Blobs {
 #[derive(Debug, Default)]
 struct Shared {
     folders: Mutex<Folders>,
+    /// Held while a blob that is there is judged, and replaced or set aside.
+    replacing: Mutex<()>,
+    suspects: Mutex<HashSet<BlobName>>,
+    suspected: Notify,
+    /// Blobs set aside.
+    damaged: Counter,
 }
+
+/// Blobs that wait to be checked because reading them failed; further ones are found by the scrub.
+const SUSPECTS_MAX: usize = 1_000;
+/// Added to the name of a blob that is not what was stored.
+const DAMAGED_ENDING: &str = "damaged";
 
 /// What this process knows of folders.
 #[derive(Debug, Default)]
@@ -119,6 +135,7 @@ impl Blobs {
             // A link does not replace what is there, as a rename would.
             Ok(()) => Put::Created,
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                let _turn = lock(&self.shared.replacing);
                 if container::digest(&mut File::open(&target)?)? == *container_sha256 {
                     Put::Existed
                 } else if container::digest(&mut File::open(finished)?)? == *container_sha256 {
@@ -158,6 +175,66 @@ impl Blobs {
         self.sync_folder(&folder)
     }
 
+    /// Sets a blob aside whose bytes do not have its digest: it counts as missing from then on, so that the next offer
+    /// of it is received again instead of answered with a receipt. `false` when it is what was stored, or gone.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn set_aside_damaged(
+        &self,
+        network_id: &NetworkId,
+        container_sha256: &[u8; 32],
+    ) -> Result<bool, BlobError> {
+        let _turn = lock(&self.shared.replacing);
+        let mut file = match self.file(network_id, container_sha256) {
+            Err(BlobError::Missing) => return Ok(false),
+            other => other?,
+        };
+        if container::digest(&mut file)? == *container_sha256 {
+            return Ok(false);
+        }
+        let path = self.path(network_id, container_sha256);
+        fs::rename(&path, path.with_extension(format!("{ENDING}.{DAMAGED_ENDING}")))?;
+        self.shared.damaged.inc();
+        tracing::error!(alarm = "blob_damaged", network.id = %network_id, container = %hex(container_sha256),
+            "a stored container rotted; it is set aside until its site sends it again");
+        if let Some(folder) = path.parent() {
+            sync_dir(folder)?;
+        }
+        Ok(true)
+    }
+
+    /// Notes that reading a blob failed; the scrub looks at it next.
+    pub fn suspect(&self, network_id: &NetworkId, container_sha256: &[u8; 32]) {
+        let mut suspects = lock(&self.shared.suspects);
+        if suspects.len() < SUSPECTS_MAX {
+            suspects.insert(BlobName {
+                network_id: network_id.clone(),
+                container_sha256: *container_sha256,
+            });
+        }
+        self.shared.suspected.notify_one();
+    }
+
+    /// The blobs noted since the last call.
+    #[must_use]
+    pub fn take_suspects(&self) -> Vec<BlobName> {
+        lock(&self.shared.suspects).drain().collect()
+    }
+
+    /// Waits until a blob is noted.
+    pub async fn suspected(&self) {
+        self.shared.suspected.notified().await;
+    }
+
+    /// Adds the counter of blobs set aside.
+    pub fn register(&self, metrics: &Metrics) {
+        metrics.register(|registry| {
+            let help = "Stored containers that rotted and were set aside";
+            registry.register("blobs_damaged", help, self.shared.damaged.clone());
+        });
+    }
+
     /// Whether a blob of this name is there; its bytes are not looked at.
     ///
     /// # Errors
@@ -187,7 +264,11 @@ impl Blobs {
         network_id: &NetworkId,
         container_sha256: &[u8; 32],
     ) -> Result<Container<File>, BlobError> {
-        Ok(Container::open(self.file(network_id, container_sha256)?)?)
+        let opened = Container::open(self.file(network_id, container_sha256)?);
+        if !matches!(opened, Ok(_) | Err(ContainerError::Io(_))) {
+            self.suspect(network_id, container_sha256);
+        }
+        Ok(opened?)
     }
 
     fn path(&self, network_id: &NetworkId, container_sha256: &[u8; 32]) -> PathBuf {
@@ -225,8 +306,12 @@ impl Blobs {
     }
 
     fn folders(&self) -> MutexGuard<'_, Folders> {
-        self.shared.folders.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.shared.folders)
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Makes the entries of a folder durable; file systems of Windows do that by themselves.

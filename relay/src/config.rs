@@ -13,11 +13,13 @@ pub mod requests;
 pub mod turnaround;
 pub mod nodes;
 pub mod jobs;
+pub mod blobs;
 
 use std::path::{Path, PathBuf};
 
 use source::Source;
 
+pub use blobs::BlobsConfig;
 pub use database::DatabaseConfig;
 pub use http::HttpConfig;
 pub use jobs::JobsConfig;
@@ -52,6 +54,8 @@ pub struct Config {
     pub nodes: NodesConfig,
     /// The outbox.
     pub jobs: JobsConfig,
+    /// Instance containers at rest.
+    pub blobs: BlobsConfig,
 }
 
 impl Config {
@@ -83,6 +87,7 @@ impl Config {
             turnaround: TurnaroundConfig::read(source),
             nodes: NodesConfig::read(&mut source.section("nodes")),
             jobs: JobsConfig::read(&mut source.section("jobs")),
+            blobs: BlobsConfig::read(&mut source.section("blobs")),
             data_dir,
         }
     }

@@ -17,6 +17,7 @@ use crate::state::AppState;
 
 pub mod email;
 pub mod housekeeping;
+pub mod scrub;
 
 /// How long a worker holds a job. Every kind of work must end well before.
 pub const LEASE: Duration = Duration::from_secs(120);
@@ -33,9 +34,11 @@ pub fn start(app: &AppState) {
         app.clone().tasks.spawn(async move { work(app).await });
     }
     let app = app.clone();
-    app.clone()
-        .tasks
-        .spawn(async move { housekeeping::run(app).await });
+    app.clone().tasks.spawn({
+        let app = app.clone();
+        async move { housekeeping::run(app).await }
+    });
+    app.clone().tasks.spawn(async move { scrub::run(app).await });
 }
 
 async fn work(app: AppState) {

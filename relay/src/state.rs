@@ -87,6 +87,8 @@ impl AppState {
         let blobs = Blobs::open(&config.data_dir).context("opening the blob store")?;
         let authority = Authority::open(&config.data_dir, clock.now_ms())?;
         let incoming = ingest::Incoming::open(&config.data_dir).context("opening the incoming folder")?;
+        let metrics = Metrics::new();
+        blobs.register(&metrics);
         Ok(Self(Arc::new(Shared {
             blobs,
             dicomweb: dicomweb::Serving::default(),
@@ -96,7 +98,7 @@ impl AppState {
             commits: ingest::CommitQueue::default(),
             verifications: Semaphore::new(ingest::VERIFICATIONS_AT_ONCE_MAX),
             events: EventHub::new(secrets::new_uuid().simple().to_string()),
-            metrics: Metrics::new(),
+            metrics,
             jobs_waiting: Notify::new(),
             shutdown: CancellationToken::new(),
             tasks: TaskTracker::new(),

@@ -10,7 +10,7 @@ use tancho_imaging::container;
 use super::{BlobError, Blobs, parse_hex};
 
 /// One blob on disk.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct BlobName {
     /// The tenant it belongs to.
     pub network_id: NetworkId,
@@ -35,6 +35,9 @@ impl Blobs {
             for folder in folders(&network)? {
                 for entry in fs::read_dir(&folder)? {
                     let path = entry?.path();
+                    if path.extension().is_none_or(|ending| ending != super::ENDING) {
+                        continue;
+                    }
                     let stem = path.file_stem().and_then(|stem| stem.to_str());
                     let Some(container_sha256) = stem.and_then(parse_hex) else {
                         continue;

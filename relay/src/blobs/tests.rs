@@ -127,6 +127,40 @@ fn what_a_killed_run_left_behind_is_made_durable_before_it_counts() {
 }
 
 #[test]
+fn a_blob_that_cannot_be_opened_is_noted_and_set_aside_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let blobs = Blobs::open(dir.path()).unwrap();
+    let network = NetworkId::new(new_uuid());
+    let (file, digest) = finished(dir.path(), "A");
+    blobs.put_file(&network, &digest, &file).unwrap();
+    assert!(
+        !blobs.set_aside_damaged(&network, &digest).unwrap(),
+        "it is what was stored"
+    );
+    fs::write(blobs.path(&network, &digest), b"rotten").unwrap();
+    assert!(blobs.container(&network, &digest).is_err());
+    let name = BlobName {
+        network_id: network.clone(),
+        container_sha256: digest,
+    };
+    assert_eq!(blobs.take_suspects(), [name]);
+    assert!(blobs.take_suspects().is_empty());
+    assert!(blobs.set_aside_damaged(&network, &digest).unwrap());
+    assert!(!blobs.exists(&network, &digest).unwrap());
+    assert!(!blobs.set_aside_damaged(&network, &digest).unwrap());
+    let mut n_blobs = 0;
+    blobs
+        .visit(|_| {
+            n_blobs += 1;
+            true
+        })
+        .unwrap();
+    assert_eq!(n_blobs, 0, "what is set aside is no blob any more");
+    let (good, _) = finished(dir.path(), "A");
+    assert_eq!(blobs.put_file(&network, &digest, &good).unwrap(), Put::Created);
+}
+
+#[test]
 fn digests_are_written_in_one_way() {
     let digest = [0xAB; 32];
     assert_eq!(parse_hex(&hex(&digest)), Some(digest));

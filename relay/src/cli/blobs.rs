@@ -20,7 +20,8 @@ const NAMED_MAX: usize = 100;
 /// Instance containers at rest.
 #[derive(Debug, Subcommand)]
 pub enum BlobsCommand {
-    /// Read every container the store counts on, and prove that it gives its original back.
+    /// Read every container the store counts on, and prove that it gives its original back. One that rotted is set
+    /// aside, so that its site can send it again.
     Verify(Common),
 }
 
@@ -66,7 +67,12 @@ pub async fn verify(app: &AppState, _request: VerifyRequest) -> Result<Reply, Re
             let blobs = app.blobs.clone();
             let (network_id, name) = (expected.network_id.clone(), expected.container_sha256.clone());
             let checked = tokio::task::spawn_blocking(move || match parse_hex(&name) {
-                Some(digest) => blobs.verify(&network_id, &digest),
+                Some(digest) => blobs.verify(&network_id, &digest).or_else(|fault| {
+                    if matches!(fault, BlobError::NotItsDigest) {
+                        blobs.set_aside_damaged(&network_id, &digest)?;
+                    }
+                    Err(fault)
+                }),
                 None => Err(BlobError::Missing),
             });
             let fault = match checked.await.map_err(anyhow::Error::from)? {

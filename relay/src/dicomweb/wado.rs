@@ -238,7 +238,13 @@ pub(super) async fn retrieve_frames(
     let content_type = form.content_type();
     if wrapping == Wrapping::Single {
         let number = numbers[0];
-        let frame = blocking(move || container.frame_little_endian(number).map_err(BlobError::from)).await?;
+        let frame = blocking(move || {
+            let frame = container.frame_little_endian(number);
+            frame
+                .inspect_err(|error| reader.suspect(&instance, error))
+                .map_err(BlobError::from)
+        })
+        .await?;
         drop(permit);
         return Ok(frame_answer(&headers, frame, &content_type));
     }
@@ -248,7 +254,9 @@ pub(super) async fn retrieve_frames(
     let body = stream::body("frames", move |out| {
         for number in numbers {
             stream::begin_part(out, &boundary, &content_type)?;
-            out.write_all(&container.frame_little_endian(number).map_err(io::Error::other)?)?;
+            let frame = container.frame_little_endian(number);
+            let frame = frame.inspect_err(|error| reader.suspect(&instance, error));
+            out.write_all(&frame.map_err(io::Error::other)?)?;
             stream::end_part(out)?;
         }
         stream::end_parts(out, &boundary)
@@ -450,10 +458,22 @@ impl Reader {
             &header.sop_class_uid,
             &header.sop_instance_uid,
         ))?;
-        container.rebuild(out).map_err(|error| match error {
-            ContainerError::Io(error) => error,
-            other => io::Error::other(other),
-        })?;
+        let rebuilt = container.rebuild(out);
+        rebuilt
+            .inspect_err(|error| self.suspect(instance, error))
+            .map_err(|error| match error {
+                ContainerError::Io(error) => error,
+                other => io::Error::other(other),
+            })?;
         Ok(())
+    }
+
+    /// Has the scrub look at a container that could not be read.
+    fn suspect(&self, instance: &Instance, error: &ContainerError) {
+        if !matches!(error, ContainerError::Io(_) | ContainerError::TooLarge(_)) {
+            if let Some(digest) = parse_hex(&instance.container_sha256) {
+                self.blobs.suspect(&self.network_id, &digest);
+            }
+        }
     }
 }

@@ -5,7 +5,9 @@ use serde_json::json;
 use tancho_domain::access::Role;
 use tancho_domain::dicom::TransferSyntaxUid;
 use tancho_domain::ids::{CommandId, NodeId, ReadingRequestId};
+use tancho_relay::blobs::check::BlobName;
 use tancho_relay::ingest::silence::SilenceWatch;
+use tancho_relay::jobs::scrub;
 use tancho_store::reading;
 use tancho_store::sites::SiteKind;
 use tancho_wire::frame::{
@@ -201,6 +203,54 @@ async fn a_container_whose_head_rotted_in_its_partial_file_is_received_again() {
     send_ranges(&talk.connection, &coded.sha256(), &coded.bytes, &[(0, len)]).await;
     receipt(talk.hear().await.unwrap());
     assert_eq!(original_at_relay(&relay, &admin, &coded).await, coded.data_set);
+}
+
+/// FLT-059, FLT-062: what rotted is found, set aside, and received again when its site offers it.
+#[tokio::test(flavor = "multi_thread")]
+async fn flt_062_a_container_that_rotted_is_received_again() {
+    let World { relay, admin, node } = world().await;
+    let coded = slice(1, "P1", 0);
+    let len = coded.item().container_len;
+    let (mut talk, _) = connect(&relay, &node, 1).await.unwrap();
+    receipt(deliver(&mut talk, &coded).await);
+    let name = BlobName {
+        network_id: admin.scope.network_id.clone(),
+        container_sha256: coded.sha256().0,
+    };
+    assert_eq!(
+        scrub::check(relay.app(), &name).await.unwrap(),
+        scrub::Found::Intact(len)
+    );
+    let hex = coded.sha256().hex();
+    let folder = relay
+        .data_dir()
+        .join("blobs")
+        .join(admin.scope.network_id.as_str())
+        .join(&hex[..2]);
+    let blob = folder.join(format!("{hex}.tic"));
+    let mut bytes = std::fs::read(&blob).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    std::fs::write(&blob, bytes).unwrap();
+    assert_eq!(
+        scrub::check(relay.app(), &name).await.unwrap(),
+        scrub::Found::Damaged
+    );
+    assert!(!blob.exists() && folder.join(format!("{hex}.tic.damaged")).exists());
+    assert!(relay.app().metrics.text().contains("blobs_damaged_total 1"));
+    assert_eq!(
+        scrub::check(relay.app(), &name).await.unwrap(),
+        scrub::Found::Missing
+    );
+
+    talk.say(&Frame::Offer(coded.offer.clone())).await;
+    assert_eq!(wanted(talk.hear().await.unwrap()), [(0, len)]);
+    send_ranges(&talk.connection, &coded.sha256(), &coded.bytes, &[(0, len)]).await;
+    receipt(talk.hear().await.unwrap());
+    assert_eq!(original_at_relay(&relay, &admin, &coded).await, coded.data_set);
+    assert_eq!(
+        scrub::check(relay.app(), &name).await.unwrap(),
+        scrub::Found::Intact(len)
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
