@@ -89,14 +89,18 @@ impl Case {
                          "callee_name": "北 健二" }),
             )
             .unwrap();
-        self.reader
+        let call = self
+            .reader
             .post(
                 &format!("{call_path}/attempts/1/end"),
                 &json!({ "outcome": "connected" }),
             )
             .unwrap();
         self.reader
-            .put(&format!("{call_path}/conversation"), &conversation())
+            .put(
+                &format!("{call_path}/conversation"),
+                &json!({ "base_version": call["version"], "conversation": conversation() }),
+            )
             .unwrap();
         self.reader
             .post(&format!("{call_path}/close"), &json!({}))

@@ -127,8 +127,13 @@ export const endAttempt = (callId: string, attemptNo: number, end: AttemptEnd) =
       body: end,
     }),
   );
-export const saveConversation = (callId: string, conversation: { [field in keyof Conversation]?: unknown }) =>
-  bodyOf<Call>(relay.PUT('/api/v1/calls/{call_id}/conversation', { params: writeCall(callId), body: conversation as Record<string, never> }));
+export const saveConversation = (callId: string, baseVersion: number, conversation: { [field in keyof Conversation]?: unknown }) =>
+  bodyOf<Call>(
+    relay.PUT('/api/v1/calls/{call_id}/conversation', {
+      params: writeCall(callId),
+      body: { base_version: baseVersion, conversation: conversation as Record<string, never> },
+    }),
+  );
 export const closeCall = (callId: string, commandId: string) =>
   bodyOf<Call>(relay.POST('/api/v1/calls/{call_id}/close', { params: { path: { call_id: callId }, header: command(commandId) }, body: {} }));
 export const addCallAddendum = (callId: string, text: string, correctsFields: string[]) =>

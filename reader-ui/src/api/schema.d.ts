@@ -131,7 +131,10 @@ export interface paths {
             cookie?: never;
         };
         get?: never;
-        /** Writes what is said; may be written again until the record is closed. */
+        /**
+         * Writes what is said; may be written again until the record is closed. 409 `call_stale` when the record has changed
+         *     since `base_version`: nothing is saved, and `current` is the call as it is now.
+         */
         put: operations["put_call_conversation"];
         post?: never;
         delete?: never;
@@ -1172,6 +1175,11 @@ export interface components {
              *     `closed` or `closed_with_exception`.
              */
             state: string;
+            /**
+             * Format: int64
+             * @description Grows by one with every change; a save of the conversation names the one it was written over.
+             */
+            version: number;
         };
         /** @description Words added to a closed record. */
         CallAddendum: {
@@ -1829,6 +1837,20 @@ export interface components {
              */
             version: number;
         };
+        /** @description What is said, over the version of the record its writer has seen. */
+        SaveConversation: {
+            /**
+             * Format: int64
+             * @description `version` of the call as the writer knows it.
+             */
+            base_version: number;
+            /**
+             * @description `parties`, `identity_confirmed`, `patient_identified_by`, `state_told`, `state_assessed_at_ms`, `images_viewed`
+             *     or `images_not_viewed_reason`, `findings_conveyed`, `questions_answers`, `agreed_plan`, `readback_text`,
+             *     `readback_ok`, `uncertainty`, `others_informed`, `family_informed`, `next_contact_at_ms`, `late_entry_reason`.
+             */
+            conversation: Record<string, never>;
+        };
         /** @description A draft to be saved. */
         SaveDraft: {
             /**
@@ -2446,10 +2468,9 @@ export interface operations {
             };
             cookie?: never;
         };
-        /** @description parties, identity_confirmed, patient_identified_by, state_told, state_assessed_at_ms, images_viewed or images_not_viewed_reason, findings_conveyed, questions_answers, agreed_plan, readback_text, readback_ok, uncertainty, others_informed, family_informed, next_contact_at_ms */
         requestBody: {
             content: {
-                "application/json": Record<string, never>;
+                "application/json": components["schemas"]["SaveConversation"];
             };
         };
         responses: {

@@ -326,6 +326,8 @@ export interface Conversation {
 
 export interface Call {
   id: string;
+  /** Grows by one with every change. */
+  version: number;
   reading_request_id: string;
   state: string;
   direction: string;

@@ -53,6 +53,19 @@ pub struct EndAttempt {
     pub ended_at_ms: Option<i64>,
 }
 
+/// What is said, over the version of the record its writer has seen.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SaveConversation {
+    /// `version` of the call as the writer knows it.
+    pub base_version: i64,
+    /// `parties`, `identity_confirmed`, `patient_identified_by`, `state_told`, `state_assessed_at_ms`, `images_viewed`
+    /// or `images_not_viewed_reason`, `findings_conveyed`, `questions_answers`, `agreed_plan`, `readback_text`,
+    /// `readback_ok`, `uncertainty`, `others_informed`, `family_informed`, `next_contact_at_ms`, `late_entry_reason`.
+    #[schema(value_type = Object)]
+    pub conversation: Map<String, Value>,
+}
+
 /// Going to somebody else after attempts that failed.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -97,6 +110,8 @@ pub struct AddCallAddendum {
 pub struct Call {
     /// Id.
     pub id: String,
+    /// Grows by one with every change; a save of the conversation names the one it was written over.
+    pub version: i64,
     /// What it is about.
     pub reading_request_id: String,
     /// `draft`, `attempted`, `connected`, `readback_ok`, `readback_mismatch`, `escalated`, `alternative_delivered`,
@@ -212,6 +227,7 @@ impl Call {
         });
         Ok(Self {
             id: call.id.into(),
+            version: call.version,
             reading_request_id: call.reading_request_id.into(),
             state: call.state,
             direction: call.direction,

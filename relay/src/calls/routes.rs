@@ -2,7 +2,6 @@
 
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
-use serde_json::{Map, Value};
 use tancho_domain::access::Action;
 use tancho_domain::ids::{CallId, ReadingRequestId};
 use tancho_store::Tx;
@@ -126,19 +125,17 @@ async fn end_call_attempt(
     answer(&app, &write, tx, StatusCode::OK, written).await
 }
 
-/// Writes what is said; may be written again until the record is closed.
+/// Writes what is said; may be written again until the record is closed. 409 `call_stale` when the record has changed
+/// since `base_version`: nothing is saved, and `current` is the call as it is now.
 #[utoipa::path(
     put, path = "/api/v1/calls/{call_id}/conversation", tag = "calls", operation_id = "put_call_conversation",
     params(("call_id" = String, Path, description = "the call")),
-    request_body(content = Object, description = "parties, identity_confirmed, patient_identified_by, state_told, \
-        state_assessed_at_ms, images_viewed or images_not_viewed_reason, findings_conveyed, questions_answers, \
-        agreed_plan, readback_text, readback_ok, uncertainty, others_informed, family_informed, next_contact_at_ms"),
-    responses((status = OK, body = dto::Call))
+    request_body = dto::SaveConversation, responses((status = OK, body = dto::Call))
 )]
 async fn put_call_conversation(
     State(app): State<AppState>,
     Path(id): Path<String>,
-    write: Write<Map<String, Value>>,
+    write: Write<dto::SaveConversation>,
 ) -> Result<Answered, ApiError> {
     let mut tx = match begin(&app, &write).await? {
         Ok(tx) => tx,

@@ -1,6 +1,6 @@
 //! Commands on a call record: load, let the domain decide, save, write history and audit.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use tancho_domain::call::{
     AlternativeDelivery, AlternativeKind, AttemptEnd, CallAddendum, CallRecord, CallRefusal, CalleeRole,
     Channel, Conversation, Direction, Escalation, FailureReason, NewAttempt, NextAction, Outcome,
@@ -9,7 +9,7 @@ use tancho_domain::critical_result::Criticality;
 use tancho_domain::ids::{CallId, ReadingRequestId};
 use tancho_store::audit::{self, Entry};
 use tancho_store::reading::ReadingRequest;
-use tancho_store::{Tx, calls as store, reading, users};
+use tancho_store::{StoreError, Tx, calls as store, reading, users};
 
 use super::dto;
 use super::stored::{self, StoredCall, load_call};
@@ -128,21 +128,36 @@ pub async fn end_attempt(
     finish(tx, caller, "end_call_attempt", id, &request, now_ms).await
 }
 
-/// Writes what is said, over what was written before.
+/// Writes what is said over the version its writer has seen, never over another one.
 pub async fn put_conversation(
     tx: &mut Tx,
     caller: &Caller,
     id: &CallId,
-    form: &Map<String, Value>,
+    form: &dto::SaveConversation,
     now_ms: i64,
 ) -> Result<Written, ApiError> {
     let (mut call, request) = own(tx, caller, id, now_ms).await?;
-    let said =
-        Conversation::read(form, now_ms).map_err(|problems| invalid("conversation_invalid", &problems))?;
+    let said = Conversation::read(&form.conversation, now_ms)
+        .map_err(|problems| invalid("conversation_invalid", &problems))?;
     call.record.put_conversation(said).map_err(refused)?;
-    call.row.conversation = Some(Value::Object(form.clone()).to_string());
-    save(tx, caller, &mut call, now_ms).await?;
+    if call.row.version != form.base_version {
+        return Err(stale(tx, caller, id, now_ms).await?);
+    }
+    call.row.conversation = Some(Value::Object(form.conversation.clone()).to_string());
+    match save(tx, caller, &mut call, now_ms).await {
+        // Another writer has committed since the record was read here.
+        Err(StoreError::Stale) => return Err(stale(tx, caller, id, now_ms).await?),
+        saved => saved?,
+    }
     finish(tx, caller, "put_call_conversation", id, &request, now_ms).await
+}
+
+/// The refusal of a save over another version, with the record that is there: both texts are kept.
+async fn stale(tx: &mut Tx, caller: &Caller, id: &CallId, now_ms: i64) -> Result<ApiError, ApiError> {
+    let current = load_call(tx, &caller.scope, id, now_ms).await?.into_dto()?;
+    let current = serde_json::to_value(current).map_err(ApiError::internal)?;
+    let detail = "the call was written elsewhere meanwhile; `current` is what is there, yours was not saved";
+    Ok(ApiError::conflict("call_stale", detail).with("current", current))
 }
 
 /// Notes who above was told that nobody answers.
@@ -273,7 +288,7 @@ async fn most_severe(
     Ok(severities.max().unwrap_or(Criticality::None))
 }
 
-async fn save(tx: &mut Tx, caller: &Caller, call: &mut StoredCall, now_ms: i64) -> Result<(), ApiError> {
+async fn save(tx: &mut Tx, caller: &Caller, call: &mut StoredCall, now_ms: i64) -> Result<(), StoreError> {
     let seen_version = call.row.version;
     stored::write_record(&mut call.row, &call.record, now_ms)?;
     store::save_call(tx, &caller.scope, seen_version, &call.row).await?;

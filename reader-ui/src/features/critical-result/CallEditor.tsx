@@ -11,6 +11,7 @@ import { Button } from '../../ui/Button.tsx';
 import { useTemplates } from '../fields/templates.ts';
 import { AttemptList } from './AttemptList.tsx';
 import { ContactList } from './ContactList.tsx';
+import { ConversationConflict } from './ConversationConflict.tsx';
 import { ConversationForm } from './ConversationForm.tsx';
 import { FailedCallForms } from './FailedCallForms.tsx';
 import { hasConnected, runningAttempt } from './call-facts.ts';
@@ -61,6 +62,7 @@ export function CallEditor({ call, request, book, disabled, currentImage, onChan
         <CallClock call={call} />
         <span className="ml-auto text-xs text-muted">
           {conversation.state.status === 'saving' && words.saving}
+          {conversation.state.status === 'conflict' && words.conflictTitle}
           {conversation.state.status === 'failed' && (
             <span role="alert" className="font-semibold text-red">
               {words.saveFailed}
@@ -71,6 +73,7 @@ export function CallEditor({ call, request, book, disabled, currentImage, onChan
       </div>
       {!connected && <ContactList call={call} request={request} disabled={disabled || running !== null} onChanged={onChanged} onFailure={onFailure} />}
       <AttemptList call={call} disabled={disabled} onChanged={onChanged} onFailure={onFailure} />
+      {Object.keys(conversation.state.theirs).length > 0 && <ConversationConflict handle={conversation} />}
       {connected && <ConversationForm request={request} handle={conversation} disabled={disabled} currentImage={currentImage} />}
       {failedOnly && <FailedCallForms call={call} disabled={disabled} onChanged={onChanged} onFailure={onFailure} />}
       {missing.length > 0 && (

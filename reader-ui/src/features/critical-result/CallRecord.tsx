@@ -12,6 +12,8 @@ import { ProblemBanner } from '../session/ProblemBanner.tsx';
 import { readConversation } from './conversation-form.ts';
 import { AttemptLine } from './AttemptList.tsx';
 import { isClosed } from './call-facts.ts';
+import { conversationFacts } from './conversation-facts.ts';
+import type { Field } from './merge-conversation.ts';
 
 interface Props {
   call: Call;
@@ -19,27 +21,15 @@ interface Props {
   onChanged?: (call: Call) => unknown;
 }
 
+const shownAbove: ReadonlySet<Field> = new Set<Field>(['parties', 'readback_ok']);
+
 /** A call, as a third doctor must be able to read it: one that is closed never changes, corrections are added below; one still open is another reader's. */
 export function CallRecord({ call, canAdd, onChanged }: Props) {
   const strings = useStrings();
   const { call: words, language } = strings;
   const { stateTold, dispositions } = useTemplates();
-  const planNames = (codes: readonly string[]) => codes.map((code) => dispositions.find(({ id }) => id === code)?.label[language] ?? code).join('、');
   const said = call.conversation ? readConversation(call.conversation) : null;
-  const facts: [string, string | null | undefined][] = said
-    ? [
-        [words.patientBy, said.patient_identified_by.map((code) => words.patientByOptions[code] ?? code).join('、')],
-        [words.assessedAt, said.state_assessed_at_ms === null ? null : dateTime(said.state_assessed_at_ms, language)],
-        [words.findingsConveyed, said.findings_conveyed],
-        [words.questions, said.questions_answers.map(({ q, a }) => `${q} → ${a}`).join('\n')],
-        [words.agreedPlan, [planNames(said.agreed_plan.dispositions), said.agreed_plan.text].filter(Boolean).join('\n')],
-        [words.readbackText, said.readback_text],
-        [words.uncertainty, said.uncertainty],
-        [words.othersInformed, said.others_informed.map((one) => [one.name, one.role, one.facility, one.method].filter(Boolean).join(' ')).join('\n')],
-        [words.familyInformed, said.family_informed && [strings.code(said.family_informed.state), said.family_informed.by].filter(Boolean).join(' ')],
-        [words.nextContact, said.next_contact_at_ms === null ? null : dateTime(said.next_contact_at_ms, language)],
-      ]
-    : [];
+  const facts = said ? conversationFacts(said, strings, dispositions).filter(({ field, text }) => text !== '' && !shownAbove.has(field)) : [];
   return (
     <section aria-label={words.title} className="flex flex-col gap-3 rounded-md border border-line-strong p-3">
       <div className="flex flex-wrap items-center gap-2">
@@ -69,13 +59,11 @@ export function CallRecord({ call, canAdd, onChanged }: Props) {
       ))}
       {said && <FieldFacts answeredOnly fields={stateTold} values={said.state_told} />}
       <dl className="flex flex-col gap-2">
-        {facts
-          .filter(([, value]) => value)
-          .map(([label, value]) => (
-            <Fact key={label} label={label}>
-              <bdi className="whitespace-pre-wrap">{safeLines(value ?? '')}</bdi>
-            </Fact>
-          ))}
+        {facts.map(({ field, label, text }) => (
+          <Fact key={field} label={label}>
+            <bdi className="whitespace-pre-wrap">{safeLines(text)}</bdi>
+          </Fact>
+        ))}
         {call.escalation && <Fact label={words.escalation}>{`${call.escalation.who} — ${call.escalation.why}`}</Fact>}
         {call.alternative_delivery && <Fact label={words.alternative}>{`${strings.code(call.alternative_delivery.kind)} ${call.alternative_delivery.to} — ${call.alternative_delivery.receipt_text}`}</Fact>}
       </dl>

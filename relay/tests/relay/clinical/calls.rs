@@ -3,7 +3,7 @@
 use reqwest::{Method, StatusCode};
 use serde_json::json;
 
-use super::clinic::{Clinic, conversation, refused};
+use super::clinic::{Clinic, conversation, good, refused};
 
 #[tokio::test]
 async fn a_call_names_everything_that_is_missing_and_then_takes_addenda_only() {
@@ -35,7 +35,7 @@ async fn a_call_names_everything_that_is_missing_and_then_takes_addenda_only() {
         .await;
     refused(second, StatusCode::CONFLICT, "attempt_open").await;
     let connected = json!({ "outcome": "connected" });
-    clinic
+    let talking = clinic
         .post(&clinic.reader, &format!("{call_path}/attempts/1/end"), &connected)
         .await;
     let early = clinic
@@ -53,31 +53,20 @@ async fn a_call_names_everything_that_is_missing_and_then_takes_addenda_only() {
             "{field}: {early}"
         );
     }
-    let said = format!("{call_path}/conversation");
     let other = clinic
-        .try_send(&clinic.second_reader, Method::PUT, &said, &json!({}))
+        .try_save_conversation(&clinic.second_reader, &talking, &json!({}))
         .await;
     refused(other, StatusCode::FORBIDDEN, "not_own_record").await;
     let said = clinic
-        .send(
-            &clinic.reader,
-            Method::PUT,
-            &format!("{call_path}/conversation"),
-            &conversation(),
-        )
+        .try_save_conversation(&clinic.reader, &talking, &conversation())
         .await;
-    assert_eq!(said["state"], "readback_ok");
+    assert_eq!(good(said).await["state"], "readback_ok");
     let closed = clinic
         .post(&clinic.reader, &format!("{call_path}/close"), &json!({}))
         .await;
     assert_eq!(closed["state"], "closed");
     let over = clinic
-        .try_send(
-            &clinic.reader,
-            Method::PUT,
-            &format!("{call_path}/conversation"),
-            &json!({}),
-        )
+        .try_save_conversation(&clinic.reader, &talking, &json!({}))
         .await;
     refused(over, StatusCode::CONFLICT, "call_closed").await;
     let words = json!({ "text": "時刻を訂正する", "corrects_fields": ["state_assessed_at_ms"] });
@@ -104,21 +93,53 @@ async fn what_the_phone_told_counts_in_the_scores() {
     let call = clinic.post(&clinic.reader, &format!("{path}/calls"), &form).await;
     let call_path = format!("/api/v1/calls/{}", call["id"].as_str().unwrap());
     let dial = json!({ "number_dialed": "0153-00-1111", "channel": "mobile", "callee_role": "reader" });
-    clinic
+    let call = clinic
         .post(&clinic.reader, &format!("{call_path}/attempts"), &dial)
         .await;
     let mut said = conversation();
     said["state_told"] = json!({ "gcs_e": "2", "gcs_v": "2", "gcs_m": "5" });
-    clinic
-        .send(
-            &clinic.reader,
-            Method::PUT,
-            &format!("{call_path}/conversation"),
-            &said,
-        )
-        .await;
+    good(clinic.try_save_conversation(&clinic.reader, &call, &said).await).await;
     let seen = clinic.get(&clinic.reader, &path).await;
     let score = &seen["draft"]["evaluation"]["blocks"][0]["calc"]["ich_score"];
     assert_eq!(score["value"], 2, "GCS 9 and 30 mL: {score}");
+    clinic.relay.stop().await;
+}
+
+#[tokio::test]
+async fn flt_079_a_conversation_is_saved_over_the_version_its_writer_has_seen_and_no_other() {
+    let clinic = Clinic::new().await;
+    let path = clinic.claimed_request().await;
+    let form = json!({ "direction": "reader_to_referrer", "callee_role": "attending" });
+    let call = clinic.post(&clinic.reader, &format!("{path}/calls"), &form).await;
+    let dial = json!({ "number_dialed": "0153-00-1111", "channel": "landline", "callee_role": "attending" });
+    let call_path = format!("/api/v1/calls/{}", call["id"].as_str().unwrap());
+    let ringing = clinic
+        .post(&clinic.reader, &format!("{call_path}/attempts"), &dial)
+        .await;
+    let first = json!({ "findings_conveyed": "左被殻出血" });
+    let saved = clinic.try_save_conversation(&clinic.reader, &ringing, &first);
+    let saved = good(saved.await).await;
+    assert_eq!(
+        saved["version"].as_i64(),
+        ringing["version"].as_i64().map(|version| version + 1)
+    );
+    // The other screen still has the record as it was while it rang.
+    let second = json!({ "readback_text": "左被殻" });
+    let late = clinic.try_save_conversation(&clinic.reader, &ringing, &second);
+    let late = refused(late.await, StatusCode::CONFLICT, "call_stale").await;
+    assert_eq!(
+        late["current"], saved,
+        "what is there is told, and nothing was written"
+    );
+    assert_eq!(clinic.get(&clinic.reader, &path).await["calls"], json!([saved]));
+    let both = json!({ "findings_conveyed": "左被殻出血", "readback_text": "左被殻" });
+    let merged = clinic.try_save_conversation(&clinic.reader, &late["current"], &both);
+    assert_eq!(good(merged.await).await["conversation"], both);
+    let said = format!("{call_path}/conversation");
+    let unversioned = json!({ "conversation": both });
+    let unversioned = clinic
+        .try_send(&clinic.reader, Method::PUT, &said, &unversioned)
+        .await;
+    refused(unversioned, StatusCode::BAD_REQUEST, "body_malformed").await;
     clinic.relay.stop().await;
 }
