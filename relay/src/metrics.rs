@@ -43,7 +43,7 @@ pub struct Metrics {
     pub http_connections: Gauge,
     /// Requests whose handler panicked.
     pub http_panics: Counter,
-    /// Logins refused.
+    /// Passwords refused, at the login or for a signature.
     pub logins_refused: Counter,
     /// Job attempts.
     pub job_attempts: Family<JobLabels, Counter>,
@@ -85,7 +85,11 @@ impl Metrics {
                 "Requests whose handler panicked",
                 metrics.http_panics.clone(),
             );
-            registry.register("logins_refused", "Logins refused", metrics.logins_refused.clone());
+            registry.register(
+                "logins_refused",
+                "Passwords refused, at the login or for a signature",
+                metrics.logins_refused.clone(),
+            );
             registry.register(
                 "job_attempts",
                 "Attempts at outbox jobs",

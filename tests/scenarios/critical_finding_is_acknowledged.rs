@@ -2,7 +2,7 @@
 //! acknowledged, and every fact is visible to the reader with name and time.
 
 use serde_json::{Value, json};
-use tancho_e2e::hospital::{Network, assert_all_stored};
+use tancho_e2e::hospital::{Network, PASSWORD, assert_all_stored};
 use tancho_e2e::people::Session;
 use tancho_e2e::phantom::{Phantom, PhantomStudy};
 use tancho_e2e::wait::until;
@@ -175,7 +175,7 @@ fn red_finding_travels_by_voice_and_comes_back_acknowledged() {
     // Without a conversation that was read back, a red finding cannot be made final.
     let sign = |status: &str| {
         let version = case.reader.get(&case.path).unwrap()["draft"]["version"].clone();
-        let body = json!({ "status": status, "draft_version": version });
+        let body = json!({ "status": status, "draft_version": version, "password": PASSWORD });
         case.reader
             .try_send(Method::POST, &format!("{}/sign", case.path), &body)
             .unwrap()
@@ -273,14 +273,14 @@ fn a_signed_version_never_changes() {
     case.save_draft();
     case.call_with_read_back();
     let version = case.reader.get(&case.path).unwrap()["draft"]["version"].clone();
-    let body = json!({ "status": "final", "draft_version": version });
+    let body = json!({ "status": "final", "draft_version": version, "password": PASSWORD });
     let signed = case.reader.post(&format!("{}/sign", case.path), &body).unwrap();
     let report_path = format!("/api/v1/reports/{}", signed["report_id"].as_str().unwrap());
 
     case.reader
         .post(
             &format!("{report_path}/addenda"),
-            &json!({ "text": "計測値を訂正する。" }),
+            &json!({ "text": "計測値を訂正する。", "password": PASSWORD }),
         )
         .unwrap();
     let report = case.reader.get(&report_path).unwrap();

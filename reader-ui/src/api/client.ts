@@ -84,8 +84,8 @@ export const signReport = (id: string, status: 'preliminary' | 'final', draftVer
 
 const ofReport = (id: string) => ({ path: { report_id: id } });
 export const getReport = (id: string) => bodyOf<Report>(relay.GET('/api/v1/reports/{report_id}', { params: ofReport(id) }));
-export const addAddendum = (reportId: string, text: string, commandId: string) =>
-  bodyOf<ReportVersion>(relay.POST('/api/v1/reports/{report_id}/addenda', { params: { ...ofReport(reportId), header: command(commandId) }, body: { text } }));
+export const addAddendum = (reportId: string, text: string, password: string, commandId: string) =>
+  bodyOf<ReportVersion>(relay.POST('/api/v1/reports/{report_id}/addenda', { params: { ...ofReport(reportId), header: command(commandId) }, body: { text, password } }));
 
 export interface NewAcknowledgement {
   version: number;

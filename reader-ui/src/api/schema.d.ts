@@ -489,8 +489,9 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Signs the draft as it was on the screen. 422 `cannot_sign` lists every blocker: among them a red finding that was
-         *     not communicated with a read-back, nor by a documented failure to reach anyone.
+         * Signs the draft as it was on the screen, with the signer's password: 422 `password_required`, 403 `password_wrong`,
+         *     and after five wrong ones within a quarter of an hour 429. 422 `cannot_sign` lists every blocker: among them a red
+         *     finding that was not communicated with a read-back, nor by a documented failure to reach anyone.
          */
         post: operations["sign_report"];
         delete?: never;
@@ -545,7 +546,10 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Adds words to a final report: a new version, the signed ones stay as they are. */
+        /**
+         * Adds words to a final report: a new version, the signed ones stay as they are. The password is asked for as by a
+         *     signature.
+         */
         post: operations["add_report_addendum"];
         delete?: never;
         options?: never;
@@ -928,6 +932,8 @@ export interface components {
             corrects_fields?: string[];
             /** @description Another criticality. */
             criticality?: string | null;
+            /** @description The author's; never logged, never stored. */
+            password: string;
             /** @description The words. */
             text: string;
         };
@@ -1923,8 +1929,8 @@ export interface components {
              * @description The version of the draft that was on the screen.
              */
             draft_version: number;
-            /** @description Checked again when given. */
-            password?: string | null;
+            /** @description The signer's; never logged, never stored. */
+            password: string;
             /** @description `preliminary` or `final`. */
             status: string;
         };

@@ -139,6 +139,7 @@ export const en: Strings = {
     offline: 'The relay cannot be reached. Nothing you typed is lost. Check the line and try again.',
     login_failed: 'The login or the password is wrong.',
     password_wrong: 'The password is wrong. Nothing was signed.',
+    password_required: 'Your password is needed to sign. Nothing was signed.',
     too_many_attempts: 'Too many attempts. Wait a while and try again.',
     not_logged_in: 'Your session has ended. Log in again.',
     forbidden: 'You are not allowed to do this.',

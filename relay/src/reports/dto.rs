@@ -171,20 +171,21 @@ pub struct Narrative {
 }
 
 /// What a signature asks for.
-#[derive(Debug, Deserialize, ToSchema)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Sign {
     /// `preliminary` or `final`.
     pub status: String,
     /// The version of the draft that was on the screen.
     pub draft_version: i64,
-    /// Checked again when given.
+    /// The signer's; never logged, never stored.
     #[serde(default)]
+    #[schema(required = true, value_type = String)]
     pub password: Option<String>,
 }
 
 /// Words added to a signed report.
-#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AddAddendum {
     /// The words.
@@ -195,6 +196,10 @@ pub struct AddAddendum {
     /// Another criticality.
     #[serde(default)]
     pub criticality: Option<String>,
+    /// The author's; never logged, never stored.
+    #[serde(default)]
+    #[schema(required = true, value_type = String)]
+    pub password: Option<String>,
 }
 
 /// What had arrived when a version was signed.

@@ -28,8 +28,9 @@ fn report_id(text: &str) -> Result<ReportId, ApiError> {
     ReportId::parse(text).map_err(|_| ApiError::not_found())
 }
 
-/// Signs the draft as it was on the screen. 422 `cannot_sign` lists every blocker: among them a red finding that was
-/// not communicated with a read-back, nor by a documented failure to reach anyone.
+/// Signs the draft as it was on the screen, with the signer's password: 422 `password_required`, 403 `password_wrong`,
+/// and after five wrong ones within a quarter of an hour 429. 422 `cannot_sign` lists every blocker: among them a red
+/// finding that was not communicated with a read-back, nor by a documented failure to reach anyone.
 #[utoipa::path(
     post, path = "/api/v1/reading-requests/{reading_request_id}/sign", tag = "reports", operation_id = "sign_report",
     params(("reading_request_id" = String, Path, description = "the request")),
@@ -42,8 +43,7 @@ async fn sign_report(
 ) -> Result<Answered, ApiError> {
     write.caller.require(Action::SignReport)?;
     let id = ReadingRequestId::parse(&id).map_err(|_| ApiError::not_found())?;
-    // Before the transaction: checking a password takes long, and the store has one writer.
-    signing::check_password(&app, &write.caller, &write.body.password).await?;
+    signing::confirm_signer(&app, &write.caller, &id, write.body.password.as_deref()).await?;
     let mut tx = app.db.write().await?;
     if let Some(answered) = write.begin(&mut tx, app.now_ms()).await? {
         return Ok(answered);
@@ -74,7 +74,8 @@ async fn get_report(
     Ok(Json(report))
 }
 
-/// Adds words to a final report: a new version, the signed ones stay as they are.
+/// Adds words to a final report: a new version, the signed ones stay as they are. The password is asked for as by a
+/// signature.
 #[utoipa::path(
     post, path = "/api/v1/reports/{report_id}/addenda", tag = "reports", operation_id = "add_report_addendum",
     params(("report_id" = String, Path, description = "the report")),
@@ -87,6 +88,7 @@ async fn add_report_addendum(
 ) -> Result<Answered, ApiError> {
     write.caller.require(Action::AddReportAddendum)?;
     let id = report_id(&id)?;
+    signing::confirm_author(&app, &write.caller, &id, write.body.password.as_deref()).await?;
     let mut tx = app.db.write().await?;
     if let Some(answered) = write.begin(&mut tx, app.now_ms()).await? {
         return Ok(answered);

@@ -1,6 +1,5 @@
 //! Signing and adding to a report: version, watch and notices in one transaction.
 
-use axum::http::StatusCode;
 use serde_json::json;
 use sha2::{Digest, Sha256};
 use tancho_domain::critical_result::{Criticality, FailurePolicy};
@@ -8,6 +7,7 @@ use tancho_domain::findings;
 use tancho_domain::ids::{ReadingRequestId, ReportId, ReportVersionId};
 use tancho_domain::reading::Command;
 use tancho_domain::report::{Clearance, SignAs, clear_addendum};
+use tancho_store::audit::Entry;
 use tancho_store::reading::{self as requests, ReadingRequest};
 use tancho_store::reports as store;
 use tancho_store::{Tx, users};
@@ -21,10 +21,40 @@ use crate::notifications::service::{About, notify};
 use crate::reading::evaluation::{Facts, blocker_of, cannot_sign, gather};
 use crate::reading::service::{Applied, apply, ensure_holder, referrers_of};
 use crate::secrets;
+use crate::sessions::service::confirm_password;
 use crate::state::AppState;
 
 /// A signed version, with what is to be published after the commit.
 pub type Signed = (dto::ReportVersion, Vec<Event>);
+
+/// Makes sure that whoever signs the draft of a request is the caller. Before the transaction of the signature:
+/// checking a password takes long, and the store has one writer.
+pub async fn confirm_signer(
+    app: &AppState,
+    caller: &Caller,
+    id: &ReadingRequestId,
+    password: Option<&str>,
+) -> Result<(), ApiError> {
+    let mut tx = app.db.read().await?;
+    requests::get_reading_request(&mut tx, &caller.scope, id).await?;
+    drop(tx);
+    let act = Entry::done(&caller.principal, "sign_report", "reading_request", id.as_str());
+    confirm_password(app, caller, password, act).await
+}
+
+/// The same for an addendum to a report.
+pub async fn confirm_author(
+    app: &AppState,
+    caller: &Caller,
+    id: &ReportId,
+    password: Option<&str>,
+) -> Result<(), ApiError> {
+    let mut tx = app.db.read().await?;
+    store::get_report(&mut tx, &caller.scope, id).await?;
+    drop(tx);
+    let act = Entry::done(&caller.principal, "add_report_addendum", "report", id.as_str());
+    confirm_password(app, caller, password, act).await
+}
 
 /// Signs the draft as it was on the reader's screen.
 pub async fn sign(
@@ -238,27 +268,4 @@ async fn images_at_signing(
         closed: facts.images.closed,
         instance_sha256_digest: hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect(),
     })
-}
-
-/// Checks the signer's password again, when one is given: on a shared screen the session alone may be someone else's.
-pub async fn check_password(
-    app: &AppState,
-    caller: &Caller,
-    password: &Option<String>,
-) -> Result<(), ApiError> {
-    let Some(password) = password else { return Ok(()) };
-    let network_id = &caller.scope.network_id;
-    let mut tx = app.db.read().await?;
-    let me = users::get_user(&mut tx, network_id, &caller.principal.user_id).await?;
-    let record = users::find_login(&mut tx, network_id, &me.login).await?;
-    drop(tx);
-    if secrets::verify_password(password.clone(), record.password_hash).await {
-        Ok(())
-    } else {
-        Err(ApiError::new(
-            StatusCode::FORBIDDEN,
-            "password_wrong",
-            "the password is not yours; nothing was signed",
-        ))
-    }
 }

@@ -1,9 +1,8 @@
 //! The rules of logging in.
 
 use std::net::IpAddr;
-use std::time::Duration;
 
-use sha2::{Digest, Sha256};
+use serde_json::json;
 use tancho_domain::access::{self, Action, Principal};
 use tancho_domain::ids::SessionId;
 use tancho_store::audit::{self, Actor, Entry};
@@ -12,18 +11,12 @@ use tancho_store::users::LoginRecord;
 use tancho_store::{StoreError, Tx, networks, sites, users};
 
 use super::dto;
+use super::limits::LimitKeys;
 use crate::error::ApiError;
 use crate::http::StatusCode;
-use crate::http::caller::{SESSION_ABSOLUTE, millis};
+use crate::http::caller::{Caller, SESSION_ABSOLUTE, millis};
 use crate::secrets;
 use crate::state::AppState;
-
-/// Failed attempts at one account within the window.
-pub const ATTEMPTS_PER_ACCOUNT_MAX: i64 = 5;
-/// Failed attempts from one address within the window.
-pub const ATTEMPTS_PER_ADDRESS_MAX: i64 = 30;
-/// The window of both.
-pub const ATTEMPTS_WINDOW: Duration = Duration::from_secs(15 * 60);
 
 /// A new session and the secret for its cookie.
 #[derive(Debug)]
@@ -44,7 +37,7 @@ pub async fn log_in(
     old_secret: Option<&str>,
     request_id: &str,
 ) -> Result<LoggedIn, ApiError> {
-    let keys = LimitKeys::of(&form, address);
+    let keys = LimitKeys::of_login(&form.network, &form.login, address);
     let started_at_ms = app.now_ms();
     keys.count_attempt(app, started_at_ms).await?;
     let found = find(app, &form).await?;
@@ -145,6 +138,45 @@ async fn note_refusal(
     Ok(())
 }
 
+/// Asks for the person's password again before `act`, which binds a name: on a shared screen the session alone may be
+/// someone else's. 422 `password_required`, 403 `password_wrong`, 429 `too_many_attempts`; a wrong one is in the audit
+/// trail as the act refused.
+pub async fn confirm_password(
+    app: &AppState,
+    caller: &Caller,
+    password: Option<&str>,
+    act: Entry,
+) -> Result<(), ApiError> {
+    let Some(password) = password.filter(|password| !password.is_empty()) else {
+        let detail = "give your password with the signature; nothing was signed";
+        return Err(ApiError::unprocessable("password_required", detail));
+    };
+    let keys = LimitKeys::of_signer(&caller.principal);
+    let started_at_ms = app.now_ms();
+    keys.count_attempt(app, started_at_ms).await?;
+    let network_id = &caller.scope.network_id;
+    let mut tx = app.db.read().await?;
+    let me = users::get_user(&mut tx, network_id, &caller.principal.user_id).await?;
+    let record = users::find_login(&mut tx, network_id, &me.login).await?;
+    drop(tx);
+    let is_right = secrets::verify_password(password.to_owned(), record.password_hash).await;
+    let mut tx = app.db.write().await?;
+    if is_right {
+        keys.forgive(&mut tx, started_at_ms).await?;
+        tx.commit().await?;
+        return Ok(());
+    }
+    app.metrics.logins_refused.inc();
+    let entry = act
+        .refused()
+        .with_detail(json!({ "code": "password_wrong" }))
+        .with_request_id(&caller.request_id);
+    audit::append(&mut tx, network_id, entry, app.now_ms()).await?;
+    tx.commit().await?;
+    let detail = "the password is not yours; nothing was signed";
+    Err(ApiError::new(StatusCode::FORBIDDEN, "password_wrong", detail))
+}
+
 /// Ends the caller's session.
 pub async fn log_out(
     app: &AppState,
@@ -199,77 +231,4 @@ fn permissions(principal: &Principal) -> Vec<String> {
         .filter(|action| access::allows(principal.role, *action))
         .map(|action| action.as_str().to_owned())
         .collect()
-}
-
-/// The digests under which attempts are counted.
-struct LimitKeys {
-    account: String,
-    address: Option<String>,
-}
-
-impl LimitKeys {
-    fn of(form: &dto::LogIn, address: Option<IpAddr>) -> Self {
-        let account = digest(&["account", &form.network, &form.login]);
-        let address = address.map(|address| digest(&["address", &network_part(address)]));
-        Self { account, address }
-    }
-
-    /// Counts this attempt as failed until it turns out good, or refuses it.
-    async fn count_attempt(&self, app: &AppState, now_ms: i64) -> Result<(), ApiError> {
-        let mut tx = app.db.write().await?;
-        let limits = [
-            (Some(&self.account), ATTEMPTS_PER_ACCOUNT_MAX),
-            (self.address.as_ref(), ATTEMPTS_PER_ADDRESS_MAX),
-        ];
-        for (key, limit) in limits {
-            let Some(key) = key else { continue };
-            let window_ms = millis(ATTEMPTS_WINDOW);
-            let (n_failed, oldest_ms) =
-                sessions::count_login_failures(&mut tx, key, now_ms - window_ms).await?;
-            if n_failed >= limit {
-                app.metrics.logins_refused.inc();
-                return Err(too_many(oldest_ms.unwrap_or(now_ms) + window_ms - now_ms));
-            }
-        }
-        for key in [Some(&self.account), self.address.as_ref()].into_iter().flatten() {
-            sessions::record_login_failure(&mut tx, key, now_ms).await?;
-        }
-        tx.commit().await?;
-        Ok(())
-    }
-
-    async fn forgive(&self, tx: &mut Tx, attempt_at_ms: i64) -> Result<(), StoreError> {
-        sessions::clear_login_failures(tx, &self.account).await?;
-        match &self.address {
-            Some(address) => sessions::forgive_login_failure(tx, address, attempt_at_ms).await,
-            None => Ok(()),
-        }
-    }
-}
-
-fn too_many(wait_ms: i64) -> ApiError {
-    let detail = "too many attempts; wait, or ask your administrator";
-    let mut error = ApiError::new(StatusCode::TOO_MANY_REQUESTS, "too_many_attempts", detail);
-    error.retry_after_seconds = Some(u64::try_from(wait_ms.max(0) / 1000 + 1).unwrap_or(1));
-    error
-}
-
-fn digest(parts: &[&str]) -> String {
-    let mut hash = Sha256::new();
-    for part in parts {
-        hash.update((part.len() as u64).to_be_bytes());
-        hash.update(part.as_bytes());
-    }
-    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-/// One IPv6 customer has a whole /64.
-fn network_part(address: IpAddr) -> String {
-    match address {
-        IpAddr::V4(address) => address.to_string(),
-        IpAddr::V6(address) => address.segments()[..4]
-            .iter()
-            .map(|part| format!("{part:x}:"))
-            .collect(),
-    }
 }

@@ -7,6 +7,7 @@ import { dateTime } from '../../lib/dates.ts';
 import { useStrings } from '../../strings/language.tsx';
 import { Badge, criticalityTone } from '../../ui/Badge.tsx';
 import { Button } from '../../ui/Button.tsx';
+import { Labelled } from '../../ui/Labelled.tsx';
 import { ProblemBanner } from '../session/ProblemBanner.tsx';
 import { useSession } from '../session/session-context.ts';
 
@@ -44,12 +45,14 @@ function AddendumForm({ requestId, reportId }: { requestId: string; reportId: st
   const strings = useStrings();
   const queries = useQueryClient();
   const [text, setText] = useState('');
+  const [password, setPassword] = useState('');
   const [commandId, setCommandId] = useState(() => crypto.randomUUID());
   const [problem, setProblem] = useState<unknown>(null);
   const submit = async () => {
     setProblem(null);
+    setPassword('');
     try {
-      await addAddendum(reportId, text.trim(), commandId);
+      await addAddendum(reportId, text.trim(), password, commandId);
       setText('');
       setCommandId(crypto.randomUUID());
       await queries.invalidateQueries({ queryKey: keys.request(requestId) });
@@ -62,8 +65,11 @@ function AddendumForm({ requestId, reportId }: { requestId: string; reportId: st
       <summary className="text-sm">{strings.sign.addendum}</summary>
       <div className="mt-2 flex flex-col gap-2">
         <textarea rows={3} value={text} onChange={(event) => setText(event.target.value)} aria-label={strings.sign.addendumText} className="field" />
+        <Labelled label={strings.sign.password}>
+          {(props) => <input {...props} type="password" autoComplete="current-password" value={password} onChange={(event) => setPassword(event.target.value)} className="field !w-72" />}
+        </Labelled>
         <ProblemBanner error={problem} />
-        <Button kind="primary" disabled={text.trim() === ''} onClick={() => void submit()} className="w-fit">
+        <Button kind="primary" disabled={text.trim() === '' || password === ''} onClick={() => void submit()} className="w-fit">
           {strings.sign.addendumSign}
         </Button>
       </div>

@@ -20,7 +20,7 @@ use tancho_store::studies::{
     begin_instance, record_manifest, verify_instance,
 };
 
-use crate::harness::{NOW_MS, Person, TestRelay};
+use crate::harness::{NOW_MS, PASSWORD, Person, TestRelay};
 
 pub const STUDY_UID: &str = "1.2.826.0.1.3680043.10.88.1";
 pub const SERIES_UID: &str = "1.2.826.0.1.3680043.10.88.1.1";
@@ -82,6 +82,7 @@ impl Clinic {
             centre,
             node,
         };
+        clinic.relay.give_password(&clinic.reader).await;
         clinic.enrol_node().await;
         clinic
     }
@@ -240,7 +241,7 @@ impl Clinic {
     /// Tries to sign the stored draft.
     pub async fn try_sign(&self, path: &str, status: &str) -> Response {
         let version = self.get(&self.reader, path).await["draft"]["version"].clone();
-        let form = json!({ "status": status, "draft_version": version });
+        let form = json!({ "status": status, "draft_version": version, "password": PASSWORD });
         self.try_send(&self.reader, Method::POST, &format!("{path}/sign"), &form)
             .await
     }

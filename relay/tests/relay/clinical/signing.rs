@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use tancho_relay::secrets::new_uuid;
 
 use super::clinic::{Clinic, good, refused, report_body};
+use crate::harness::PASSWORD;
 
 fn codes(blockers: &Value) -> Vec<&str> {
     blockers
@@ -119,7 +120,7 @@ async fn flt_077_a_repeated_signature_is_the_same_signature() {
             .header("Idempotency-Key", &key);
         good(
             request
-                .json(&json!({ "status": "final", "draft_version": 1 }))
+                .json(&json!({ "status": "final", "draft_version": 1, "password": PASSWORD }))
                 .send()
                 .await
                 .unwrap(),
@@ -140,14 +141,15 @@ async fn only_the_text_on_the_screen_is_signed_and_only_by_its_reader() {
     let clinic = Clinic::new().await;
     let path = clinic.claimed_request().await;
     let sign = format!("{path}/sign");
-    let form = json!({ "status": "preliminary", "draft_version": 1 });
+    let form = json!({ "status": "preliminary", "draft_version": 1, "password": PASSWORD });
     let none = clinic.try_send(&clinic.reader, Method::POST, &sign, &form).await;
     refused(none, StatusCode::UNPROCESSABLE_ENTITY, "draft_missing").await;
     clinic.save_draft(&path, "crit_yellow").await;
     clinic.save_draft(&path, "crit_yellow").await;
     let old = clinic.try_send(&clinic.reader, Method::POST, &sign, &form).await;
     refused(old, StatusCode::CONFLICT, "draft_stale").await;
-    let form = json!({ "status": "preliminary", "draft_version": 2 });
+    let form = json!({ "status": "preliminary", "draft_version": 2, "password": PASSWORD });
+    clinic.relay.give_password(&clinic.second_reader).await;
     let other = clinic
         .try_send(&clinic.second_reader, Method::POST, &sign, &form)
         .await;
@@ -156,10 +158,6 @@ async fn only_the_text_on_the_screen_is_signed_and_only_by_its_reader() {
         .try_send(&clinic.referrer, Method::POST, &sign, &form)
         .await;
     refused(referrer, StatusCode::FORBIDDEN, "role_not_allowed").await;
-    clinic.relay.give_password(&clinic.reader).await;
-    let wrong = json!({ "status": "preliminary", "draft_version": 2, "password": "wrong" });
-    let wrong = clinic.try_send(&clinic.reader, Method::POST, &sign, &wrong).await;
-    refused(wrong, StatusCode::FORBIDDEN, "password_wrong").await;
     // A key image of another study is never bound to this patient's text.
     let mut text = report_body("crit_yellow");
     text["key_images"][0]["sop_instance_uid"] = json!("1.2.3.4.5");
@@ -179,12 +177,12 @@ async fn a_signed_version_stays_and_an_addendum_makes_the_next() {
     let first = clinic.signed_report(&path, "crit_yellow").await;
     let report_path = format!("/api/v1/reports/{}", first["report_id"].as_str().unwrap());
     let addenda = format!("{report_path}/addenda");
-    let worse = json!({ "text": "増大あり", "criticality": "crit_red" });
+    let worse = json!({ "text": "増大あり", "criticality": "crit_red", "password": PASSWORD });
     let worse = clinic
         .try_send(&clinic.reader, Method::POST, &addenda, &worse)
         .await;
     refused(worse, StatusCode::UNPROCESSABLE_ENTITY, "cannot_sign").await;
-    let words = json!({ "text": "計測値を訂正する。", "corrects_fields": ["a_mm"] });
+    let words = json!({ "text": "計測値を訂正する。", "corrects_fields": ["a_mm"], "password": PASSWORD });
     let foreign = clinic
         .try_send(&clinic.stranger, Method::POST, &addenda, &words)
         .await;
@@ -271,6 +269,71 @@ async fn images_that_come_after_the_signature_open_the_request_again() {
         (Some("final"), &json!([]))
     );
     acknowledge(&clinic, &corrected).await;
+    clinic.relay.stop().await;
+}
+
+#[tokio::test]
+async fn flt_080_nothing_is_signed_without_the_signers_own_password() {
+    let clinic = Clinic::new().await;
+    let path = clinic.claimed_request().await;
+    clinic.save_draft(&path, "crit_yellow").await;
+    let sign = format!("{path}/sign");
+    let with = |password: Value| json!({ "status": "preliminary", "draft_version": 1, "password": password });
+    for none in [
+        json!({ "status": "preliminary", "draft_version": 1 }),
+        with(json!(null)),
+        with(json!("")),
+    ] {
+        let none = clinic.try_send(&clinic.reader, Method::POST, &sign, &none).await;
+        refused(none, StatusCode::UNPROCESSABLE_ENTITY, "password_required").await;
+    }
+    let wrong = async |n: u32| {
+        let form = with(json!(format!("wrong {n}")));
+        clinic.try_send(&clinic.reader, Method::POST, &sign, &form).await
+    };
+    refused(wrong(0).await, StatusCode::FORBIDDEN, "password_wrong").await;
+    // The right one takes the failures before it back, and reaches the rules of signing.
+    let signed = good(clinic.try_sign(&path, "preliminary").await).await;
+    let addenda = format!(
+        "/api/v1/reports/{}/addenda",
+        signed["report_id"].as_str().unwrap()
+    );
+    let words = json!({ "text": "計測値を訂正する。" });
+    let words = clinic.try_send(&clinic.reader, Method::POST, &addenda, &words);
+    refused(words.await, StatusCode::UNPROCESSABLE_ENTITY, "password_required").await;
+    for n in 1..=5 {
+        refused(wrong(n).await, StatusCode::FORBIDDEN, "password_wrong").await;
+    }
+    let locked = clinic.try_sign(&path, "final").await;
+    assert!(locked.headers().contains_key("retry-after"));
+    refused(locked, StatusCode::TOO_MANY_REQUESTS, "too_many_attempts").await;
+    // Someone who guesses at the signature keeps nobody from logging in, and the other way round.
+    assert_eq!(
+        clinic.relay.log_in("reader", PASSWORD).await.status(),
+        StatusCode::OK
+    );
+    let trail = clinic.get(&clinic.admin, "/api/v1/audit").await;
+    let refusals = trail["items"].as_array().unwrap().iter();
+    let refusals = refusals.filter(|row| row["action"] == "sign_report" && row["outcome"] == "refused");
+    let id = path.rsplit('/').next().unwrap();
+    assert!(
+        refusals
+            .clone()
+            .all(|row| row["subject_id"] == id && row["detail"]["code"] == "password_wrong")
+    );
+    assert_eq!(refusals.count(), 6);
+    assert!(
+        !trail.to_string().contains("wrong 1"),
+        "what was typed is nowhere"
+    );
+    let seen = clinic.get(&clinic.reader, &path).await;
+    assert_eq!(seen["reports"].as_array().unwrap().len(), 1);
+    clinic.relay.advance(std::time::Duration::from_secs(16 * 60));
+    clinic
+        .post(&clinic.reader, &format!("{path}/claim"), &json!({}))
+        .await;
+    let last = good(clinic.try_sign(&path, "final").await).await;
+    acknowledge(&clinic, &last).await;
     clinic.relay.stop().await;
 }
 
