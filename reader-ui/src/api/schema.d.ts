@@ -528,7 +528,7 @@ export interface paths {
         put?: never;
         /**
          * States which version was read and what is done about it. Only for referring physicians of the site that asked;
-         *     409 `report_version_superseded` when there is a newer one.
+         *     409 `report_version_superseded` when there is a newer one. One that is refused is in the audit trail.
          */
         post: operations["acknowledge_report"];
         delete?: never;

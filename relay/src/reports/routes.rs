@@ -100,7 +100,7 @@ async fn add_report_addendum(
 }
 
 /// States which version was read and what is done about it. Only for referring physicians of the site that asked;
-/// 409 `report_version_superseded` when there is a newer one.
+/// 409 `report_version_superseded` when there is a newer one. One that is refused is in the audit trail.
 #[utoipa::path(
     post, path = "/api/v1/reports/{report_id}/acknowledgements", tag = "reports", operation_id = "acknowledge_report",
     params(("report_id" = String, Path, description = "the report")),
@@ -111,15 +111,27 @@ async fn acknowledge_report(
     Path(id): Path<String>,
     write: Write<dto::Acknowledge>,
 ) -> Result<Answered, ApiError> {
-    write.caller.require(Action::AcknowledgeReport)?;
     let id = report_id(&id)?;
+    let answered = acknowledge(&app, &write, &id).await;
+    if let Err(refusal) = &answered {
+        service::note_refused_acknowledgement(&app, &write.caller, &id, &write.body, refusal).await?;
+    }
+    answered
+}
+
+async fn acknowledge(
+    app: &AppState,
+    write: &Write<dto::Acknowledge>,
+    id: &ReportId,
+) -> Result<Answered, ApiError> {
+    write.caller.require(Action::AcknowledgeReport)?;
     let mut tx = app.db.write().await?;
     if let Some(answered) = write.begin(&mut tx, app.now_ms()).await? {
         return Ok(answered);
     }
     let (acknowledgement, events) =
-        service::acknowledge(&app, &mut tx, &write.caller, &id, &write.body).await?;
+        service::acknowledge(app, &mut tx, &write.caller, id, &write.body).await?;
     let answered = write.finish(tx, StatusCode::CREATED, &acknowledgement).await?;
-    publish(&app, events);
+    publish(app, events);
     Ok(answered)
 }

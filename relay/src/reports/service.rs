@@ -12,6 +12,7 @@ use super::dto;
 use crate::critical_results::watch;
 use crate::error::ApiError;
 use crate::events::Event;
+use crate::http::StatusCode;
 use crate::http::caller::Caller;
 use crate::reading::service::{Applied, apply, changed};
 use crate::state::AppState;
@@ -116,6 +117,34 @@ pub async fn acknowledge(
     notifications::mark_acknowledged(tx, scope, id, form.version, &me.user_id, now_ms).await?;
     events.push(notices_answered(&request));
     Ok((acknowledgement.into(), events))
+}
+
+/// Writes down that somebody wanted to acknowledge a report and was not allowed to: the wrong role or site, or a version
+/// that is no longer the newest or was acknowledged before. In a transaction of its own: the refused one is gone.
+pub async fn note_refused_acknowledgement(
+    app: &AppState,
+    caller: &Caller,
+    id: &ReportId,
+    form: &dto::Acknowledge,
+    refusal: &ApiError,
+) -> Result<(), ApiError> {
+    if !matches!(
+        refusal.status,
+        StatusCode::FORBIDDEN | StatusCode::NOT_FOUND | StatusCode::CONFLICT
+    ) {
+        return Ok(());
+    }
+    tracing::warn!(
+        report.id = %id, user.id = %caller.principal.user_id, code = %refusal.code, "an acknowledgement was refused"
+    );
+    let entry = Entry::done(&caller.principal, "acknowledge_report", "report", id.as_str())
+        .refused()
+        .with_detail(json!({ "code": refusal.code, "version": form.version }))
+        .with_request_id(&caller.request_id);
+    let mut tx = app.db.write().await?;
+    audit::append(&mut tx, &caller.scope.network_id, entry, app.now_ms()).await?;
+    tx.commit().await?;
+    Ok(())
 }
 
 /// Everyone whose notices were answered by somebody else's acknowledgement looks again.

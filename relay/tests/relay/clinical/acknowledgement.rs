@@ -71,6 +71,73 @@ async fn delivered_read_and_acknowledged_are_three_facts_with_names() {
 }
 
 #[tokio::test]
+async fn flt_085_a_refused_acknowledgement_is_in_the_audit_trail() {
+    let clinic = Clinic::new().await;
+    let path = clinic.claimed_request().await;
+    let signed = clinic.signed_report(&path, "crit_yellow").await;
+    let report_id = signed["report_id"].as_str().unwrap();
+    let acknowledgements = format!("/api/v1/reports/{report_id}/acknowledgements");
+    let form = |version: i64| json!({ "version": version, "action_taken": "observe" });
+    let mut expected = Vec::new();
+    for (person, version, status, code) in [
+        (&clinic.stranger, 1, StatusCode::NOT_FOUND, "not_found"),
+        (&clinic.reader, 1, StatusCode::FORBIDDEN, "role_not_allowed"),
+        (
+            &clinic.referrer,
+            2,
+            StatusCode::CONFLICT,
+            "report_version_superseded",
+        ),
+    ] {
+        let wrong = clinic
+            .try_send(person, Method::POST, &acknowledgements, &form(version))
+            .await;
+        refused(wrong, status, code).await;
+        expected.push((
+            person.id.as_str(),
+            "refused",
+            json!({ "code": code, "version": version }),
+        ));
+    }
+    // A form that is no acknowledgement at all is not one that was refused.
+    let malformed = json!({ "version": 1, "action_taken": "nothing known" });
+    let malformed = clinic.try_send(&clinic.referrer, Method::POST, &acknowledgements, &malformed);
+    refused(
+        malformed.await,
+        StatusCode::UNPROCESSABLE_ENTITY,
+        "action_unknown",
+    )
+    .await;
+    clinic.post(&clinic.referrer, &acknowledgements, &form(1)).await;
+    let twice = clinic
+        .try_send(&clinic.referrer, Method::POST, &acknowledgements, &form(1))
+        .await;
+    refused(twice, StatusCode::CONFLICT, "already_acknowledged").await;
+    let trail = clinic.get(&clinic.admin, "/api/v1/audit").await;
+    let rows = trail["items"].as_array().unwrap().iter().rev();
+    let rows = rows.filter(|row| row["action"] == "acknowledge_report" && row["outcome"] == "refused");
+    let rows: Vec<_> = rows
+        .inspect(|row| {
+            assert_eq!(
+                (&row["subject_kind"], &row["subject_id"]),
+                (&json!("report"), &json!(report_id))
+            )
+        })
+        .map(|row| {
+            (
+                row["actor_id"].as_str().unwrap(),
+                row["outcome"].as_str().unwrap(),
+                row["detail"].clone(),
+            )
+        })
+        .collect();
+    let again = json!({ "code": "already_acknowledged", "version": 1 });
+    expected.push((clinic.referrer.id.as_str(), "refused", again));
+    assert_eq!(rows, expected);
+    clinic.relay.stop().await;
+}
+
+#[tokio::test]
 async fn flt_120_a_mail_holds_the_case_code_and_nothing_of_the_patient() {
     let Some(python) = python_with_aiosmtpd() else {
         return;
