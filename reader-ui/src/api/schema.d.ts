@@ -169,7 +169,8 @@ export interface paths {
         };
         /**
          * Follows what changes. Each event has an `id`; sent back as `Last-Event-ID` it resumes without a gap. `reset`
-         *     means that too much was missed: ask for everything again. The line ends when the session does.
+         *     means that too much was missed: ask for everything again. The line ends when the session does, and following it does
+         *     not count as use of the session.
          */
         get: operations["follow_events"];
         put?: never;

@@ -16,7 +16,7 @@ use utoipa_axum::routes;
 
 use super::{Following, Published};
 use crate::error::ApiError;
-use crate::http::caller::Caller;
+use crate::http::caller::{Caller, Follower};
 use crate::state::AppState;
 
 /// How often a quiet line shows a sign of life, and how often its session is looked at again.
@@ -30,7 +30,8 @@ pub fn routes() -> OpenApiRouter<AppState> {
 }
 
 /// Follows what changes. Each event has an `id`; sent back as `Last-Event-ID` it resumes without a gap. `reset`
-/// means that too much was missed: ask for everything again. The line ends when the session does.
+/// means that too much was missed: ask for everything again. The line ends when the session does, and following it does
+/// not count as use of the session.
 #[utoipa::path(
     get, path = "/api/v1/events", tag = "events", operation_id = "follow_events",
     params(("Last-Event-ID" = Option<String>, Header, description = "Where to resume")),
@@ -38,7 +39,7 @@ pub fn routes() -> OpenApiRouter<AppState> {
 )]
 async fn follow_events(
     State(app): State<AppState>,
-    caller: Caller,
+    Follower(caller): Follower,
     headers: HeaderMap,
 ) -> Result<impl IntoResponse, ApiError> {
     caller.require(Action::FollowEvents)?;

@@ -62,14 +62,32 @@ impl FromRequestParts<AppState> for Caller {
         if let Some(known) = parts.extensions.get::<Self>() {
             return Ok(known.clone());
         }
-        let request_id = request_id_of(&parts.extensions);
-        let caller = match (bearer_of(&parts.headers), cookie_of(&parts.headers, app)) {
-            (Some(token), _) => by_token(app, &token, request_id).await?,
-            (None, Some(secret)) => by_session(app, &secret, &parts.headers, request_id).await?,
-            (None, None) => return Err(ApiError::unauthenticated()),
-        };
+        let is_use = !parts.headers.contains_key(BACKGROUND_HEADER);
+        let caller = identify(parts, app, is_use).await?;
         parts.extensions.insert(caller.clone());
         Ok(caller)
+    }
+}
+
+/// A caller whose request never counts as use: a browser opens a live line again by itself, for as long as the page is
+/// open, and cannot set [`BACKGROUND_HEADER`] on it.
+#[derive(Debug, Clone)]
+pub struct Follower(pub Caller);
+
+impl FromRequestParts<AppState> for Follower {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &AppState) -> Result<Self, ApiError> {
+        identify(parts, app, false).await.map(Self)
+    }
+}
+
+async fn identify(parts: &Parts, app: &AppState, is_use: bool) -> Result<Caller, ApiError> {
+    let request_id = request_id_of(&parts.extensions);
+    match (bearer_of(&parts.headers), cookie_of(&parts.headers, app)) {
+        (Some(token), _) => by_token(app, &token, request_id).await,
+        (None, Some(secret)) => by_session(app, &secret, is_use, request_id).await,
+        (None, None) => Err(ApiError::unauthenticated()),
     }
 }
 
@@ -107,7 +125,7 @@ impl Caller {
 async fn by_session(
     app: &AppState,
     secret: &str,
-    headers: &HeaderMap,
+    is_use: bool,
     request_id: String,
 ) -> Result<Caller, ApiError> {
     let now_ms = app.now_ms();
@@ -117,7 +135,6 @@ async fn by_session(
         .await
         .map_err(login_required)?;
     drop(tx);
-    let is_use = !headers.contains_key(BACKGROUND_HEADER);
     if is_use && now_ms - session.last_used_at_ms >= millis(USE_NOTED_EVERY) {
         let mut tx = app.db.write().await?;
         sessions::touch_session(&mut tx, &session.id, now_ms).await?;

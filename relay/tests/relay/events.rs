@@ -150,6 +150,32 @@ async fn the_line_ends_with_the_session() {
     relay.stop().await;
 }
 
+/// A browser opens the line again by itself, also behind a locked screen in front of an empty chair.
+#[tokio::test]
+async fn opening_the_line_again_and_again_does_not_keep_a_session_alive() {
+    let relay = TestRelay::start().await;
+    relay.someone(Role::Reader).await;
+    let cookie = relay.cookie("hanako", PASSWORD).await;
+    for _ in 0..14 {
+        relay.advance(Duration::from_secs(60));
+        let mut line = Line::of(relay.get_with_cookie(&cookie, "/api/v1/events").await);
+        assert_eq!(line.next().await.unwrap().0, "hello");
+    }
+    let mut last = Line::of(relay.get_with_cookie(&cookie, "/api/v1/events").await);
+    assert_eq!(last.next().await.unwrap().0, "hello");
+    relay.advance(Duration::from_secs(2 * 60));
+    assert_eq!(
+        last.next().await,
+        None,
+        "the line ends when the session has stood idle"
+    );
+    for path in ["/api/v1/events", "/api/v1/session"] {
+        let answer = relay.get_with_cookie(&cookie, path).await;
+        assert_eq!(answer.status(), StatusCode::UNAUTHORIZED, "{path}");
+    }
+    relay.stop().await;
+}
+
 #[tokio::test]
 async fn auditors_have_no_live_line_and_stopping_the_relay_ends_everyones() {
     let relay = TestRelay::start().await;
