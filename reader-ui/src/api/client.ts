@@ -4,6 +4,7 @@ import type {
   AuditEntry,
   Call,
   Conversation,
+  CriticalResult,
   Evaluation,
   FieldValues,
   Node,
@@ -151,6 +152,7 @@ export interface OtherDelivery {
 export const recordAlternativeDelivery = (callId: string, delivery: OtherDelivery) =>
   bodyOf<Call>(relay.POST('/api/v1/calls/{call_id}/alternative-delivery', { params: writeCall(callId), body: delivery }));
 
+export const listCriticalResults = () => bodyOf<{ items: CriticalResult[] }>(relay.GET('/api/v1/critical-results'));
 export const listNotifications = () => bodyOf<{ items: Notice[] }>(relay.GET('/api/v1/notifications'));
 export const readNotification = (id: string) =>
   bodyOf<unknown>(relay.POST('/api/v1/notifications/{notification_id}/read', { params: { path: { notification_id: id }, header: command() }, body: {} }));

@@ -13,6 +13,7 @@ export const keys = {
   reports: ['report'] as const,
   report: (id: string) => ['report', id] as const,
   notifications: ['notifications'] as const,
+  criticalResults: ['critical-results'] as const,
 };
 
 export const requestsQuery = (state: client.RequestState) =>
@@ -27,6 +28,8 @@ export const templatesQuery = () =>
 export const reportQuery = (id: string) => queryOptions({ queryKey: keys.report(id), queryFn: () => client.getReport(id) });
 
 export const notificationsQuery = () => queryOptions({ queryKey: keys.notifications, queryFn: client.listNotifications });
+/** Asked again by itself too: that a notice reached a page is told to nobody else. */
+export const criticalResultsQuery = () => queryOptions({ queryKey: keys.criticalResults, queryFn: client.listCriticalResults, refetchInterval: 30_000 });
 export const sitesQuery = () => queryOptions({ queryKey: ['sites'], queryFn: client.listSites });
 export const usersQuery = () => queryOptions({ queryKey: ['users'], queryFn: client.listUsers });
 export const nodesQuery = () => queryOptions({ queryKey: ['nodes'], queryFn: client.listNodes, refetchInterval: 15_000 });

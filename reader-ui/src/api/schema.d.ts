@@ -160,6 +160,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/critical-results": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The red findings within reach that nobody has acknowledged, soonest target first, with everybody who was told:
+         *     delivered and read with names and times. Those acknowledged within the last twelve hours follow, with by whom.
+         */
+        get: operations["list_critical_results"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/events": {
         parameters: {
             query?: never;
@@ -1259,6 +1279,56 @@ export interface components {
             /** @description `stroke_code`, `critical`, `urgent`, `routine` or `elective`. */
             urgency: string;
         };
+        /** @description A signed version with a red finding. */
+        CriticalResult: {
+            /**
+             * Format: int64
+             * @description By when it should be acknowledged.
+             */
+            acknowledge_by_ms: number;
+            /**
+             * Format: int64
+             * @description When it was acknowledged.
+             */
+            acknowledged_at_ms?: number | null;
+            acknowledged_by?: components["schemas"]["PersonName"] | null;
+            /** @description What people say on the phone. */
+            case_code: string;
+            /** @description `crit_red`. */
+            criticality: string;
+            /** @description Who signed it. */
+            reader: components["schemas"]["PersonName"];
+            /** @description The request it answers. */
+            reading_request_id: string;
+            /** @description Name of the site that read. */
+            reading_site: string;
+            /** @description The report. */
+            report_id: string;
+            /** @description Name of the site that asked. */
+            requesting_site: string;
+            /**
+             * Format: int64
+             * @description When.
+             */
+            signed_at_ms: number;
+            /** @description Everybody who was told of this version, in the order of the first notice. */
+            told: components["schemas"]["Told"][];
+            /**
+             * Format: int64
+             * @description The version.
+             */
+            version: number;
+        };
+        /** @description Red findings that are not acknowledged, soonest target first; then those acknowledged within the last twelve hours. */
+        CriticalResults: {
+            /** @description At most 500. */
+            items: components["schemas"]["CriticalResult"][];
+            /**
+             * Format: int64
+             * @description The relay's time, for clocks on the page.
+             */
+            server_time_ms: number;
+        };
         /** @description Another way than the voice, with its receipt. */
         DeliverOtherwise: {
             /** @description `fax` or `secure_message`. */
@@ -2154,6 +2224,30 @@ export interface components {
             /** @description Definitions: id, version, title, kind and fields. */
             items: Record<string, never>[];
         };
+        /** @description A person who was told. */
+        Told: {
+            /**
+             * Format: int64
+             * @description When the person's page first fetched one.
+             */
+            delivered_at_ms?: number | null;
+            /** @description Who. */
+            person: components["schemas"]["PersonName"];
+            /**
+             * Format: int64
+             * @description When the person first read one.
+             */
+            read_at_ms?: number | null;
+            /** @description In which role. */
+            role: string;
+            /** @description Name of the person's site. */
+            site: string;
+            /**
+             * Format: int64
+             * @description When the first notice was made.
+             */
+            told_at_ms: number;
+        };
         /** @description A person with a login. */
         User: {
             /**
@@ -2525,6 +2619,34 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Call"];
+                };
+            };
+            /** @description refused or failed */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_critical_results: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CriticalResults"];
                 };
             };
             /** @description refused or failed */

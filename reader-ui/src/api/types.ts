@@ -362,6 +362,22 @@ export interface Notice {
   acknowledged_by: PersonRef | null;
 }
 
+export interface CriticalResult {
+  report_id: string;
+  version: number;
+  reading_request_id: string;
+  case_code: string;
+  criticality: Criticality;
+  requesting_site: string;
+  reading_site: string;
+  reader: PersonRef;
+  signed_at_ms: number;
+  acknowledge_by_ms: number;
+  told: { person: PersonRef; role: string; site: string; told_at_ms: number; delivered_at_ms: number | null; read_at_ms: number | null }[];
+  acknowledged_at_ms: number | null;
+  acknowledged_by: PersonRef | null;
+}
+
 export interface User extends PersonRef {
   login: string;
   role: Role;

@@ -534,6 +534,15 @@ export const en: Strings = {
     waiting: 'Waiting for the reading',
     uidInvalid: 'This is not a valid UID',
   },
+  criticalResults: {
+    title: 'Unacknowledged red findings',
+    count: (n: number) => `${n}`,
+    empty: 'Every red finding is acknowledged',
+    signedBy: (name: string, time: string) => `signed by ${name} (${time})`,
+    late: 'past its target',
+    acknowledged: (name: string, time: string) => `acknowledged by ${name} (${time})`,
+    nobodyTold: 'Nobody was notified. Tell them by phone.',
+  },
   liaison: {
     title: 'Unacknowledged reports',
     why: 'Signed, and not yet acknowledged by the referring physician.',

@@ -544,6 +544,15 @@ export const ja = {
     waiting: '読影を待っています',
     uidInvalid: 'UID の形式が正しくありません',
   },
+  criticalResults: {
+    title: '未受領の赤所見',
+    count: (n: number) => `${n}件`,
+    empty: '未受領の赤所見はありません',
+    signedBy: (name: string, time: string) => `${name} が署名(${time})`,
+    late: '目標時間を超過',
+    acknowledged: (name: string, time: string) => `${name} が受領確認(${time})`,
+    nobodyTold: '誰にも通知されていません。電話で伝えてください。',
+  },
   liaison: {
     title: '未受領の報告',
     why: '署名されたが、依頼元の医師がまだ受領確認していない報告です。',

@@ -138,6 +138,8 @@ pub enum Action {
     ViewReport,
     /// State which version was read and what was done about it.
     AcknowledgeReport,
+    /// See which critical results are open, who was told, and who has acknowledged; no patient, no text.
+    ViewCriticalResults,
     /// Start a phone-call record and fill it in.
     RecordCall,
     /// Read phone-call records.
@@ -301,6 +303,11 @@ pub const ACCESS_TABLE: &[AccessRule] = &[
         action: Action::AcknowledgeReport,
         name: "acknowledge_report",
         allowed: &[(Referrer, RequestingSite)],
+    },
+    AccessRule {
+        action: Action::ViewCriticalResults,
+        name: "view_critical_results",
+        allowed: &[(Reader, InReach), (Liaison, InReach), (Admin, Always)],
     },
     AccessRule {
         action: Action::RecordCall,

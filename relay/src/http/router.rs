@@ -9,8 +9,8 @@ use utoipa_axum::router::OpenApiRouter;
 use crate::http::{docs, headers, health, openapi, origin, page, problem, write};
 use crate::state::AppState;
 use crate::{
-    audit, calls, dicomweb, events, nodes, notifications, reading, reports, sessions, sites, studies, users,
-    worklist,
+    audit, calls, critical_results, dicomweb, events, nodes, notifications, reading, reports, sessions,
+    sites, studies, users, worklist,
 };
 
 /// The routes of every slice, with their part of the API document. A new slice adds a line here, and its routes to
@@ -25,6 +25,7 @@ pub fn slices() -> OpenApiRouter<AppState> {
         .merge(reading::routes::routes())
         .merge(calls::routes::routes())
         .merge(reports::routes::routes())
+        .merge(critical_results::routes::routes())
         .merge(notifications::routes::routes())
         .merge(audit::routes::routes())
         .merge(events::routes::routes())

@@ -4,14 +4,14 @@
 //! takes back the steps that have not run. What the steps are is decided in `tancho_domain::critical_result`.
 
 use tancho_domain::access::Scope;
-use tancho_domain::ids::{JobId, ReadingRequestId, ReportId};
+use tancho_domain::ids::{JobId, ReadingRequestId, ReportId, UserId};
 
 use crate::db::Tx;
 use crate::error::StoreError;
 use crate::outbox::{self, NewJob};
 use crate::reading::site_of_reach;
 
-/// Most open critical results one page gives.
+/// Most critical results one page gives.
 pub const PAGE_ITEMS_MAX: i64 = 500;
 
 /// The watch over one signed version.
@@ -37,6 +37,27 @@ pub struct CriticalResult {
     pub closed_as: Option<String>,
     /// Who ended it.
     pub closed_by_id: Option<String>,
+}
+
+/// A watch with what people call it by.
+#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+pub struct WatchedResult {
+    /// The watch.
+    #[sqlx(flatten)]
+    pub watch: CriticalResult,
+    /// What people say on the phone.
+    pub case_code: String,
+    /// Who asked, as people say it.
+    pub requesting_site_name: String,
+    /// Who read, as people say it.
+    pub reading_site_name: String,
+    /// Who signed the version.
+    #[sqlx(try_from = "String")]
+    pub reader_id: UserId,
+    /// The name then.
+    pub reader_name: String,
+    /// Name of whoever acknowledged it.
+    pub closed_by_name: Option<String>,
 }
 
 /// A step of the ladder.
@@ -137,22 +158,32 @@ pub async fn get_critical_result(
     )
 }
 
-/// The watches within reach that nobody has ended, soonest target first.
-pub async fn list_open_critical_results(
+/// The watches within reach over versions of this criticality that nobody has ended, soonest target first; then those
+/// acknowledged since `acknowledged_since_ms`.
+pub async fn list_watched_results(
     tx: &mut Tx,
     scope: &Scope,
-) -> Result<Vec<CriticalResult>, StoreError> {
+    criticality: &str,
+    acknowledged_since_ms: i64,
+) -> Result<Vec<WatchedResult>, StoreError> {
     fetch_all!(
         tx,
-        CriticalResult,
+        WatchedResult,
         "select w.report_id, w.version, w.reading_request_id, w.criticality, w.opened_at_ms, w.acknowledge_by_ms, \
-         w.closed_at_ms, w.closed_as, w.closed_by_id from critical_results w \
+         w.closed_at_ms, w.closed_as, w.closed_by_id, r.case_code, q.name as requesting_site_name, \
+         d.name as reading_site_name, v.reader_id, v.reader_name, k.name as closed_by_name from critical_results w \
          join reading_requests r on r.id = w.reading_request_id \
-         where r.network_id = $1 and w.closed_at_ms is null \
+         join sites q on q.id = r.requesting_site_id join sites d on d.id = r.reading_site_id \
+         join report_versions v on v.report_id = w.report_id and v.version = w.version \
+         left join users k on k.id = w.closed_by_id \
+         where w.network_id = $1 and w.criticality = $3 \
+         and (w.closed_at_ms is null or (w.closed_as = 'acknowledged' and w.closed_at_ms >= $4)) \
          and ($2 is null or r.requesting_site_id = $2 or r.reading_site_id = $2) \
-         order by w.acknowledge_by_ms, w.report_id limit $3",
+         order by case when w.closed_at_ms is null then 0 else 1 end, w.acknowledge_by_ms, w.report_id limit $5",
         scope.network_id.as_str(),
         site_of_reach(scope),
+        criticality,
+        acknowledged_since_ms,
         PAGE_ITEMS_MAX
     )
 }

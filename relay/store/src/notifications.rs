@@ -179,6 +179,30 @@ pub async fn list_notifications_of_request(
     )
 }
 
+/// The notices about the versions that `critical_results::list_watched_results` gives, to whomever, oldest first.
+pub async fn list_notifications_of_watched_results(
+    tx: &mut Tx,
+    scope: &Scope,
+    criticality: &str,
+    acknowledged_since_ms: i64,
+) -> Result<Vec<Notification>, StoreError> {
+    fetch_all!(
+        tx,
+        Notification,
+        notice_select!(
+            "and ($2 is null or r.requesting_site_id = $2 or r.reading_site_id = $2) \
+             and exists (select 1 from critical_results w where w.report_id = n.report_id and w.version = n.version \
+               and w.criticality = $3 \
+               and (w.closed_at_ms is null or (w.closed_as = 'acknowledged' and w.closed_at_ms >= $4))) \
+             order by n.created_at_ms, n.id"
+        ),
+        scope.network_id.as_str(),
+        site_of_reach(scope),
+        criticality,
+        acknowledged_since_ms
+    )
+}
+
 /// One notice of the network, for the job that carries it; not narrowed by reach.
 pub async fn get_notification(
     tx: &mut Tx,

@@ -60,6 +60,7 @@ function refetch(queries: QueryClient, event: LiveEvent): void {
     // A notice is about a new version: the report on screen, its notices and its acknowledgement are old now.
     invalidate(keys.reports);
     invalidate(keys.everyRequest);
+    invalidate(keys.criticalResults);
     return;
   }
   invalidate(keys.requests);
@@ -72,4 +73,5 @@ function refetch(queries: QueryClient, event: LiveEvent): void {
   invalidate(keys.request(event.name === 'worklist' ? event.reading_request_id : event.id));
   invalidate(keys.reports);
   invalidate(keys.notifications);
+  invalidate(keys.criticalResults);
 }

@@ -10,6 +10,7 @@ import { useStrings } from '../../strings/language.tsx';
 import { Badge } from '../../ui/Badge.tsx';
 import { Choice } from '../../ui/Choice.tsx';
 import { Empty, Waiting } from '../../ui/Waiting.tsx';
+import { CriticalResultsPanel } from '../critical-result/CriticalResultsPanel.tsx';
 import { useLive } from '../live/live-context.ts';
 import { ProblemBanner } from '../session/ProblemBanner.tsx';
 import { useSession } from '../session/session-context.ts';
@@ -21,7 +22,8 @@ import { WorklistRow } from './WorklistRow.tsx';
 export function WorklistPage() {
   const strings = useStrings();
   const { worklist } = strings;
-  const { user } = useSession().session;
+  const { session } = useSession();
+  const { user } = session;
   const { connected } = useLive();
   const navigate = useNavigate();
   const queries = useQueryClient();
@@ -106,6 +108,7 @@ export function WorklistPage() {
         <ProblemBanner error={problem} />
         <ProblemBanner error={error} retry={() => void refetch()} />
       </div>
+      {session.permissions.includes('view_critical_results') && <CriticalResultsPanel />}
       <div className="min-h-0 flex-1 overflow-auto">
         {isPending && <Waiting text={strings.common.loading} />}
         {data && shown.length === 0 && (search || mine ? <Empty title={worklist.noMatch} /> : <Empty title={worklist.emptyTitle} why={worklist.emptyWhy} />)}

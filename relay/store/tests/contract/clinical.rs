@@ -240,10 +240,31 @@ on_both_databases! {
         let steps = [step(1, 50), step(2, 100), step(3, 150), step(4, 200)];
         let mut tx = db.write().await.unwrap();
         critical_results::open_critical_result(&mut tx, &scope, &watch, &steps, "ladder", 5).await.unwrap();
-        let open = critical_results::list_open_critical_results(&mut tx, &hospital.scope_of(&hospital.site)).await;
-        assert_eq!(open.unwrap(), std::slice::from_ref(&watch));
+        let near = hospital.scope_of(&hospital.site);
         let foreign = hospital.scope_of(&hospital.other_site);
-        assert!(critical_results::list_open_critical_results(&mut tx, &foreign).await.unwrap().is_empty());
+        let red = critical_results::list_watched_results(&mut tx, &near, "crit_red", NOW_MS).await.unwrap();
+        assert_eq!(red.len(), 1);
+        assert_eq!((&red[0].watch, red[0].reader_name.as_str(), red[0].closed_by_name.as_deref()), (&watch, "reader", None));
+        for (scope, criticality) in [(&near, "crit_orange"), (&foreign, "crit_red")] {
+            let none = critical_results::list_watched_results(&mut tx, scope, criticality, NOW_MS).await;
+            assert!(none.unwrap().is_empty(), "{criticality}");
+        }
+        let notice = NewNotification {
+            id: &id(0x6001),
+            kind: "report_signed",
+            reading_request_id: &watch.reading_request_id,
+            report: Some((&report_id, 1)),
+            case_code: "4711",
+            criticality: Some("crit_red"),
+            recipient_id: &hospital.referrer,
+        };
+        notifications::add_notification(&mut tx, &scope, &notice, NOW_MS).await.unwrap();
+        let told = async |tx: &mut tancho_store::Tx, scope: &_, since_ms| {
+            let list = notifications::list_notifications_of_watched_results(tx, scope, "crit_red", since_ms).await;
+            list.unwrap().into_iter().map(|notice| notice.id).collect::<Vec<_>>()
+        };
+        assert_eq!(told(&mut tx, &near, NOW_MS).await, [notice.id.clone()]);
+        assert!(told(&mut tx, &foreign, NOW_MS).await.is_empty());
         assert_eq!(outbox::count_jobs(&mut tx, JobState::Queued).await.unwrap(), 4);
         assert_eq!(outbox::next_job_at(&mut tx).await.unwrap(), Some(NOW_MS + 450));
 
@@ -273,6 +294,11 @@ on_both_databases! {
         let closed = critical_results::get_critical_result(&mut tx, &scope, &report_id, 1).await.unwrap();
         assert_eq!((closed.closed_at_ms, closed.closed_as.as_deref()), (Some(NOW_MS + 500), Some("acknowledged")));
         assert_eq!(closed.closed_by_id.as_deref(), by);
+        for (since_ms, n_shown) in [(NOW_MS + 500, 1), (NOW_MS + 501, 0)] {
+            let red = critical_results::list_watched_results(&mut tx, &near, "crit_red", since_ms).await.unwrap();
+            assert_eq!(red.iter().filter(|one| one.closed_by_name.as_deref() == Some("referrer")).count(), n_shown);
+            assert_eq!(told(&mut tx, &near, since_ms).await.len(), n_shown);
+        }
         let hidden = critical_results::get_critical_result(&mut tx, &foreign, &report_id, 1).await;
         assert!(matches!(hidden, Err(StoreError::NotFound)));
     }

@@ -71,6 +71,62 @@ async fn delivered_read_and_acknowledged_are_three_facts_with_names() {
 }
 
 #[tokio::test]
+async fn flt_083_an_open_red_finding_is_listed_with_who_was_told_until_it_is_acknowledged() {
+    let clinic = Clinic::new().await;
+    let path = clinic.claimed_request().await;
+    let list = async |person| clinic.get(person, "/api/v1/critical-results").await["items"].clone();
+    assert_eq!(list(&clinic.reader).await, json!([]));
+    let signed = clinic.signed_report(&path, "crit_red").await;
+    let report_path = format!("/api/v1/reports/{}", signed["report_id"].as_str().unwrap());
+    let open = list(&clinic.reader).await;
+    let one = &open[0];
+    assert_eq!(open.as_array().unwrap().len(), 1);
+    assert_eq!(
+        (&one["report_id"], &one["version"]),
+        (&signed["report_id"], &json!(1))
+    );
+    assert_eq!(one["reader"], signed["reader"]);
+    assert_eq!(
+        (&one["requesting_site"], &one["acknowledged_at_ms"]),
+        (&json!("道東診療所"), &json!(null))
+    );
+    assert!(one["acknowledge_by_ms"].as_i64() > one["signed_at_ms"].as_i64());
+    let told = async || {
+        let told = list(&clinic.reader).await[0]["told"].as_array().unwrap().clone();
+        let mine = told
+            .iter()
+            .find(|told| told["person"]["id"] == clinic.referrer.id.as_str());
+        let mine = mine.expect("the referring physician was told").clone();
+        (mine["delivered_at_ms"].is_i64(), mine["read_at_ms"].is_i64())
+    };
+    assert_eq!(told().await, (false, false));
+    clinic.get(&clinic.referrer, "/api/v1/notifications").await;
+    assert_eq!(told().await, (true, false));
+    clinic.get(&clinic.referrer, &report_path).await;
+    assert_eq!(told().await, (true, true));
+    for person in [&clinic.liaison, &clinic.admin, &clinic.second_reader] {
+        assert_eq!(list(person).await, list(&clinic.reader).await);
+    }
+    for secret in ["DOTO", "HANAKO", "TN-000417", "被殻", "出血"] {
+        assert!(!open.to_string().contains(secret), "the list holds {secret}");
+    }
+    let acknowledgements = format!("{report_path}/acknowledgements");
+    let form = json!({ "version": 1, "action_taken": "transfer" });
+    clinic.post(&clinic.referrer, &acknowledgements, &form).await;
+    let done = list(&clinic.reader).await;
+    assert_eq!(done[0]["acknowledged_by"]["id"], clinic.referrer.id.as_str());
+    assert_eq!(
+        done[0]["acknowledged_at_ms"].as_i64(),
+        Some(clinic.relay.app().now_ms())
+    );
+    clinic
+        .relay
+        .advance(std::time::Duration::from_secs(12 * 60 * 60 + 1));
+    assert_eq!(list(&clinic.reader).await, json!([]));
+    clinic.relay.stop().await;
+}
+
+#[tokio::test]
 async fn flt_085_a_refused_acknowledgement_is_in_the_audit_trail() {
     let clinic = Clinic::new().await;
     let path = clinic.claimed_request().await;
