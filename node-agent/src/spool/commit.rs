@@ -338,11 +338,11 @@ impl Writer {
                 };
                 settle(done, reply, batch)
             }
-            Change::ForgetDelivered { before_ms, reply } => {
+            Change::ForgetDelivered { studies, reply } => {
                 let done = if failed {
                     Err(SpoolError::batch())
                 } else {
-                    self.forget_delivered(before_ms).await
+                    self.forget_delivered(&studies).await
                 };
                 settle(done, reply, batch)
             }

@@ -19,8 +19,8 @@ use tancho_domain::ids::ObjectId;
 use super::studies::ObjectState;
 
 pub use delivered::{
-    InstanceSum, Numbering, forget_delivered, number_after_delivered, remember_delivered, sum_delivered,
-    sum_partly_delivered, take_over_delivered,
+    InstanceSum, Numbering, forget_delivered, list_forgettable, number_after_delivered, remember_delivered,
+    sum_delivered, sum_partly_delivered, take_over_delivered,
 };
 pub use line::{CodedObject, Queued, StoredObject, get_outbound, list_outbound, list_stored};
 pub use objects::{

@@ -18,6 +18,8 @@ const QUIET_CHECK: Duration = Duration::from_millis(250);
 const RETENTION_CHECK: Duration = Duration::from_secs(60);
 /// Objects deleted per look.
 const DELETE_BATCH_MAX: usize = 500;
+/// Most deleted instances that are remembered, about 60 bytes each; beyond that the oldest studies are forgotten early.
+const DELIVERED_INSTANCES_MAX: u64 = 10_000_000;
 
 /// Runs until the spool stops.
 pub async fn run(spool: Spool) {
@@ -36,7 +38,7 @@ pub async fn run(spool: Spool) {
                     tracing::warn!(%error, "expired objects could not be deleted; tried again in a minute");
                 }
                 let before_ms = shared.clock.now_ms() - shared.options.delivered_memory_ms;
-                if let Err(error) = spool.forget_delivered_before(before_ms).await {
+                if let Err(error) = forget_delivered_before(&shared, before_ms).await {
                     tracing::warn!(%error, "instances deleted long ago could not be forgotten; tried again in a minute");
                 }
             }
@@ -109,4 +111,20 @@ pub async fn delete_receipted_before(shared: &Shared, before_ms: i64) -> Result<
         "objects that the relay holds were deleted after their retention time"
     );
     Ok(n_deleted)
+}
+
+/// Forgets deleted instances of studies whose last object was deleted before an instant, and what is more than is
+/// remembered; gives how many studies.
+pub async fn forget_delivered_before(shared: &Shared, before_ms: i64) -> Result<usize, SpoolError> {
+    let studies = {
+        let mut reader = shared.reader.lock().await;
+        index::list_forgettable(&mut reader, before_ms, DELIVERED_INSTANCES_MAX).await?
+    };
+    let n_studies = studies.len();
+    if n_studies > 0 {
+        let (reply, answer) = oneshot::channel();
+        shared.send(Change::ForgetDelivered { studies, reply }).await?;
+        answer.await.map_err(|_| SpoolError::Stopped)??;
+    }
+    Ok(n_studies)
 }

@@ -109,8 +109,8 @@ pub enum Change {
         objects: Vec<ObjectId>,
         reply: Reply<()>,
     },
-    /// Forgets studies whose last object was deleted before an instant; gives how many, a few at a time.
-    ForgetDelivered { before_ms: i64, reply: Reply<u64> },
+    /// Forgets which instances of studies were delivered and deleted, by the index's number of each study.
+    ForgetDelivered { studies: Vec<i64>, reply: Reply<()> },
     /// A quarantined object nobody needs to see any more.
     Dismiss { object_id: ObjectId, reply: Reply<()> },
 }

@@ -9,9 +9,6 @@ use crate::spool::outbound::Receipt;
 use crate::spool::picture::Effect;
 use crate::spool::studies::ObjectState;
 
-/// Most deleted instances that are remembered, about 60 bytes each; beyond that the oldest studies are forgotten early.
-const DELIVERED_INSTANCES_MAX: u64 = 10_000_000;
-
 impl Writer {
     pub(super) async fn coded(
         &mut self,
@@ -137,7 +134,10 @@ impl Writer {
         Ok(())
     }
 
-    pub(super) async fn forget_delivered(&mut self, before_ms: i64) -> Result<u64, SpoolError> {
-        Ok(index::forget_delivered(&mut self.db, before_ms, DELIVERED_INSTANCES_MAX).await?)
+    pub(super) async fn forget_delivered(&mut self, studies: &[i64]) -> Result<(), SpoolError> {
+        for study_id in studies {
+            index::forget_delivered(&mut self.db, *study_id).await?;
+        }
+        Ok(())
     }
 }

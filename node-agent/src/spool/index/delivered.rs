@@ -14,7 +14,7 @@ use sqlx::{Connection, Row};
 use super::objects::IndexedObject;
 use super::{signed, unsigned};
 
-/// Studies forgotten in one transaction.
+/// Studies looked at and forgotten at once.
 const FORGET_BATCH: i64 = 50;
 
 /// Tables of this part.
@@ -177,13 +177,13 @@ fn sum(firsts: impl Iterator<Item = (i64, u64)>) -> InstanceSum {
     })
 }
 
-/// Forgets what was deleted before an instant, and the oldest of what is more than `instances_max`; at most a few
-/// studies at once, and none of which something is here. Gives how many studies.
-pub async fn forget_delivered(
+/// Studies to forget, a few at a time: those whose last object was deleted before an instant, the oldest of what is more
+/// than `instances_max`, and none of which something is here.
+pub async fn list_forgettable(
     db: &mut SqliteConnection,
     before_ms: i64,
     instances_max: u64,
-) -> sqlx::Result<u64> {
+) -> sqlx::Result<Vec<i64>> {
     let n_instances: i64 = sqlx::query_scalar("select coalesce(sum(n_instances), 0) from delivered_studies")
         .fetch_one(&mut *db)
         .await?;
@@ -194,24 +194,35 @@ pub async fn forget_delivered(
          order by last_deleted_at_ms limit $1",
     )
     .bind(FORGET_BATCH)
-    .fetch_all(&mut *db)
+    .fetch_all(db)
     .await?;
-    let mut n_forgotten = 0;
+    let mut forgettable = Vec::new();
     for row in oldest {
         if beyond == 0 && row.try_get::<i64, _>(2)? >= before_ms {
             break;
         }
         beyond = beyond.saturating_sub(unsigned(row.try_get(1)?));
-        let study_id: i64 = row.try_get(0)?;
-        for statement in [
-            "delete from delivered_instances where study_id = $1",
-            "delete from delivered_studies where study_id = $1",
-        ] {
-            sqlx::query(statement).bind(study_id).execute(&mut *db).await?;
-        }
-        n_forgotten += 1;
+        forgettable.push(row.try_get(0)?);
     }
-    Ok(n_forgotten)
+    Ok(forgettable)
+}
+
+/// Forgets a study, unless something of it came meanwhile.
+pub async fn forget_delivered(db: &mut SqliteConnection, study_id: i64) -> sqlx::Result<()> {
+    let forgotten = sqlx::query(
+        "delete from delivered_studies where study_id = $1
+         and study_instance_uid not in (select study_instance_uid from studies)",
+    )
+    .bind(study_id)
+    .execute(&mut *db)
+    .await?;
+    if forgotten.rows_affected() > 0 {
+        sqlx::query("delete from delivered_instances where study_id = $1")
+            .bind(study_id)
+            .execute(db)
+            .await?;
+    }
+    Ok(())
 }
 
 /// Takes over what a damaged index that was set aside still knows of deleted instances; gives how many.
@@ -266,6 +277,14 @@ mod tests {
         }
     }
 
+    async fn forget(db: &mut SqliteConnection, before_ms: i64, instances_max: u64) -> usize {
+        let studies = list_forgettable(db, before_ms, instances_max).await.unwrap();
+        for study_id in &studies {
+            forget_delivered(db, *study_id).await.unwrap();
+        }
+        studies.len()
+    }
+
     async fn n_remembered(db: &mut SqliteConnection, study: &str) -> u64 {
         sum_delivered(db, study).await.unwrap().n_instances
     }
@@ -278,11 +297,11 @@ mod tests {
             deliver(&mut db, study, 4, at_ms).await;
             deliver(&mut db, study, 4, at_ms).await;
         }
-        assert_eq!(forget_delivered(&mut db, 0, 12).await.unwrap(), 0);
-        assert_eq!(forget_delivered(&mut db, 0, 11).await.unwrap(), 1);
+        assert_eq!(forget(&mut db, 0, 12).await, 0);
+        assert_eq!(forget(&mut db, 0, 11).await, 1);
         assert_eq!(n_remembered(&mut db, "1.3").await, 0);
         assert_eq!(n_remembered(&mut db, "1.2").await, 4);
-        assert_eq!(forget_delivered(&mut db, 30, 12).await.unwrap(), 1);
+        assert_eq!(forget(&mut db, 30, 12).await, 1);
         assert_eq!(n_remembered(&mut db, "1.2").await, 0);
         assert_eq!(n_remembered(&mut db, "1.4").await, 4);
     }
