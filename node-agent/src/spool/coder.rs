@@ -42,7 +42,7 @@ enum Outcome {
     Coded(CodedObject, File),
     /// Give up on it with this state and code.
     Aside(ObjectState, &'static str),
-    /// The object's own file could not be read: try again a few times.
+    /// The object's own file could not be opened or read: try again a few times.
     Unreadable(io::Error),
     /// The disk failed or is full: try again later.
     Later(io::Error),
@@ -237,7 +237,11 @@ fn try_code(
     object: &StoredObject,
     read_failed: &Cell<bool>,
 ) -> Result<(CodedObject, File), ContainerError> {
-    let source = File::open(shared.layout.object_file(object.folder, &object.object_id))?;
+    let source = File::open(shared.layout.object_file(object.folder, &object.object_id));
+    if let Err(error) = &source {
+        read_failed.set(!layout::is_out_of_handles(error));
+    }
+    let source = source?;
     if source.metadata()?.len() != super::object_file::HEADER_BYTES as u64 + object.original_len {
         return Err(ContainerError::SourceChanged);
     }
@@ -345,5 +349,35 @@ mod tests {
         }
         assert!(count(bad_sector()));
         assert!(failed_reads.is_empty());
+    }
+
+    #[cfg(unix)]
+    #[tokio::test]
+    async fn an_object_whose_file_cannot_be_opened_counts_as_unreadable() {
+        let folder = tempfile::tempdir().unwrap();
+        let options = crate::spool::SpoolOptions::new(folder.path());
+        let (spool, workers) = crate::spool::Spool::open(options, crate::clock::Clock::system())
+            .await
+            .unwrap();
+        let object = StoredObject {
+            object_id: ObjectId::new(Uuid::from_u128(1)),
+            folder: 1,
+            transfer_syntax: "1.2.840.10008.1.2.1".to_owned().try_into().unwrap(),
+            original_sha256: [0; 32],
+            original_len: 10,
+        };
+        let file = spool.shared.layout.object_file(1, &object.object_id);
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
+        // A link to itself cannot be opened by anyone.
+        std::os::unix::fs::symlink(&file, &file).unwrap();
+        assert!(matches!(code_one(&spool.shared, &object), Outcome::Unreadable(_)));
+        fs::remove_file(&file).unwrap();
+        let missing = code_one(&spool.shared, &object);
+        assert!(matches!(
+            missing,
+            Outcome::Aside(ObjectState::Damaged, "missing_in_spool")
+        ));
+        spool.stop();
+        workers.join().await;
     }
 }

@@ -246,8 +246,14 @@ impl Layout {
         let mut n_discarded = 0_u64;
         for entry in fs::read_dir(self.incoming())? {
             let entry = entry?;
-            n_discarded += u64::from(entry.file_name().to_string_lossy().ends_with(".part"));
-            fs::remove_file(entry.path())?;
+            match fs::remove_file(entry.path()) {
+                Ok(()) => {
+                    n_discarded += u64::from(entry.file_name().to_string_lossy().ends_with(".part"));
+                }
+                Err(error) => {
+                    tracing::error!(file = %entry.path().display(), %error, "a partial file of the last run stays");
+                }
+            }
         }
         if n_discarded > 0 {
             tracing::info!(
@@ -285,6 +291,13 @@ fn lock(data_dir: &Path) -> Result<File, LayoutError> {
         .map_err(prepare)?;
     writeln!(file, "{}", std::process::id()).map_err(prepare)?;
     Ok(file)
+}
+
+/// Whether a file could not be opened because this process or the machine has too many open, whatever the file is like.
+#[must_use]
+pub fn is_out_of_handles(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE))
 }
 
 /// Makes the names in a folder durable.

@@ -12,7 +12,7 @@ use tancho_imaging::scan;
 
 use super::SpoolError;
 use super::index::{self, IndexDb, NewObject, Numbering, QuarantineRow, StudyRow};
-use super::layout::Layout;
+use super::layout::{self, Layout};
 use super::object_file::{DataSet, ObjectHeader};
 use super::outbound::RequestForm;
 use super::studies::{ObjectState, StudyLabel, first_generation};
@@ -100,8 +100,10 @@ async fn take_in_folder(
             }
             let path = layout.object_file(folder, object_id);
             let described = match File::open(&path) {
-                Ok(file) => describe(file, object_id, limits),
-                Err(error) => return Err(error.into()),
+                Err(error) if layout::is_out_of_handles(&error) => return Err(error.into()),
+                opened => opened
+                    .map_err(SpoolError::from)
+                    .and_then(|file| describe(file, object_id, limits)),
             };
             let described = match described {
                 Ok(Some(described)) => Ok(described),
@@ -126,8 +128,8 @@ async fn take_in_folder(
                     {
                         ensure_study(db, &object, label, now_ms).await?;
                         n_taken_in += 1;
-                    } else {
-                        fs::remove_file(&path)?;
+                    } else if let Err(error) = fs::remove_file(&path) {
+                        tracing::warn!(object.id = %object_id, %error, "a second copy of an object stays in the spool");
                     }
                 }
                 Err(reason) => quarantine_damaged(layout, db, &path, object_id, reason).await?,
@@ -232,10 +234,12 @@ async fn quarantine_damaged(
         reason: reason.to_owned(),
         received_at_ms: header.as_ref().map_or(0, |header| header.received_at_ms),
         calling_ae: header.map_or(String::new(), |header| header.calling_ae),
-        data_len: fs::metadata(path)?.len(),
+        data_len: fs::symlink_metadata(path).map_or(0, |metadata| metadata.len()),
     };
     index::insert_quarantine(db, &row).await?;
-    fs::rename(path, layout.quarantine_file(object_id))?;
+    if let Err(error) = fs::rename(path, layout.quarantine_file(object_id)) {
+        tracing::error!(object.id = %object_id, %error, "the file stays where it is; it is looked at again at the next start");
+    }
     Ok(())
 }
 

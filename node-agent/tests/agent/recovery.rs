@@ -8,7 +8,7 @@ use tancho_agent::StartError;
 
 use crate::command_line::Served;
 use crate::peer::{Peer, Proposal};
-use crate::retention::deliver_and_delete;
+use crate::retention::{deliver_and_delete, receipt};
 use crate::support::{CT, TestAgent, slice};
 
 /// Every named point at which the agent can be ended, in the order of an object's life.
@@ -173,29 +173,56 @@ fn a_damaged_index_still_says_what_was_delivered_and_a_missing_one_does_not() {
 
 #[cfg(unix)]
 #[test]
-fn flt_029_a_file_that_cannot_be_read_does_not_keep_the_agent_from_starting() {
-    let folder = tempfile::tempdir().unwrap();
-    let sent = spool_three(folder.path());
-    for suffix in ["", "-wal", "-shm"] {
-        fs::remove_file(folder.path().join(format!("spool/index.sqlite3{suffix}"))).ok();
+fn flt_029_a_file_that_cannot_be_opened_or_read_does_not_keep_the_agent_from_starting() {
+    for opens in [true, false] {
+        let folder = tempfile::tempdir().unwrap();
+        let sent = spool_three(folder.path());
+        for suffix in ["", "-wal", "-shm"] {
+            fs::remove_file(folder.path().join(format!("spool/index.sqlite3{suffix}"))).ok();
+        }
+        let objects = folder.path().join("spool/objects");
+        let numbered = fs::read_dir(objects).unwrap().next().unwrap().unwrap().path();
+        let mut files: Vec<_> = fs::read_dir(numbered)
+            .unwrap()
+            .map(|file| file.unwrap().path())
+            .collect();
+        files.sort();
+        fs::remove_file(&files[0]).unwrap();
+        let stray = folder.path().join("spool/incoming/stray.part");
+        if opens {
+            // Opens like a file, and every read of it fails.
+            fs::create_dir(&files[0]).unwrap();
+            fs::create_dir(&stray).unwrap();
+        } else {
+            std::os::unix::fs::symlink(&files[0], &files[0]).unwrap();
+        }
+        for start in 1..=2 {
+            let mut agent = TestAgent::start_in(folder.path(), |_| {}).unwrap();
+            let outbound = agent.outbound(2);
+            for (object, data) in outbound.iter().zip(&sent[1..]) {
+                assert_eq!(&agent.rebuilt(object), data);
+            }
+            let quarantine = agent.spool().quarantine();
+            let n_shown = quarantine
+                .iter()
+                .filter(|row| row.reason == "unreadable_in_spool")
+                .count();
+            assert_eq!(n_shown, 1, "opens: {opens}, start {start}");
+            let mut peer = Peer::associate(agent.dimse, &Proposal::default());
+            let (uid, data) = slice("2.25.54", start);
+            assert_eq!(peer.store(1, CT, &uid, &data), Some(0));
+            peer.release();
+            let object = agent.until("the new object", |spool| {
+                let found = spool.outbound();
+                found
+                    .into_iter()
+                    .find(|object| object.sop_instance_uid.as_str() == uid)
+            });
+            let receipt = receipt(&object);
+            agent.block_on(agent.spool().record_receipt(receipt)).unwrap();
+            agent.stop();
+        }
     }
-    let objects = folder.path().join("spool/objects");
-    let numbered = fs::read_dir(objects).unwrap().next().unwrap().unwrap().path();
-    let mut files: Vec<_> = fs::read_dir(numbered)
-        .unwrap()
-        .map(|file| file.unwrap().path())
-        .collect();
-    files.sort();
-    // Opens like a file, and every read of it fails.
-    fs::remove_file(&files[0]).unwrap();
-    fs::create_dir(&files[0]).unwrap();
-    let agent = TestAgent::start_in(folder.path(), |_| {}).unwrap();
-    let outbound = agent.outbound(2);
-    for (object, data) in outbound.iter().zip(&sent[1..]) {
-        assert_eq!(&agent.rebuilt(object), data);
-    }
-    let quarantine = agent.spool().quarantine();
-    assert!(quarantine.iter().any(|row| row.reason == "unreadable_in_spool"));
 }
 
 #[test]

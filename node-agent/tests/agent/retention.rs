@@ -10,7 +10,8 @@ use uuid::Uuid;
 use crate::peer::{Peer, Proposal};
 use crate::support::{CT, EXPLICIT_LE, TestAgent, slice};
 
-fn receipt(object: &OutboundObject) -> Receipt {
+/// The relay's receipt for an object.
+pub fn receipt(object: &OutboundObject) -> Receipt {
     Receipt {
         object_id: object.object_id.clone(),
         container_sha256: object.container_sha256,
