@@ -8,7 +8,7 @@ use tancho_domain::dicom::Priority;
 use tancho_imaging::part10;
 use tancho_imaging::synthetic::CtSlice;
 
-use crate::peer::{Peer, Proposal, echo_command, fragment};
+use crate::peer::{Peer, Proposal, echo_command, fragment, store_command};
 use crate::support::{CT, EXPLICIT_LE, TestAgent, data_set_of, dicom_files, shared_data, slice};
 
 #[test]
@@ -43,6 +43,45 @@ fn flt_004_the_same_bytes_again_are_a_success_and_no_second_copy() {
     assert_eq!(agent.outbound(1).len(), 1);
     assert_eq!(agent.spool().counters().n_duplicates, 5);
     assert!(agent.names("incoming").is_empty());
+}
+
+#[test]
+fn flt_004_the_same_bytes_on_two_associations_at_once_are_no_conflict() {
+    let agent = TestAgent::start();
+    let (uid, data) = slice("2.25.17", 1);
+    // The first association is in the middle of the object while the second one brings all of it.
+    let mut slow = Peer::associate(agent.dimse, &Proposal::default());
+    let (begin, rest) = data.split_at(data.len() / 2);
+    slow.write(&fragment(1, true, true, &store_command(CT, &uid)));
+    for piece in begin.chunks(16_000) {
+        slow.write(&fragment(1, false, false, piece));
+    }
+    let mut fast = Peer::associate(agent.dimse, &Proposal::default());
+    assert_eq!(fast.store(1, CT, &uid, &data), Some(0));
+    fast.release();
+    for (n, piece) in rest.chunks(16_000).enumerate() {
+        slow.write(&fragment(1, false, (n + 1) * 16_000 >= rest.len(), piece));
+    }
+    assert_eq!(slow.read_status(), Some(0));
+    slow.release();
+    // And all at the same moment.
+    let address = agent.dimse;
+    let (uid, other) = slice("2.25.17", 2);
+    thread::scope(|scope| {
+        for _ in 0..6 {
+            scope.spawn(|| {
+                let mut peer = Peer::associate(address, &Proposal::default());
+                assert_eq!(peer.store(1, CT, &uid, &other), Some(0));
+                peer.release();
+            });
+        }
+    });
+    assert_eq!(agent.outbound(2).len(), 2);
+    assert_eq!(agent.object_files().len(), 2);
+    let counters = agent.spool().counters();
+    assert_eq!((counters.n_duplicates, counters.n_revisions), (6, 0));
+    let study = agent.spool().studies().remove(0);
+    assert_eq!((study.n_revisions, study.instances.n_instances), (0, 2));
 }
 
 #[test]
