@@ -12,8 +12,9 @@ use crate::config::Config;
 use crate::control::{self, ControlPort};
 use crate::dimse::DimsePort;
 use crate::dimse::negotiation::Policy;
+use crate::dimse::refusals::Refusals;
 use crate::link::LinkBoard;
-use crate::metrics::Metrics;
+use crate::metrics::{DimseFigures, Metrics};
 use crate::page::{self, Guard, PageParts, PagePort};
 use crate::requests::automatic;
 use crate::spool::{OpenError, Spool, SpoolWorkers};
@@ -56,9 +57,10 @@ impl Agent {
     pub async fn start(config: Config, clock: Clock) -> Result<Self, StartError> {
         let (spool, workers) = Spool::open(config.spool_options(), clock.clone()).await?;
         let board = LinkBoard::new(clock.clone());
+        let refusals = Refusals::new(clock.clone());
         let stopping = CancellationToken::new();
         let mut tasks = JoinSet::new();
-        let ports = match open_ports(&config, &spool, &stopping).await {
+        let ports = match open_ports(&config, &spool, &refusals, &stopping).await {
             Ok(ports) => ports,
             Err(error) => {
                 spool.stop();
@@ -68,10 +70,11 @@ impl Agent {
         };
         let dimse_address = ports.dimse.as_ref().and_then(|port| port.address().ok());
         let page_address = ports.page.as_ref().and_then(|port| port.address().ok());
-        let figures = ports
-            .dimse
-            .as_ref()
-            .map(|port| (port.counters(), port.admission()));
+        let figures = ports.dimse.as_ref().map(|port| DimseFigures {
+            counters: port.counters(),
+            admission: port.admission(),
+            refusals: refusals.counters(),
+        });
         let metrics = Metrics::new(spool.clone(), board.clone(), figures);
         if let (Some(port), Some(page), Some(dimse)) = (ports.page, &config.page, &config.dimse) {
             let parts = PageParts {
@@ -80,6 +83,7 @@ impl Agent {
                 clock: clock.clone(),
                 ae_title: dimse.ae_title.as_str().to_owned(),
                 dimse_address: dimse_address.unwrap_or(dimse.listen),
+                refusals,
                 metrics,
             };
             let router = page::router(parts, Guard::new(page.password.as_deref()));
@@ -165,6 +169,7 @@ struct Ports {
 async fn open_ports(
     config: &Config,
     spool: &Spool,
+    refusals: &Refusals,
     stopping: &CancellationToken,
 ) -> Result<Ports, StartError> {
     let failed = |key, address: String| move |source| StartError::Port { key, address, source };
@@ -176,7 +181,8 @@ async fn open_ports(
                 allow: dimse.allow.clone(),
             };
             let (limits, token) = (dimse.limits.clone(), stopping.clone());
-            let port = DimsePort::bind(dimse.listen, spool.clone(), policy, limits, token).await;
+            let (spool, refusals) = (spool.clone(), refusals.clone());
+            let port = DimsePort::bind(dimse.listen, spool, policy, limits, refusals, token).await;
             Some(port.map_err(failed("dimse.listen", dimse.listen.to_string()))?)
         }
     };

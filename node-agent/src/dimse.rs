@@ -11,6 +11,7 @@ pub mod echo_scp;
 pub mod store_scp;
 pub mod association;
 pub mod admission;
+pub mod refusals;
 
 use std::io;
 use std::net::SocketAddr;
@@ -27,6 +28,7 @@ use crate::spool::{IntakeError, Spool, Stored};
 use admission::Admission;
 use association::Surroundings;
 use negotiation::Policy;
+use refusals::Refusals;
 use status::Rejection;
 
 /// Connections over the limit that are told so at the same time; more are closed without a word.
@@ -69,8 +71,6 @@ impl Default for DimseLimits {
 pub struct DimseCounters {
     /// Associations accepted.
     pub accepted: Counter,
-    /// Associations rejected.
-    pub rejected: Counter,
     /// Connections aborted by us.
     pub aborted: Counter,
     /// C-ECHO requests answered.
@@ -104,6 +104,7 @@ impl DimsePort {
         spool: Spool,
         policy: Policy,
         limits: DimseLimits,
+        refusals: Refusals,
         stopping: CancellationToken,
     ) -> io::Result<Self> {
         let listener = TcpListener::bind(address).await?;
@@ -114,6 +115,7 @@ impl DimsePort {
             policy,
             limits,
             counters,
+            refusals,
             stopping,
         });
         Ok(Self {
@@ -159,8 +161,9 @@ impl DimsePort {
             };
             while associations.try_join_next().is_some() {}
             let Some(slot) = self.admission.admit(peer.ip()) else {
-                self.around.counters.rejected.inc();
-                tracing::warn!(peer = %peer.ip(), code = Rejection::LimitExceeded.code(), "association rejected");
+                self.around
+                    .refusals
+                    .record(Rejection::LimitExceeded, peer.ip(), None);
                 if let Ok(permit) = Arc::clone(&rejecting).try_acquire_owned() {
                     tokio::spawn(async move {
                         tokio::time::timeout(REJECT_TIME, reject(stream)).await.ok();

@@ -7,6 +7,7 @@ use prometheus_client::registry::Registry;
 
 use crate::dimse::DimseCounters;
 use crate::dimse::admission::Admission;
+use crate::dimse::refusals::RefusalCounters;
 use crate::link::{LinkBoard, LinkState};
 use crate::spool::{ObjectState, Spool};
 
@@ -15,13 +16,24 @@ use crate::spool::{ObjectState, Spool};
 pub struct Metrics {
     spool: Spool,
     board: LinkBoard,
-    dimse: Option<(DimseCounters, Admission)>,
+    dimse: Option<DimseFigures>,
+}
+
+/// Figures of the port for modalities.
+#[derive(Clone)]
+pub struct DimseFigures {
+    /// What was asked and answered.
+    pub counters: DimseCounters,
+    /// Open associations.
+    pub admission: Admission,
+    /// Associations that were not accepted.
+    pub refusals: RefusalCounters,
 }
 
 impl Metrics {
     /// Figures of a spool, a line and, when there is one, a port for modalities.
     #[must_use]
-    pub fn new(spool: Spool, board: LinkBoard, dimse: Option<(DimseCounters, Admission)>) -> Self {
+    pub fn new(spool: Spool, board: LinkBoard, dimse: Option<DimseFigures>) -> Self {
         Self { spool, board, dimse }
     }
 
@@ -29,10 +41,14 @@ impl Metrics {
     #[must_use]
     pub fn text(&self) -> String {
         let mut registry = Registry::with_prefix("tancho_agent");
-        if let Some((dimse, admission)) = &self.dimse {
+        if let Some(DimseFigures {
+            counters: dimse,
+            admission,
+            refusals,
+        }) = &self.dimse
+        {
             for (name, help, counter) in [
                 ("associations_accepted", "Associations accepted", &dimse.accepted),
-                ("associations_rejected", "Associations rejected", &dimse.rejected),
                 (
                     "associations_aborted",
                     "Connections aborted by the agent",
@@ -48,6 +64,11 @@ impl Metrics {
             ] {
                 registry.register(name, help, counter.clone());
             }
+            registry.register(
+                "associations_rejected",
+                "Associations rejected, by reason",
+                refusals.clone(),
+            );
             gauge(
                 &mut registry,
                 "associations_open",

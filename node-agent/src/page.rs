@@ -19,6 +19,7 @@ use axum::extract::DefaultBodyLimit;
 use axum::routing::{get, post};
 
 use crate::clock::Clock;
+use crate::dimse::refusals::Refusals;
 use crate::link::LinkBoard;
 use crate::metrics::Metrics;
 use crate::spool::Spool;
@@ -47,6 +48,8 @@ pub struct PageParts {
     pub ae_title: String,
     /// Where modalities send to.
     pub dimse_address: SocketAddr,
+    /// Associations that were not accepted.
+    pub refusals: Refusals,
     /// Figures for `/metrics`.
     pub metrics: Metrics,
 }
@@ -88,6 +91,7 @@ mod tests {
             metrics: Metrics::new(spool.clone(), board.clone(), None),
             spool,
             board,
+            refusals: Refusals::new(clock.clone()),
             clock,
             ae_title: "TANCHO".to_owned(),
             dimse_address: ([127, 0, 0, 1], 11112).into(),

@@ -13,6 +13,7 @@ use super::admission::Slot;
 use super::command::{COMMAND_BYTES_MAX, Command, Response, field};
 use super::negotiation::{self, Accepted, Policy, VERIFICATION};
 use super::pdu_stream::{PDU_BYTES_MAX, PDU_HEADER_BYTES, PduError, PduStream, pdu_type};
+use super::refusals::Refusals;
 use super::status::{self, Abort, Rejection};
 use super::store_scp::Receiving;
 use super::{DimseCounters, DimseLimits, echo_scp};
@@ -31,6 +32,8 @@ pub struct Surroundings {
     pub limits: DimseLimits,
     /// Counts for the metrics.
     pub counters: DimseCounters,
+    /// Where refused associations are recorded.
+    pub refusals: Refusals,
     /// Set when the agent stops.
     pub stopping: CancellationToken,
 }
@@ -59,7 +62,7 @@ pub fn serve(stream: TcpStream, peer: IpAddr, slot: Slot, around: &Surroundings)
         Ok(accepted) => accepted,
         Err(refusal) => {
             drop(slot);
-            refusal.act(pdus, peer, &around.counters);
+            refusal.act(pdus, peer, around);
             return;
         }
     };
@@ -104,21 +107,24 @@ pub fn serve(stream: TcpStream, peer: IpAddr, slot: Slot, around: &Surroundings)
 
 /// Why there is no association.
 enum Refusal {
-    Reject(Rejection),
+    Reject(Rejection, Box<AssociationRQ>),
     Abort(Abort),
     Silent,
 }
 
 impl Refusal {
-    fn act(self, pdus: PduStream, peer: IpAddr, counters: &DimseCounters) {
+    fn act(self, pdus: PduStream, peer: IpAddr, around: &Surroundings) {
         match self {
-            Self::Reject(rejection) => {
-                counters.rejected.inc();
-                tracing::warn!(%peer, code = rejection.code(), "association rejected");
+            Self::Reject(rejection, request) => {
+                let titles = (
+                    request.calling_ae_title.as_str(),
+                    request.called_ae_title.as_str(),
+                );
+                around.refusals.record(rejection, peer, Some(titles));
                 pdus.send_and_close(&rejection.to_pdu());
             }
             Self::Abort(abort) => {
-                counters.aborted.inc();
+                around.counters.aborted.inc();
                 tracing::warn!(%peer, code = abort.code(), "connection aborted before an association");
                 pdus.send_and_close(&abort.to_pdu());
             }
@@ -140,7 +146,8 @@ fn request(pdus: &mut PduStream, peer: IpAddr, around: &Surroundings) -> Result<
         Err(PduError::TimedOut) => return Err(Refusal::Silent),
         Err(error) => return Err(Abort::for_error(&error).map_or(Refusal::Silent, Refusal::Abort)),
     };
-    let accepted = negotiation::negotiate(&request, peer, &around.policy).map_err(Refusal::Reject)?;
+    let accepted = negotiation::negotiate(&request, peer, &around.policy)
+        .map_err(|rejection| Refusal::Reject(rejection, Box::new(request)))?;
     pdus.send(&status::encode(&accepted.answer))
         .map_err(|_| Refusal::Silent)?;
     Ok(accepted)

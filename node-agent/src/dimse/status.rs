@@ -55,6 +55,16 @@ pub enum Rejection {
 }
 
 impl Rejection {
+    /// All of them.
+    pub const ALL: [Self; 6] = [
+        Self::CalledAeUnknown,
+        Self::CallingAeUnknown,
+        Self::ApplicationContextUnknown,
+        Self::LimitExceeded,
+        Self::Congested,
+        Self::ProtocolVersion,
+    ];
+
     /// Stable code for logs and metrics.
     #[must_use]
     pub fn code(self) -> &'static str {

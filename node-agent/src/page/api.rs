@@ -36,18 +36,21 @@ pub async fn state(State(parts): State<PageParts>) -> Json<PageState> {
 pub async fn events(State(parts): State<PageParts>) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
     let spool = parts.spool.subscribe();
     let board = parts.board.subscribe();
+    let refusals = parts.refusals.subscribe();
     let stream = unfold(
-        (parts, spool, board, true),
-        |(parts, mut spool, mut board, first)| async move {
+        (parts, spool, board, refusals, true),
+        |(parts, mut spool, mut board, mut refusals, first)| async move {
             if !first {
                 tokio::time::sleep(PICTURE_INTERVAL).await;
                 let changed = tokio::select! {
                     changed = spool.changed() => changed,
                     changed = board.changed() => changed,
+                    changed = refusals.changed() => changed,
                 };
                 changed.ok()?;
                 spool.mark_unchanged();
                 board.mark_unchanged();
+                refusals.mark_unchanged();
             }
             let event = Event::default()
                 .event("state")
@@ -56,7 +59,7 @@ pub async fn events(State(parts): State<PageParts>) -> Sse<impl Stream<Item = Re
                     tracing::error!(%error, "the page's picture could not be written");
                     Event::default().comment("no picture")
                 });
-            Some((Ok(event), (parts, spool, board, false)))
+            Some((Ok(event), (parts, spool, board, refusals, false)))
         },
     );
     Sse::new(stream).keep_alive(KeepAlive::new().interval(KEEP_ALIVE))

@@ -7,6 +7,7 @@ use tancho_domain::dicom::Priority;
 use tancho_domain::ids::ObjectId;
 
 use super::PageParts;
+use crate::dimse::refusals::Refused;
 use crate::link::LinkStatus;
 use crate::spool::studies::PatientLabel;
 use crate::spool::{ObjectState, QuarantineRow, RequestPicture, RequestResult, StudyPicture};
@@ -33,6 +34,8 @@ pub struct PageState {
     studies: Vec<StudyView>,
     /// Objects set aside, the latest first.
     quarantine: Vec<QuarantineView>,
+    /// Associations that were not accepted, the latest first.
+    refusals: Vec<Refused>,
 }
 
 #[derive(Debug, Serialize)]
@@ -156,6 +159,7 @@ pub fn picture(parts: &PageParts) -> PageState {
             .into_iter()
             .map(quarantine_view)
             .collect(),
+        refusals: parts.refusals.recent(),
     }
 }
 

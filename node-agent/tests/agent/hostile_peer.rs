@@ -253,6 +253,32 @@ fn flt_018_unknown_titles_and_addresses_are_rejected() {
     assert_eq!(bytes(&answer("ELSEWHERE", "CT1")), rejected(7));
     assert!(matches!(answer("TANCHO", "CT1"), Pdu::AssociationAC(_)));
     assert!(matches!(answer("TANCHO_STAT", "CT1"), Pdu::AssociationAC(_)));
+
+    let refusals = agent.state()["refusals"].clone();
+    let shown = |n: usize| {
+        let one = &refusals[n];
+        let text = |key: &str| one[key].as_str().unwrap_or_default().to_owned();
+        [
+            text("code"),
+            text("calling_ae"),
+            text("called_ae"),
+            text("address"),
+        ]
+    };
+    assert_eq!(refusals.as_array().unwrap().len(), 3);
+    assert_eq!(shown(0), ["called_ae_unknown", "CT1", "ELSEWHERE", "127.0.0.1"]);
+    assert_eq!(shown(1), ["calling_ae_unknown", "MR1", "TANCHO", "127.0.0.1"]);
+    assert_eq!(shown(2), ["calling_ae_unknown", "RAWPEER", "TANCHO", "127.0.0.1"]);
+    assert!(refusals[0]["at_ms"].as_i64() >= refusals[2]["at_ms"].as_i64());
+    let metrics = agent.get("/metrics").1;
+    for line in [
+        "tancho_agent_associations_rejected_total{reason=\"calling_ae_unknown\"} 2",
+        "tancho_agent_associations_rejected_total{reason=\"called_ae_unknown\"} 1",
+        "tancho_agent_associations_rejected_total{reason=\"congested\"} 0",
+    ] {
+        assert!(metrics.contains(line), "{line} is not in\n{metrics}");
+    }
+    assert!(!metrics.contains("RAWPEER"), "no label carries what a peer sent");
 }
 
 #[test]

@@ -1,9 +1,11 @@
 //! An agent inside the test, with everything on free ports in a temporary folder.
 
-use std::net::SocketAddr;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 use tancho_agent::clock::Clock;
 use tancho_agent::config::{self, Config};
@@ -37,6 +39,7 @@ pub struct TestAgent {
     runtime: Runtime,
     agent: Option<Agent>,
     pub dimse: SocketAddr,
+    pub page: SocketAddr,
     pub folder: Option<TempDir>,
     pub data_dir: PathBuf,
 }
@@ -62,10 +65,12 @@ impl TestAgent {
         change(&mut config);
         let agent = runtime.block_on(Agent::start(config, Clock::system()))?;
         let dimse = agent.dimse_address().unwrap();
+        let page = agent.page_address().unwrap();
         Ok(Self {
             runtime,
             agent: Some(agent),
             dimse,
+            page,
             folder: None,
             data_dir: data_dir.to_owned(),
         })
@@ -117,6 +122,38 @@ impl TestAgent {
         bytes
     }
 
+    /// What the page answers to a GET: status and body.
+    pub fn get(&self, path: &str) -> (u16, String) {
+        self.ask(&format!(
+            "GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n"
+        ))
+    }
+
+    /// What the page answers to a POST from a page of `origin`: status and body.
+    pub fn post(&self, path: &str, origin: &str, body: &Value) -> (u16, String) {
+        let body = body.to_string();
+        self.ask(&format!(
+            "POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nOrigin: {origin}\r\nContent-Type: application/json\r\n\
+             Content-Length: {}\r\nConnection: close\r\n\r\n{body}",
+            body.len()
+        ))
+    }
+
+    /// The page's picture of the node.
+    pub fn state(&self) -> Value {
+        serde_json::from_str(&self.get("/api/state").1).unwrap()
+    }
+
+    fn ask(&self, request: &str) -> (u16, String) {
+        let mut stream = TcpStream::connect(self.page).unwrap();
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+        (status, body.to_owned())
+    }
+
     /// Every object file with its header, quarantine excepted.
     pub fn object_files(&self) -> Vec<PathBuf> {
         let objects = self.data_dir.join("spool/objects");
@@ -156,7 +193,7 @@ impl Drop for TestAgent {
 
 /// The data set of an object file, checked against its header.
 pub fn data_set_of(file: &Path) -> Vec<u8> {
-    use std::io::{Read, Seek, SeekFrom};
+    use std::io::{Seek, SeekFrom};
     let mut opened = std::fs::File::open(file).unwrap();
     let header = ObjectHeader::read(&mut opened).unwrap().expect("a good header");
     let mut data = DataSet::new(opened, header.data_len).unwrap();
