@@ -27,6 +27,14 @@ pub struct Cli {
     command: Command,
 }
 
+/// Exit code after SIGINT or SIGTERM, as shells give it for SIGINT.
+pub const INTERRUPTED_EXIT_CODE: i32 = 130;
+
+/// A command was interrupted by SIGINT or SIGTERM; the text says what was done by then.
+#[derive(Debug, thiserror::Error)]
+#[error("interrupted: {0}")]
+pub struct Interrupted(String);
+
 /// What to do.
 #[derive(Debug, Subcommand)]
 enum Command {

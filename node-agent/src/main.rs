@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use tancho_agent::cli::{self, Cli};
+use tancho_agent::cli::{self, Cli, Interrupted};
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -13,6 +13,10 @@ async fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("tancho-agent: {error:#}");
+            if error.is::<Interrupted>() {
+                // At once: a thread may still wait for the other end.
+                std::process::exit(cli::INTERRUPTED_EXIT_CODE);
+            }
             ExitCode::FAILURE
         }
     }

@@ -7,5 +7,6 @@ mod duplicates_change_nothing;
 mod hostile_objects_stop_only_themselves;
 mod nothing_acknowledged_is_lost;
 mod one_reader_claims;
+mod send_waits_for_the_relay;
 mod study_reaches_reader;
 mod uplink_resumes;

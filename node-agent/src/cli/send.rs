@@ -1,11 +1,13 @@
 //! `tancho-agent send`: files and folders to the relay, through the running agent or, when none runs, by itself.
 //!
 //! Exit code 0 only when every object is where it was asked to be: durable in the spool, with `--wait` durable at
-//! the relay.
+//! the relay. While the line is down `--wait` goes on waiting and says so on stderr. Interrupted by SIGINT or SIGTERM it
+//! says how far it came and exits with 130; what is in the spool by then stays there and is sent by the agent.
 
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use anyhow::{Context, bail, ensure};
@@ -14,8 +16,9 @@ use indicatif::{ProgressBar, ProgressStyle};
 use tancho_domain::dicom::Priority;
 use tancho_domain::ids::ObjectId;
 
-use super::Common;
 use super::import::{self, Candidate};
+use super::serve::wait_for_signal;
+use super::{Common, Interrupted};
 use crate::agent::Agent;
 use crate::clock::Clock;
 use crate::control::Client;
@@ -81,11 +84,16 @@ pub async fn run(args: SendArgs) -> anyhow::Result<()> {
             Some(agent)
         }
     };
-    let done = tokio::task::spawn_blocking(move || {
-        let report = Report::new(started, args.json, files.len() as u64);
-        send(&data_dir, files, &args, &report)
-    })
-    .await?;
+    let report = Arc::new(Report::new(started, args.json, files.len() as u64));
+    let working = {
+        let report = Arc::clone(&report);
+        tokio::task::spawn_blocking(move || send(&data_dir, files, &args, &report))
+    };
+    let is_own = own_agent.is_some();
+    let done = tokio::select! {
+        done = working => done?,
+        () = wait_for_signal() => Err(report.interrupted(is_own).into()),
+    };
     if let Some(agent) = own_agent {
         agent.stop().await;
     }
@@ -170,6 +178,7 @@ fn hand_over(
                 ObjectAnswer::Stored { object_id, bytes, .. } => {
                     spooled.objects.push(object_id);
                     spooled.bytes += bytes;
+                    report.n_spooled.fetch_add(1, Ordering::Relaxed);
                 }
                 ObjectAnswer::Failed { code } if code == "not_dicom" && !file.named => spooled.n_skipped += 1,
                 ObjectAnswer::Failed { code } => spooled.failures.push((file.path, code)),
@@ -197,8 +206,17 @@ fn wait(data_dir: &Path, spooled: &Spooled, report: &Report) -> anyhow::Result<(
     let mut last: Option<Progress> = None;
     while let Some(progress) = client.next_progress()? {
         let n_before = last.as_ref().map_or(0, |last| last.n_durable);
+        let offline_before = last.as_ref().and_then(|last| last.offline.as_ref());
+        if let Some(code) = &progress.offline
+            && offline_before != Some(code)
+        {
+            report.offline(code);
+        }
         if n_before == 0 && progress.n_durable > 0 {
-            report.event("first_instance_durable", &serde_json::json!({}));
+            report.event(
+                "first_instance_durable",
+                &serde_json::json!({ "instances": progress.n_durable, "bytes_sent": progress.bytes_sent }),
+            );
         }
         report.progress(&progress);
         last = Some(progress);
@@ -232,6 +250,10 @@ struct Report {
     started: Instant,
     json: bool,
     bar: ProgressBar,
+    /// Instances durable on this machine.
+    n_spooled: AtomicU64,
+    /// Instances durable at the relay.
+    n_durable: AtomicU64,
 }
 
 impl Report {
@@ -245,7 +267,43 @@ impl Report {
             bar.set_style(style);
         }
         bar.set_message("into the spool");
-        Self { started, json, bar }
+        Self {
+            started,
+            json,
+            bar,
+            n_spooled: AtomicU64::new(0),
+            n_durable: AtomicU64::new(0),
+        }
+    }
+
+    /// Says on stderr why the waiting goes on, whatever stdout is for.
+    fn offline(&self, code: &str) {
+        let text = match code {
+            "not_enrolled" => "this node is not enrolled: run `tancho-agent enroll`".to_owned(),
+            _ => format!("no connection to the relay ({code})"),
+        };
+        self.say(&format!(
+            "{text}; everything is safe on this machine and goes when the line is there; waiting"
+        ));
+    }
+
+    fn say(&self, text: &str) {
+        self.bar.suspend(|| eprintln!("{text}"));
+    }
+
+    /// How far it came when it was interrupted.
+    fn interrupted(&self, is_own_agent: bool) -> Interrupted {
+        self.bar.abandon();
+        let n_spooled = self.n_spooled.load(Ordering::Relaxed);
+        let n_durable = self.n_durable.load(Ordering::Relaxed);
+        let rest = if is_own_agent {
+            "the rest is sent as soon as an agent runs: `tancho-agent serve`"
+        } else {
+            "the running agent goes on sending the rest"
+        };
+        Interrupted(format!(
+            "{n_spooled} instances are durable on this machine, {n_durable} of them at the relay; {rest}"
+        ))
     }
 
     fn spooled_one(&self) {
@@ -253,6 +311,7 @@ impl Report {
     }
 
     fn progress(&self, progress: &Progress) {
+        self.n_durable.store(progress.n_durable, Ordering::Relaxed);
         if self.bar.message() != "to the relay" {
             self.bar.set_message("to the relay");
             if let Ok(style) = ProgressStyle::with_template(
@@ -280,8 +339,7 @@ impl Report {
                 "study_durable" => format!("{} instances are durable at the relay", fields["instances"]),
                 _ => return,
             };
-            self.bar
-                .println(format!("{:>7.1} s  {text}", elapsed_ms as f64 / 1e3));
+            self.say(&format!("{:>7.1} s  {text}", elapsed_ms as f64 / 1e3));
             if !self.bar.is_hidden() && event == "study_durable" {
                 self.bar.finish_and_clear();
             }

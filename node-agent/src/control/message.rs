@@ -75,6 +75,8 @@ pub struct Progress {
     pub bytes_sent: u64,
     /// Why the first one was given up.
     pub failure: Option<String>,
+    /// Why nothing can travel now: the code of the line's state, or `not_enrolled`.
+    pub offline: Option<String>,
 }
 
 /// Figures of the agent; no patient data.

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::message::{ObjectAnswer, ObjectLine, Progress, Request, Status};
 use super::{FRAME_BYTES_MAX, LINE_BYTES_MAX, socket_path};
-use crate::link::LinkBoard;
+use crate::link::{LinkBoard, LinkState};
 use crate::spool::{Activity, Arrival, IntakeError, ObjectState, Spool, SpoolError, Stored};
 
 /// Connections served at the same time.
@@ -252,6 +252,11 @@ async fn watch(to: &mut OwnedWriteHalf, desk: &Desk, objects: Vec<ObjectId>) -> 
             .map_err(io::Error::other)?;
         let mut progress = settled.progress.clone();
         progress.n_objects = n_objects;
+        progress.offline = match desk.board.status().link {
+            LinkState::Offline { code, .. } => Some(code),
+            LinkState::NotEnrolled => Some("not_enrolled".to_owned()),
+            LinkState::Connecting | LinkState::Connected { .. } => None,
+        };
         for (object_id, original, container) in &settled.open {
             progress.bytes_original += original;
             progress.bytes_container += container;
