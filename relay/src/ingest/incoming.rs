@@ -18,6 +18,7 @@ use tancho_wire::transfer::RangeSet;
 use uuid::Uuid;
 
 use super::journal::{Journal, PartKey, Trusted};
+use super::space::{self, Room};
 use crate::state::make_private_dir;
 
 /// Partial files kept open for writing; others are opened again when their next range comes.
@@ -33,6 +34,7 @@ pub struct Incoming {
     /// Rung when a part's fsync has ended.
     sync_ended: Condvar,
     journal: Mutex<Journal>,
+    room: Room,
 }
 
 #[derive(Debug, Default)]
@@ -40,6 +42,33 @@ struct Inner {
     parts: HashMap<PartKey, Part>,
     files: HashMap<PartKey, (Arc<File>, u64)>,
     turn: u64,
+    /// Containers that were asked for.
+    promised: HashMap<PartKey, Promised>,
+    /// Bytes of them that are still to come.
+    lacking_bytes: u64,
+}
+
+#[derive(Debug)]
+struct Promised {
+    len: u64,
+    n_holders: usize,
+}
+
+impl Inner {
+    fn held_len(&self, key: &PartKey) -> u64 {
+        self.parts.get(key).map_or(0, |part| part.held.len())
+    }
+
+    /// Changes what is held of a part and keeps the sum of what lacks.
+    fn change_held(&mut self, key: &PartKey, change: impl FnOnce(&mut HashMap<PartKey, Part>)) {
+        let before = self.held_len(key);
+        change(&mut self.parts);
+        if let Some(len) = self.promised.get(key).map(|promised| promised.len) {
+            let lacked = len.saturating_sub(before);
+            let lacks = len.saturating_sub(self.held_len(key));
+            self.lacking_bytes = self.lacking_bytes.saturating_sub(lacked) + lacks;
+        }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -113,6 +142,7 @@ impl Incoming {
             inner: Mutex::new(inner),
             sync_ended: Condvar::new(),
             journal: Mutex::new(journal),
+            room: Room::default(),
         })
     }
 
@@ -130,6 +160,31 @@ impl Incoming {
             .get(key)
             .map(|part| part.held.clone())
             .unwrap_or_default()
+    }
+
+    /// Reserves room for what lacks of a container that is about to be asked for; `None` when the disk has none left
+    /// besides what was promised to others. An error of the disk's answer is no reason to refuse.
+    #[must_use]
+    pub fn promise(self: &Arc<Self>, key: &PartKey, container_len: u64) -> Option<Promise> {
+        let mut inner = self.lock();
+        let lacks = container_len.saturating_sub(inner.held_len(key));
+        let is_promised = inner.promised.contains_key(key);
+        let wanted = inner.lacking_bytes + if is_promised { 0 } else { lacks };
+        if lacks > 0 && !space::has_room(&self.dir, wanted).unwrap_or(true) {
+            return None;
+        }
+        if !is_promised {
+            inner.lacking_bytes += lacks;
+        }
+        let promised = inner.promised.entry(*key).or_insert(Promised {
+            len: container_len,
+            n_holders: 0,
+        });
+        promised.n_holders += 1;
+        Some(Promise {
+            incoming: Arc::clone(self),
+            key: *key,
+        })
     }
 
     /// Whether the container is being verified, or waits to be thrown away.
@@ -173,6 +228,10 @@ impl Incoming {
 
     /// Writes ranges of one container. Blocks on the disk. A sealed part takes nothing more.
     pub fn write(&self, key: &PartKey, offset: u64, bytes: &Bytes, gaps: &[Range<u64>]) -> io::Result<()> {
+        if !self.room.is_left(&self.dir) {
+            let text = "the disk is full up to its reserve";
+            return Err(io::Error::new(io::ErrorKind::StorageFull, text));
+        }
         {
             let mut inner = self.lock();
             let part = inner.parts.entry(*key).or_default();
@@ -188,12 +247,14 @@ impl Incoming {
         }
         let written = self.write_gaps(key, offset, bytes, gaps);
         let mut inner = self.lock();
-        if let Some(part) = inner.parts.get_mut(key) {
-            part.n_writers = part.n_writers.saturating_sub(1);
-            if written.is_ok() {
-                gaps.iter().for_each(|gap| part.held.insert(gap.clone()));
+        inner.change_held(key, |parts| {
+            if let Some(part) = parts.get_mut(key) {
+                part.n_writers = part.n_writers.saturating_sub(1);
+                if written.is_ok() {
+                    gaps.iter().for_each(|gap| part.held.insert(gap.clone()));
+                }
             }
-        }
+        });
         written
     }
 
@@ -347,17 +408,22 @@ impl Incoming {
     }
 
     /// The part's bytes are elsewhere or worthless: its file, if still there, and its ranges go.
+    ///
+    /// The file goes first: on a full disk the journal may not take the note, and a start removes ranges without a file.
     pub fn forget(&self, key: &PartKey) -> io::Result<()> {
+        let removed = match fs::remove_file(self.path(key)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        };
         {
             let mut inner = self.lock();
             inner.files.remove(key);
-            inner.parts.remove(key);
+            inner.change_held(key, |parts| {
+                parts.remove(key);
+            });
         }
         self.journal().note_gone(key)?;
-        match fs::remove_file(self.path(key)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => Ok(()),
-        }
+        removed
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -380,6 +446,29 @@ impl Drop for Seal {
     fn drop(&mut self) {
         if let Some(part) = self.incoming.lock().parts.get_mut(&self.key) {
             part.sealed = false;
+        }
+    }
+}
+
+/// Room on the disk for a container that was asked for, until it is dropped.
+#[derive(Debug)]
+pub struct Promise {
+    incoming: Arc<Incoming>,
+    key: PartKey,
+}
+
+impl Drop for Promise {
+    fn drop(&mut self) {
+        let mut inner = self.incoming.lock();
+        let held = inner.held_len(&self.key);
+        let Some(promised) = inner.promised.get_mut(&self.key) else {
+            return;
+        };
+        promised.n_holders -= 1;
+        if promised.n_holders == 0 {
+            let lacks = promised.len.saturating_sub(held);
+            inner.promised.remove(&self.key);
+            inner.lacking_bytes = inner.lacking_bytes.saturating_sub(lacks);
         }
     }
 }
@@ -556,6 +645,70 @@ mod tests {
         assert!(incoming.write(&key, 0, &bytes, &[]).is_err());
         incoming.discard_lost();
         assert!(!incoming.is_busy(&key) && !incoming.path(&key).exists());
+    }
+
+    #[test]
+    fn room_is_promised_once_and_given_back_to_the_byte() {
+        let dir = tempfile::tempdir().unwrap();
+        let (key, bytes) = whole(b"0123456789");
+        let other = PartKey { site: [8; 16], ..key };
+        let incoming = Arc::new(Incoming::open(dir.path()).unwrap());
+        let lacking = || incoming.lock().lacking_bytes;
+        let write = |range: Range<u64>| {
+            let part = bytes.slice(range.start as usize..range.end as usize);
+            incoming
+                .write(&key, range.start, &part, std::slice::from_ref(&range))
+                .unwrap();
+        };
+        write(0..2);
+        let first = incoming.promise(&key, 10).unwrap();
+        let again = incoming.promise(&key, 10).unwrap();
+        let of_another = incoming.promise(&other, 100).unwrap();
+        assert_eq!(lacking(), 108);
+        write(2..6);
+        assert_eq!(lacking(), 104);
+        incoming.forget(&key).unwrap();
+        assert_eq!(lacking(), 110, "all of it is to come again");
+        assert!(
+            incoming
+                .promise(&PartKey { site: [9; 16], ..key }, u64::MAX - 110)
+                .is_none(),
+            "more than the disk has"
+        );
+        drop(first);
+        assert_eq!(lacking(), 110);
+        drop(again);
+        drop(of_another);
+        assert_eq!((lacking(), incoming.lock().promised.len()), (0, 0));
+    }
+
+    #[test]
+    fn nothing_is_written_into_the_reserve() {
+        let dir = tempfile::tempdir().unwrap();
+        let (key, bytes) = whole(b"0123456789");
+        let incoming = Incoming::open(dir.path()).unwrap();
+        incoming.room.note(false);
+        let refused = incoming.write(&key, 0, &bytes, std::slice::from_ref(&(0..10)));
+        assert_eq!(refused.unwrap_err().kind(), io::ErrorKind::StorageFull);
+        assert!(incoming.keys().is_empty() && !incoming.path(&key).exists());
+        incoming.room.note(true);
+        incoming
+            .write(&key, 0, &bytes, std::slice::from_ref(&(0..10)))
+            .unwrap();
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_full_disk_does_not_keep_a_part_that_is_thrown_away() {
+        let dir = tempfile::tempdir().unwrap();
+        let (key, bytes) = whole(b"0123456789");
+        let incoming = Incoming::open(dir.path()).unwrap();
+        incoming
+            .write(&key, 0, &bytes, std::slice::from_ref(&(0..10)))
+            .unwrap();
+        incoming.journal().fill_up();
+        assert!(incoming.forget(&key).is_err());
+        assert!(!incoming.path(&key).exists());
     }
 
     #[test]

@@ -8,7 +8,7 @@
 
 use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -107,8 +107,20 @@ impl Journal {
     }
 
     fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        if let Err(error) = self.file.write_all(bytes) {
+            // Half a record would hide every later one from the next start.
+            self.file.set_len(self.len).ok();
+            self.file.seek(SeekFrom::Start(self.len)).ok();
+            return Err(error);
+        }
         self.len += bytes.len() as u64;
-        self.file.write_all(bytes)
+        Ok(())
+    }
+
+    /// Has every further record refused as on a full disk.
+    #[cfg(all(test, unix))]
+    pub(super) fn fill_up(&mut self) {
+        self.file = OpenOptions::new().write(true).open("/dev/full").unwrap();
     }
 
     /// Whether it is time for [`Journal::rewrite`].

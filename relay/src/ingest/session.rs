@@ -23,6 +23,7 @@ use tancho_wire::{CloseCode, Digest, Frame, Violation};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
+use super::incoming::Promise;
 use super::registry::{Member, close};
 use crate::state::AppState;
 
@@ -52,6 +53,8 @@ pub struct Session {
     working: Notify,
     /// Instances of this connection whose rows are there.
     heads: Mutex<HashMap<Digest, ArrivedInstance>>,
+    /// Room on the disk for containers that were asked for.
+    promises: Mutex<HashMap<Digest, Promise>>,
     /// How often a container's bytes turned out wrong.
     bad_digests: Mutex<HashMap<Digest, u32>>,
     noted_at_ms: Mutex<i64>,
@@ -177,6 +180,7 @@ impl Session {
             writing: Notify::new(),
             working: Notify::new(),
             heads: Mutex::default(),
+            promises: Mutex::default(),
             bad_digests: Mutex::default(),
             noted_at_ms: Mutex::new(0),
             forms: Mutex::default(),

@@ -2,11 +2,41 @@
 
 use std::io;
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 /// Smallest reserve in bytes.
 const RESERVE_BYTES_MIN: u64 = 2 << 30;
 /// Share of the file system that is kept free: one in this many.
 const RESERVE_SHARE: u64 = 20;
+
+/// How long an answer of the file system counts before a write.
+const ANSWER_AGE_MAX: Duration = Duration::from_secs(1);
+
+/// Whether the reserve is untouched, asked of the file system at most once a second: for every write.
+#[derive(Debug, Default)]
+pub struct Room {
+    answer: Mutex<Option<(Instant, bool)>>,
+}
+
+impl Room {
+    /// Whether anything may be written. An error of the file system's answer is no reason to refuse.
+    pub fn is_left(&self, dir: &Path) -> bool {
+        let mut answer = self.answer.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, is_left)) = answer.filter(|(asked, _)| asked.elapsed() < ANSWER_AGE_MAX) {
+            return is_left;
+        }
+        let is_left = has_room(dir, 0).unwrap_or(true);
+        *answer = Some((Instant::now(), is_left));
+        is_left
+    }
+
+    #[cfg(test)]
+    pub(super) fn note(&self, is_left: bool) {
+        *self.answer.lock().unwrap_or_else(PoisonError::into_inner) =
+            Some((Instant::now() + Duration::from_secs(60), is_left));
+    }
+}
 
 /// Whether a container of which `lacking_bytes` are still to come may be asked for.
 pub fn has_room(dir: &Path, lacking_bytes: u64) -> io::Result<bool> {

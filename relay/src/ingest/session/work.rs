@@ -19,7 +19,7 @@ use crate::ingest::commit::Verified;
 use crate::ingest::head::{self, Head, HeadFault, HeadRead};
 use crate::ingest::incoming::part_key;
 use crate::ingest::verify::{self, VerifyFault};
-use crate::ingest::{requests, space, status};
+use crate::ingest::{requests, status};
 
 /// Heads written in one transaction.
 const HEADS_AT_ONCE_MAX: usize = 128;
@@ -124,16 +124,13 @@ impl Session {
             holdings.push(match durable {
                 Some(receipt) => Holding::Durable(receipt),
                 None => {
-                    let held = self.app.incoming.held(&key);
-                    let lacking_bytes = offered.item.container_len.saturating_sub(held.len());
-                    if lacking_bytes > 0
-                        && !space::has_room(self.app.incoming.dir(), lacking_bytes).unwrap_or(true)
-                    {
-                        tracing::error!("the disk is full: nodes are told to wait");
+                    let Some(promise) = self.app.incoming.promise(&key, offered.item.container_len) else {
+                        tracing::error!(alarm = "disk_full", "the disk is full: nodes are told to wait");
                         holdings.push(Holding::Refused(disk_full(digest)));
                         continue;
-                    }
-                    Holding::Partial(held)
+                    };
+                    lock(&self.promises).insert(digest, promise);
+                    Holding::Partial(self.app.incoming.held(&key))
                 }
             });
         }
@@ -278,6 +275,9 @@ impl Session {
             }
         }
         lock(&self.heads).remove(&digest);
+        if finish != Finish::Again {
+            lock(&self.promises).remove(&digest);
+        }
         self.with_receiver(|receiver| receiver.finish(&digest, finish));
     }
 
