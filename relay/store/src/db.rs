@@ -33,7 +33,7 @@ use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{PgConnection, PgPool, Postgres, Sqlite, SqliteConnection, SqlitePool, Transaction};
+use sqlx::{Connection, PgConnection, PgPool, Postgres, Sqlite, SqliteConnection, SqlitePool, Transaction};
 
 use crate::dialect;
 use crate::error::StoreError;
@@ -123,10 +123,13 @@ impl Db {
 
     async fn open_postgres(url: &str) -> Result<Self, StoreError> {
         let options: PgConnectOptions = url.parse()?;
+        let options = options
+            .application_name("tancho-relay")
+            .options(dialect::POSTGRES_SETTINGS);
         let pool = PgPoolOptions::new()
             .max_connections(POSTGRES_CONNECTIONS_MAX)
             .acquire_timeout(WAIT_MAX)
-            .connect_with(options.application_name("tancho-relay"))
+            .connect_with(options)
             .await?;
         Ok(Self::Postgres(pool))
     }
@@ -136,7 +139,14 @@ impl Db {
     pub async fn migrate(&self) -> Result<(), StoreError> {
         match self {
             Self::Sqlite { writer, .. } => SQLITE_MIGRATIONS.run(writer).await?,
-            Self::Postgres(pool) => POSTGRES_MIGRATIONS.run(pool).await?,
+            Self::Postgres(pool) => {
+                // Not of the pool: a migration may take long, and waits for another relay's.
+                let options = pool.connect_options().as_ref().clone();
+                let options = options.options(dialect::POSTGRES_SETTINGS_OF_MIGRATIONS);
+                let mut connection = PgConnection::connect_with(&options).await?;
+                POSTGRES_MIGRATIONS.run(&mut connection).await?;
+                connection.close().await?;
+            }
         }
         Ok(())
     }

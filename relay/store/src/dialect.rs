@@ -14,6 +14,19 @@ pub(crate) const POSTGRES_BEGIN_READ: &str = "begin isolation level repeatable r
 /// Starts a write in PostgreSQL: compare-and-set statements wait for each other and then see the newest row.
 pub(crate) const POSTGRES_BEGIN_WRITE: &str = "begin isolation level read committed";
 
+/// What every connection to PostgreSQL is set to, whatever the server's own settings are: a commit is on the disk when
+/// it answers, and nothing waits or stands open without end.
+pub(crate) const POSTGRES_SETTINGS: [(&str, &str); 4] = [
+    ("synchronous_commit", "on"),
+    ("lock_timeout", "10s"),
+    ("statement_timeout", "60s"),
+    ("idle_in_transaction_session_timeout", "30s"),
+];
+
+/// What differs for migrations.
+pub(crate) const POSTGRES_SETTINGS_OF_MIGRATIONS: [(&str, &str); 2] =
+    [("lock_timeout", "0"), ("statement_timeout", "0")];
+
 /// Refuses an SQLite engine older than [`SQLITE_VERSION_MIN`]; `version` is what `sqlite_version()` answers.
 pub fn check_sqlite_version(version: &str) -> Result<(), StoreError> {
     let mut parts = version.split('.').map(|part| part.parse::<u32>().unwrap_or(0));

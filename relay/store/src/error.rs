@@ -32,8 +32,11 @@ pub enum StoreError {
 const SQLITE_UNAVAILABLE: [u32; 6] = [5, 6, 8, 10, 13, 14];
 
 /// PostgreSQL SQLSTATE classes and codes that mean "not now": connection, resources, operator intervention,
-/// system error, and the two that ask for a repeat (serialisation failure, deadlock).
-const POSTGRES_UNAVAILABLE: [&str; 7] = ["08", "53", "57", "58", "40001", "40P01", "55P03"];
+/// system error, the two that ask for a repeat (serialisation failure, deadlock), and time limits: of a lock, and of a
+/// transaction that stood open.
+const POSTGRES_UNAVAILABLE: [&str; 9] = [
+    "08", "53", "57", "58", "40001", "40P01", "55P03", "25P03", "25P04",
+];
 
 impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
@@ -117,8 +120,9 @@ mod tests {
 
     #[test]
     fn engine_codes_that_mean_not_now_can_be_retried() {
-        // 5 busy, 517 busy snapshot, 13 full, 3338 an I/O error; PostgreSQL: shutdown, deadlock, too many connections.
-        for code in ["5", "517", "13", "3338", "57P01", "40P01", "53300"] {
+        // 5 busy, 517 busy snapshot, 13 full, 3338 an I/O error; PostgreSQL: shutdown, deadlock, too many connections,
+        // time limits of a statement, a lock and an open transaction.
+        for code in ["5", "517", "13", "3338", "57P01", "40P01", "53300", "57014", "55P03", "25P03"] {
             assert!(matches!(of_code(code), StoreError::Unavailable(_)), "{code}");
         }
         for code in ["1", "11", "26", "42601", "22P02", ""] {

@@ -88,3 +88,33 @@ async fn urls_of_other_databases_are_refused() {
         );
     }
 }
+
+/// Whatever the server is set to: a commit is durable, and nothing waits without end.
+#[tokio::test]
+async fn connections_to_postgresql_set_what_durability_and_waiting_depend_on() {
+    let Some(store) = crate::harness::postgres_store().await else {
+        return;
+    };
+    let Db::Postgres(pool) = &store.db else {
+        panic!("PostgreSQL asked for")
+    };
+    let settings: Vec<(String, String)> = sqlx::query_as(
+        "select name, setting from pg_settings where name in ('synchronous_commit', 'lock_timeout', \
+         'statement_timeout', 'idle_in_transaction_session_timeout') order by name",
+    )
+    .fetch_all(pool)
+    .await
+    .unwrap();
+    let settings: Vec<(&str, &str)> = settings
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.as_str()))
+        .collect();
+    let expected = [
+        ("idle_in_transaction_session_timeout", "30000"),
+        ("lock_timeout", "10000"),
+        ("statement_timeout", "60000"),
+        ("synchronous_commit", "on"),
+    ];
+    assert_eq!(settings, expected);
+    store.db.close().await;
+}
