@@ -103,6 +103,8 @@ impl Db {
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
             .foreign_keys(true)
+            // So that a row that another one replaces counts as removed.
+            .pragma("recursive_triggers", "on")
             .busy_timeout(WAIT_MAX);
         let writer = SqlitePoolOptions::new()
             .max_connections(1)

@@ -38,6 +38,9 @@ const POSTGRES_UNAVAILABLE: [&str; 9] = [
     "08", "53", "57", "58", "40001", "40P01", "55P03", "25P03", "25P04",
 ];
 
+/// What the triggers of SQLite say that refuse a row whose key is taken (migration 0004).
+const EXISTS_ALREADY: &str = "the row exists already";
+
 impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
         match error {
@@ -46,6 +49,7 @@ impl From<sqlx::Error> for StoreError {
                 ErrorKind::UniqueViolation
                 | ErrorKind::ForeignKeyViolation
                 | ErrorKind::ExclusionViolation => Self::Conflict,
+                _ if error.message() == EXISTS_ALREADY => Self::Conflict,
                 ErrorKind::NotNullViolation => Self::Corrupt("a required column is missing".to_owned()),
                 ErrorKind::CheckViolation => Self::Corrupt("a value breaks a check".to_owned()),
                 _ => of_code(&error.code().unwrap_or_default()),
@@ -122,7 +126,9 @@ mod tests {
     fn engine_codes_that_mean_not_now_can_be_retried() {
         // 5 busy, 517 busy snapshot, 13 full, 3338 an I/O error; PostgreSQL: shutdown, deadlock, too many connections,
         // time limits of a statement, a lock and an open transaction.
-        for code in ["5", "517", "13", "3338", "57P01", "40P01", "53300", "57014", "55P03", "25P03"] {
+        for code in [
+            "5", "517", "13", "3338", "57P01", "40P01", "53300", "57014", "55P03", "25P03",
+        ] {
             assert!(matches!(of_code(code), StoreError::Unavailable(_)), "{code}");
         }
         for code in ["1", "11", "26", "42601", "22P02", ""] {

@@ -35,6 +35,10 @@ async fn flt_126_a_changed_entry_is_found_and_named() {
     let Db::Sqlite { writer, .. } = &relay.app().db else {
         panic!("SQLite by default")
     };
+    sqlx::query("drop trigger audit_no_update")
+        .execute(writer)
+        .await
+        .unwrap();
     sqlx::query("update audit set subject_id = 'other' where seq = 2")
         .execute(writer)
         .await

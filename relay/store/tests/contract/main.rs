@@ -12,6 +12,7 @@ mod audit;
 mod clinical;
 mod commands;
 mod hospital;
+mod immutability;
 mod instances;
 mod networks_sites_users;
 mod nodes;
