@@ -43,7 +43,7 @@ pub use activity::Activity;
 pub use commit::Stored;
 pub use index::{InstanceSum, ObjectStanding, QuarantineRow};
 pub use outbound::{OutboundObject, Receipt, RequestForm, RequestResult, StudyManifest, StudyUpdate};
-pub use picture::{Counters, RequestPicture};
+pub use picture::{Counters, HeldPicture, RequestPicture};
 pub use receive::{Arrival, Incoming, IntakeError};
 pub use studies::{ObjectState, StudyPicture};
 
@@ -481,10 +481,23 @@ impl Spool {
         .await
     }
 
-    /// Lets the held objects of a study go to the relay after a person looked at them.
-    pub async fn release_held(&self, study: &str) -> Result<(), SpoolError> {
-        let study = study.to_owned();
-        self.change(|reply| Change::ReleaseHeld { study, reply }).await
+    /// Held objects by study and the patient they name, the longest waiting first.
+    #[must_use]
+    pub fn held(&self) -> Vec<HeldPicture> {
+        self.shared.picture().held.clone()
+    }
+
+    /// Lets held objects go to the relay after a person compared their patient with the study's; gives how many.
+    /// `held_id` is that of one entry of [`Spool::held`]: objects that name yet another patient stay.
+    pub async fn release_held(&self, held_id: &str) -> Result<u64, SpoolError> {
+        let held = self.held().into_iter().find(|held| held.held_id == held_id);
+        let held = held.ok_or(SpoolError::NotFound)?;
+        self.change(|reply| Change::ReleaseHeld {
+            study: held.study_instance_uid,
+            patient: held.patient_json,
+            reply,
+        })
+        .await
     }
 
     /// Takes a quarantined object off the technologist's list; its bytes stay.
@@ -621,6 +634,7 @@ async fn load_picture(db: &mut IndexDb, now_ms: i64) -> IndexResult<Picture> {
     picture.quarantine = index::list_quarantine(db, picture::QUARANTINE_SHOWN_MAX)
         .await?
         .into();
+    picture.set_held(index::list_held_groups(db, picture::HELD_SHOWN_MAX).await?);
     picture.set_line(index::list_outbound(db, OUTBOUND_OBJECTS_MAX).await?);
     Ok(picture)
 }

@@ -11,12 +11,12 @@ use futures_util::Stream;
 use futures_util::stream::unfold;
 use serde::Deserialize;
 use tancho_domain::dicom::{Priority, StudyInstanceUid};
-use tancho_domain::ids::CommandId;
+use tancho_domain::ids::{CommandId, ObjectId};
 
 use super::problem::Problem;
 use super::view::{PageState, picture};
 use super::{KEEP_ALIVE, PICTURE_INTERVAL, PageParts};
-use crate::spool::RequestForm;
+use crate::spool::{RequestForm, SpoolError};
 
 /// Urgencies a form may ask for (`clinical.md` 2.2 of the network's rules).
 const URGENCIES: [&str; 5] = ["stroke_code", "critical", "urgent", "routine", "elective"];
@@ -168,6 +168,68 @@ pub async fn close_study(
     let body = taken(body)?;
     parts.spool.close_study(body.study_instance_uid.as_str()).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// Which held objects: an entry of the picture, so that exactly those go whose patient was shown.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HeldBody {
+    held_id: String,
+}
+
+/// `POST /api/held/release`: the person has compared both patients.
+pub async fn release_held(
+    State(parts): State<PageParts>,
+    body: Result<Json<HeldBody>, JsonRejection>,
+) -> Result<StatusCode, Problem> {
+    let HeldBody { held_id } = taken(body)?;
+    let n_objects = match parts.spool.release_held(&held_id).await {
+        Err(SpoolError::NotFound) => {
+            return Err(gone("held_not_found", "these images are no longer held back"));
+        }
+        released => released?,
+    };
+    tracing::warn!(
+        audit.action = "held_released",
+        audit.subject = held_id,
+        n_objects,
+        "held objects were released on the page"
+    );
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Which quarantined object.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct QuarantineBody {
+    object_id: ObjectId,
+}
+
+/// `POST /api/quarantine/dismiss`
+pub async fn dismiss_quarantine(
+    State(parts): State<PageParts>,
+    body: Result<Json<QuarantineBody>, JsonRejection>,
+) -> Result<StatusCode, Problem> {
+    let QuarantineBody { object_id } = taken(body)?;
+    match parts.spool.dismiss_quarantine(&object_id).await {
+        Err(SpoolError::NotFound) => {
+            return Err(gone(
+                "quarantine_not_found",
+                "this image is no longer in the quarantine",
+            ));
+        }
+        dismissed => dismissed?,
+    }
+    tracing::warn!(
+        audit.action = "quarantine_dismissed",
+        audit.subject = %object_id,
+        "a quarantined object was taken off the list on the page"
+    );
+    Ok(StatusCode::NO_CONTENT)
+}
+
+fn gone(code: &'static str, detail: &'static str) -> Problem {
+    Problem::new(StatusCode::NOT_FOUND, code, detail)
 }
 
 fn taken<T>(body: Result<Json<T>, JsonRejection>) -> Result<T, Problem> {

@@ -4,7 +4,7 @@ use axum::extract::Path;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
-const FILES: [(&str, &str, &str); 7] = [
+const FILES: [(&str, &str, &str); 8] = [
     ("", "text/html; charset=utf-8", include_str!("assets/index.html")),
     (
         "style.css",
@@ -20,6 +20,11 @@ const FILES: [(&str, &str, &str); 7] = [
         "form.js",
         "text/javascript; charset=utf-8",
         include_str!("assets/form.js"),
+    ),
+    (
+        "attention.js",
+        "text/javascript; charset=utf-8",
+        include_str!("assets/attention.js"),
     ),
     (
         "fields.js",
@@ -90,6 +95,39 @@ mod tests {
         }
         let index = FILES[0].2;
         assert!(!index.contains("<style") && !index.contains(" style="));
+    }
+
+    /// Every reason for which an object or an association is turned away is told in words.
+    #[test]
+    fn every_reason_has_words() {
+        let words = FILES
+            .iter()
+            .find(|file| file.0 == "strings.js")
+            .map(|file| file.2)
+            .unwrap();
+        let scan = concat!(env!("CARGO_MANIFEST_DIR"), "/../relay/imaging/src/scan.rs");
+        let scan = std::fs::read_to_string(scan).unwrap();
+        let scan = scan.split_once("impl ScanError").unwrap().1;
+        let scan = scan.split_once("is_peers_fault").unwrap().0;
+        let mut codes: Vec<&str> = scan
+            .split("=> \"")
+            .skip(1)
+            .filter_map(|rest| rest.split_once('"').map(|(code, _)| code))
+            .filter(|code| *code != "read_failed")
+            .collect();
+        assert!(codes.len() > 10, "{codes:?}");
+        codes.extend([
+            "uid_mismatch",
+            "transfer_syntax_malformed",
+            "scanner_panicked",
+            "damaged_in_spool",
+            "unreadable_in_spool",
+        ]);
+        codes.extend(crate::dimse::status::Rejection::ALL.map(|rejection| rejection.code()));
+        for code in codes {
+            let n_languages = words.matches(&format!("{code}: '")).count();
+            assert_eq!(n_languages, 2, "{code}");
+        }
     }
 
     /// The relay would leave out a field or a code it does not know, so the form must not offer one.

@@ -10,7 +10,7 @@ use super::PageParts;
 use crate::dimse::refusals::Refused;
 use crate::link::LinkStatus;
 use crate::spool::studies::PatientLabel;
-use crate::spool::{ObjectState, QuarantineRow, RequestPicture, RequestResult, StudyPicture};
+use crate::spool::{HeldPicture, ObjectState, QuarantineRow, RequestPicture, RequestResult, StudyPicture};
 
 /// Most studies the page shows, the latest first; older ones stay in the spool.
 pub const STUDIES_SHOWN_MAX: usize = 200;
@@ -32,6 +32,8 @@ pub struct PageState {
     disk: DiskView,
     /// Studies, the latest arrival first.
     studies: Vec<StudyView>,
+    /// Objects that name another patient than their study, the longest waiting first.
+    held: Vec<HeldView>,
     /// Objects set aside, the latest first.
     quarantine: Vec<QuarantineView>,
     /// Associations that were not accepted, the latest first.
@@ -47,21 +49,41 @@ struct DiskView {
 
 #[derive(Debug, Serialize)]
 struct QuarantineView {
+    object_id: ObjectId,
     at_ms: i64,
     calling_ae: String,
     code: String,
     bytes: u64,
 }
 
-/// A study on the page. Its `Debug` prints no patient data.
+/// Held objects of one study that name the same other patient. Both patients are `None` when they are not known.
 #[derive(Debug, Serialize)]
-pub struct StudyView {
-    study_instance_uid: String,
+struct HeldView {
+    held_id: String,
+    study_patient: Option<PatientView>,
+    patient: Option<PatientView>,
+    calling_ae: String,
+    n_objects: u64,
+    bytes: u64,
+    first_received_at_ms: i64,
+    last_received_at_ms: i64,
+}
+
+#[derive(Debug, Serialize)]
+struct PatientView {
     patient_name: NameView,
     name_uncertain: bool,
     patient_id: Redacted,
     birth_date: Redacted,
     sex: String,
+}
+
+/// A study on the page. Its `Debug` prints no patient data.
+#[derive(Debug, Serialize)]
+pub struct StudyView {
+    study_instance_uid: String,
+    #[serde(flatten)]
+    patient: PatientView,
     study_date: String,
     study_time: String,
     description: Redacted,
@@ -77,8 +99,12 @@ pub struct StudyView {
     n_durable: u64,
     /// Objects whose container is not made yet.
     n_coding: u64,
-    /// Objects the relay would not take, held back, or damaged here.
+    /// Objects the relay would not take.
     n_refused: u64,
+    /// Objects held back: they name another patient.
+    n_held: u64,
+    /// Objects whose bytes here are no longer those received, or cannot be read.
+    n_damaged: u64,
     /// Bytes that have to cross the line; data set bytes stand in until a container is made.
     bytes_total: u64,
     /// Of those, durable at the relay or on the line now.
@@ -153,6 +179,12 @@ pub fn picture(parts: &PageParts) -> PageState {
             .take(STUDIES_SHOWN_MAX)
             .map(|study| study_view(study, &by_study, &on_line, &requests))
             .collect(),
+        held: parts
+            .spool
+            .held()
+            .into_iter()
+            .map(|held| held_view(held, &studies))
+            .collect(),
         quarantine: parts
             .spool
             .quarantine()
@@ -179,26 +211,9 @@ fn study_view(
         .filter_map(|object| on_line.get(object))
         .sum::<u64>()
         .min(coded.container_bytes);
-    let PatientLabel {
-        alphabetic,
-        ideographic,
-        phonetic,
-        name_uncertain,
-        patient_id,
-        birth_date,
-        sex,
-    } = study.label.patient.clone();
     StudyView {
         study_instance_uid: study.study_instance_uid.clone(),
-        patient_name: NameView {
-            alphabetic: Redacted(alphabetic),
-            ideographic: Redacted(ideographic),
-            phonetic: Redacted(phonetic),
-        },
-        name_uncertain,
-        patient_id: Redacted(patient_id),
-        birth_date: Redacted(birth_date),
-        sex,
+        patient: patient_view(&study.label.patient),
         study_date: study.label.study_date.clone(),
         study_time: study.label.study_time.clone(),
         description: Redacted(study.label.description.clone()),
@@ -214,11 +229,52 @@ fn study_view(
             .sum(),
         n_durable: receipted.n_objects,
         n_coding: stored.n_objects,
-        n_refused: refused.n_objects + held.n_objects + damaged.n_objects,
+        n_refused: refused.n_objects,
+        n_held: held.n_objects,
+        n_damaged: damaged.n_objects,
         bytes_total,
         bytes_sent: receipted.container_bytes + bytes_sent_now,
         bytes_sent_now,
         request: request_view(study, requests),
+    }
+}
+
+fn patient_view(patient: &PatientLabel) -> PatientView {
+    let PatientLabel {
+        alphabetic,
+        ideographic,
+        phonetic,
+        name_uncertain,
+        patient_id,
+        birth_date,
+        sex,
+    } = patient.clone();
+    PatientView {
+        patient_name: NameView {
+            alphabetic: Redacted(alphabetic),
+            ideographic: Redacted(ideographic),
+            phonetic: Redacted(phonetic),
+        },
+        name_uncertain,
+        patient_id: Redacted(patient_id),
+        birth_date: Redacted(birth_date),
+        sex,
+    }
+}
+
+fn held_view(held: HeldPicture, studies: &[StudyPicture]) -> HeldView {
+    let study = studies
+        .iter()
+        .find(|study| study.study_instance_uid == held.study_instance_uid);
+    HeldView {
+        held_id: held.held_id,
+        study_patient: study.map(|study| patient_view(&study.label.patient)),
+        patient: held.patient.as_ref().map(patient_view),
+        calling_ae: held.calling_ae,
+        n_objects: held.n_objects,
+        bytes: held.original_bytes,
+        first_received_at_ms: held.first_received_at_ms,
+        last_received_at_ms: held.last_received_at_ms,
     }
 }
 
@@ -251,6 +307,7 @@ fn request_view(study: &StudyPicture, requests: &[RequestPicture]) -> Option<Req
 
 fn quarantine_view(row: QuarantineRow) -> QuarantineView {
     QuarantineView {
+        object_id: row.object_id,
         at_ms: row.received_at_ms,
         calling_ae: row.calling_ae,
         code: row.reason,

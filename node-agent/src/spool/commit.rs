@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::index::{self, IndexDb, IndexResult, StudyRow};
 use super::layout;
-use super::picture::Effect;
+use super::picture::{Effect, HELD_SHOWN_MAX};
 use super::{OUTBOUND_OBJECTS_MAX, Shared, SpoolError, crash_point};
 
 pub use change::{Change, Reply, Stored};
@@ -175,6 +175,7 @@ impl Writer {
     async fn publish(&mut self, effects: Vec<Effect>) {
         let now_ms = self.shared.clock.now_ms();
         let mut stale = false;
+        let held_changed = effects.iter().any(Effect::changes_held);
         {
             let mut picture = self.shared.picture();
             for effect in effects {
@@ -185,6 +186,12 @@ impl Writer {
             match index::list_outbound(&mut self.db, OUTBOUND_OBJECTS_MAX).await {
                 Ok(line) => self.shared.picture().set_line(line),
                 Err(error) => tracing::error!(%error, "the line could not be read from the index"),
+            }
+        }
+        if held_changed {
+            match index::list_held_groups(&mut self.db, HELD_SHOWN_MAX).await {
+                Ok(rows) => self.shared.picture().set_held(rows),
+                Err(error) => tracing::error!(%error, "the held objects could not be read from the index"),
             }
         }
         self.shared.changed.send_modify(|version| *version += 1);
@@ -289,11 +296,15 @@ impl Writer {
                 batch.effects.push(Effect::LineChanged);
                 settle(done, reply, batch)
             }
-            Change::ReleaseHeld { study, reply } => {
+            Change::ReleaseHeld {
+                study,
+                patient,
+                reply,
+            } => {
                 let done = if failed {
                     Err(SpoolError::batch())
                 } else {
-                    self.release_held(&study, batch).await
+                    self.release_held(&study, patient.as_deref(), batch).await
                 };
                 settle(done, reply, batch)
             }

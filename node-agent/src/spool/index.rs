@@ -8,6 +8,7 @@ mod studies;
 mod requests;
 mod quarantine;
 mod delivered;
+mod held;
 
 use std::path::Path;
 
@@ -22,10 +23,11 @@ pub use delivered::{
     InstanceSum, Numbering, forget_delivered, list_forgettable, number_after_delivered, remember_delivered,
     sum_delivered, sum_partly_delivered, take_over_delivered,
 };
+pub use held::{HeldRow, list_held, list_held_groups, set_held};
 pub use line::{CodedObject, Queued, StoredObject, get_outbound, list_outbound, list_stored};
 pub use objects::{
     NewObject, ObjectStanding, delete_object, find_object, find_same_bytes, forget_damaged_copy,
-    has_instance, has_object, insert_object, list_expired, list_held, list_states, newest_folder, set_coded,
+    has_instance, has_object, insert_object, list_expired, list_states, newest_folder, set_coded,
     set_priority, set_state,
 };
 pub use quarantine::{QuarantineRow, dismiss_quarantine, insert_quarantine, list_quarantine};
@@ -41,7 +43,7 @@ pub type IndexError = sqlx::Error;
 
 /// Each step makes the tables of one version from those of the version before. An index that is newer than this
 /// program is rebuilt from the files.
-const SCHEMA_STEPS: [&str; 2] = [SCHEMA, delivered::SCHEMA];
+const SCHEMA_STEPS: [&str; 3] = [SCHEMA, delivered::SCHEMA, held::SCHEMA];
 
 /// Tables of version 1.
 const SCHEMA: &str = "

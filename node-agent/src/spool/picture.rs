@@ -4,14 +4,18 @@
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
-use super::OUTBOUND_OBJECTS_MAX;
-use super::index::{InstanceSum, QuarantineRow, Queued, StudyRow};
-use super::outbound::{OutboundObject, RequestForm, RequestResult};
-use super::studies::{ObjectState, StudyPicture};
+use sha2::{Digest, Sha256};
 use tancho_domain::ids::{CommandId, ObjectId};
+
+use super::OUTBOUND_OBJECTS_MAX;
+use super::index::{HeldRow, InstanceSum, QuarantineRow, Queued, StudyRow};
+use super::outbound::{OutboundObject, RequestForm, RequestResult};
+use super::studies::{ObjectState, PatientLabel, StudyPicture};
 
 /// Quarantined objects kept in memory for the page; older ones stay on disk and in the index.
 pub const QUARANTINE_SHOWN_MAX: usize = 500;
+/// Groups of held objects kept in memory for the page; the others move up as these are released.
+pub const HELD_SHOWN_MAX: usize = 200;
 /// Answered requests kept in memory for the page.
 const REQUESTS_SHOWN_MAX: usize = 2_000;
 
@@ -47,6 +51,54 @@ pub struct RequestPicture {
     pub result: Option<RequestResult>,
     /// When.
     pub answered_at_ms: Option<i64>,
+}
+
+/// Held objects of one study that name the same other patient.
+#[derive(Debug, Clone)]
+pub struct HeldPicture {
+    /// Names exactly these: the study and the patient. 32 hexadecimal digits.
+    pub held_id: String,
+    /// The study they came under.
+    pub study_instance_uid: String,
+    /// Whom they name; `None` when that was not recorded.
+    pub patient: Option<PatientLabel>,
+    /// Who sent the first.
+    pub calling_ae: String,
+    /// Objects.
+    pub n_objects: u64,
+    /// Bytes of their data sets.
+    pub original_bytes: u64,
+    /// First arrival.
+    pub first_received_at_ms: i64,
+    /// Last arrival.
+    pub last_received_at_ms: i64,
+    /// The patient as the index keeps it.
+    pub(super) patient_json: Option<String>,
+}
+
+impl From<HeldRow> for HeldPicture {
+    fn from(row: HeldRow) -> Self {
+        let named = format!(
+            "{}\n{}",
+            row.study_instance_uid,
+            row.patient.as_deref().unwrap_or("")
+        );
+        let digest = Sha256::digest(named.as_bytes());
+        Self {
+            held_id: digest[..16].iter().map(|byte| format!("{byte:02x}")).collect(),
+            study_instance_uid: row.study_instance_uid,
+            patient: row
+                .patient
+                .as_deref()
+                .and_then(|json| serde_json::from_str(json).ok()),
+            calling_ae: row.calling_ae,
+            n_objects: row.n_objects,
+            original_bytes: row.original_len,
+            first_received_at_ms: row.first_received_at_ms,
+            last_received_at_ms: row.last_received_at_ms,
+            patient_json: row.patient,
+        }
+    }
 }
 
 /// A change to the picture, decided before the commit and applied after it.
@@ -101,6 +153,18 @@ pub enum Effect {
     Count(fn(&mut Counters)),
 }
 
+impl Effect {
+    /// Whether objects began or ceased to be held.
+    #[must_use]
+    pub fn changes_held(&self) -> bool {
+        match self {
+            Self::Arrived { state, .. } => *state == ObjectState::Held,
+            Self::Moved { from, to, .. } => *from == ObjectState::Held || *to == Some(ObjectState::Held),
+            _ => false,
+        }
+    }
+}
+
 /// The picture.
 #[derive(Default)]
 pub struct Picture {
@@ -115,11 +179,18 @@ pub struct Picture {
     pub requests: Vec<RequestPicture>,
     /// Quarantined objects nobody dismissed, newest first.
     pub quarantine: VecDeque<QuarantineRow>,
+    /// Held objects by study and patient, the longest waiting first.
+    pub held: Vec<HeldPicture>,
     /// Counts since start.
     pub counters: Counters,
 }
 
 impl Picture {
+    /// Replaces what is held by what the index gave.
+    pub fn set_held(&mut self, rows: Vec<HeldRow>) {
+        self.held = rows.into_iter().map(HeldPicture::from).collect();
+    }
+
     /// The front of the line.
     #[must_use]
     pub fn outbound(&self) -> Vec<OutboundObject> {

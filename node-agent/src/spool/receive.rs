@@ -320,5 +320,6 @@ fn new_object(
         warnings: warnings.join(","),
         state: ObjectState::Stored,
         reason: None,
+        held_patient: None,
     }
 }

@@ -183,6 +183,7 @@ fn describe(
         warnings: warnings.join(","),
         state: ObjectState::Stored,
         reason: None,
+        held_patient: None,
     };
     Ok(Some((object, StudyLabel::of(&scan.identity))))
 }
@@ -198,8 +199,7 @@ async fn ensure_study(
     let row = match known {
         Some(mut row) => {
             if row.label.patient.contradicts(&label.patient) {
-                let held = ObjectState::Held;
-                index::set_state(db, &object.object_id, held, Some("patient_differs"), None).await?;
+                index::set_held(db, &object.object_id, &label.patient.to_json()?).await?;
             }
             row.label.add_modalities(&label.modalities);
             row.priority = row.priority.min(object.priority);

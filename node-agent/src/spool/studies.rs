@@ -3,10 +3,11 @@
 
 use std::collections::BTreeSet;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tancho_domain::dicom::Priority;
 use tancho_imaging::scan::InstanceIdentity;
 
+use super::SpoolError;
 use super::index::{InstanceSum, StudyRow};
 use super::outbound::StudyUpdate;
 
@@ -60,7 +61,7 @@ impl ObjectState {
 }
 
 /// Patient as shown to the technologist; never printed in logs.
-#[derive(Clone, PartialEq, Eq, Default, Serialize)]
+#[derive(Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct PatientLabel {
     /// Alphabetic group of the name.
     pub alphabetic: String,
@@ -85,6 +86,11 @@ impl std::fmt::Debug for PatientLabel {
 }
 
 impl PatientLabel {
+    /// The form that is kept with a held object.
+    pub fn to_json(&self) -> Result<String, SpoolError> {
+        serde_json::to_string(self).map_err(|error| SpoolError::Index(error.to_string()))
+    }
+
     /// Whether the two cannot be the same patient: an identifier that both have differs.
     #[must_use]
     pub fn contradicts(&self, other: &Self) -> bool {

@@ -121,7 +121,8 @@ fn flt_005_other_bytes_are_a_revision_and_another_patient_is_held() {
         (1, first.len() as u64),
         "the relay counts SOP Instance UIDs"
     );
-    agent.block_on(agent.spool().release_held("2.25.12")).unwrap();
+    let held_id = agent.spool().held().remove(0).held_id;
+    assert_eq!(agent.block_on(agent.spool().release_held(&held_id)).unwrap(), 1);
     assert_eq!(agent.rebuilt(&agent.outbound(3)[2]), third);
 }
 

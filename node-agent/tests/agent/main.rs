@@ -9,6 +9,7 @@ mod support;
 mod peer;
 mod intake;
 mod retention;
+mod attention;
 mod hostile_peer;
 mod hostile_objects;
 mod recovery;

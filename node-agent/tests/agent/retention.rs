@@ -304,10 +304,11 @@ fn a_held_image_counts_from_its_release_and_opens_the_study_again() {
     assert_eq!(manifest(&agent).0, 1);
     agent.block_on(agent.spool().close_study("2.25.26")).unwrap();
     let closed = agent.spool().study_manifests().remove(0);
-    agent.block_on(agent.spool().release_held("2.25.26")).unwrap();
+    let held_id = agent.spool().held().remove(0).held_id;
+    agent.block_on(agent.spool().release_held(&held_id)).unwrap();
     let open = agent.spool().study_manifests().remove(0);
     assert_eq!((open.n_instances, open.closed), (2, false));
     assert!(open.generation > closed.generation);
-    let nothing_held = agent.block_on(agent.spool().release_held("2.25.26"));
+    let nothing_held = agent.block_on(agent.spool().release_held(&held_id));
     assert!(matches!(nothing_held, Err(SpoolError::NotFound)));
 }

@@ -3,6 +3,7 @@
 
 import { ja, en } from './strings.js';
 import { element as h, openRequestForm } from './form.js';
+import { heldList, quarantineTable, refusalTable } from './attention.js';
 
 const strings = { ja, en };
 const RETRY_MS = 2_000;
@@ -44,6 +45,7 @@ async function post(path, body) {
 const say = (text) => { $('announce').textContent = text; };
 
 function identity(study) {
+  if (!study) return h('p', { class: 'name' }, t().held.unknown);
   const name = study.patient_name;
   const written = name.ideographic || name.alphabetic || t().unnamed;
   const sound = [name.phonetic, name.ideographic ? name.alphabetic : ''].filter(Boolean).join(' / ');
@@ -57,8 +59,13 @@ function identity(study) {
     study.name_uncertain ? h('span', { class: 'tag warn' }, `⚠ ${t().uncertainName}`) : null);
 }
 
+// Images that are on their way; not those that wait for a person.
+const unsent = (study) => study.n_received - study.n_durable - study.n_refused - study.n_held - study.n_damaged;
+
 function why(study) {
-  const waiting = study.n_received - study.n_durable - study.n_refused;
+  const waiting = unsent(study);
+  if (study.n_held) return t().why.held(study.n_held);
+  if (study.n_damaged) return t().why.damaged(study.n_damaged);
   if (study.n_refused) return t().why.refused(study.n_refused);
   if (!waiting) return study.closed ? t().why.done : t().why.receiving;
   if (state.link.state === 'not_enrolled') return t().why.not_enrolled;
@@ -172,13 +179,19 @@ function draw() {
   if (!state) { list.replaceChildren(h('p', { class: 'empty' }, t().loading)); return; }
   list.setAttribute('aria-busy', 'false');
   $('where').textContent = t().where(state);
-  $('totals').textContent = t().totals(state.studies.length, state.studies.reduce((sum, study) => sum + study.n_received - study.n_durable - study.n_refused, 0));
+  $('totals').textContent = t().totals(state.studies.length, state.studies.reduce((sum, study) => sum + unsent(study), 0));
   drawLink();
   keepFocus(list, () => list.replaceChildren(...(state.studies.length ? state.studies.map(studyCard)
     : [h('p', { class: 'empty' }, h('strong', {}, t().emptyTitle), t().emptyHelp(state))])));
-  $('quarantine-section').hidden = state.quarantine.length === 0;
-  $('quarantine').replaceChildren(h('table', {}, h('thead', {}, h('tr', {}, ...t().quarantineColumns.map((text) => h('th', { scope: 'col' }, text)))),
-    h('tbody', {}, ...state.quarantine.map((one) => h('tr', {}, h('td', {}, clock(one.at_ms)), h('td', {}, one.calling_ae), h('td', {}, t().reasons[one.code] ?? `${t().reasons.other} (${one.code})`), h('td', {}, size(one.bytes)))))));
+  const tools = { text: t(), clock, size, identity, post, say };
+  section('held', state.held, (list) => heldList(list, $('confirm'), tools));
+  section('quarantine', state.quarantine, (list) => [quarantineTable(list, $('confirm'), tools)]);
+  section('refusals', state.refusals, (list) => [refusalTable(list, tools)]);
+}
+
+function section(id, list, make) {
+  $(`${id}-section`).hidden = list.length === 0;
+  keepFocus($(id), () => $(id).replaceChildren(...make(list)));
 }
 
 function listen() {

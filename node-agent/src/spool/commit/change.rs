@@ -86,8 +86,12 @@ pub enum Change {
         priority: Priority,
         reply: Reply<()>,
     },
-    /// A person looked at a study's held objects and lets them go.
-    ReleaseHeld { study: String, reply: Reply<()> },
+    /// A person looked at the held objects of a study that name one patient and lets them go; gives how many.
+    ReleaseHeld {
+        study: String,
+        patient: Option<String>,
+        reply: Reply<u64>,
+    },
     /// A reading request form, its file already durable.
     Request {
         form: Box<RequestForm>,

@@ -28,6 +28,7 @@ impl Writer {
         {
             object.state = ObjectState::Held;
             object.reason = Some("patient_differs");
+            object.held_patient = Some(label.patient.to_json()?);
         }
         if let Some(known) = &known {
             object.priority = object.priority.min(known.priority);

@@ -66,8 +66,14 @@ impl Writer {
     }
 
     /// Lets held objects go as if they had come now: a closed study opens again.
-    pub(super) async fn release_held(&mut self, study: &str, batch: &mut Batch) -> Result<(), SpoolError> {
-        let held = index::list_held(&mut self.db, study).await?;
+    pub(super) async fn release_held(
+        &mut self,
+        study: &str,
+        patient: Option<&str>,
+        batch: &mut Batch,
+    ) -> Result<u64, SpoolError> {
+        let held = index::list_held(&mut self.db, study, patient).await?;
+        let n_released = held.len() as u64;
         let mut row = self.studies.get(study).cloned().ok_or(SpoolError::NotFound)?;
         if held.is_empty() {
             return Err(SpoolError::NotFound);
@@ -109,6 +115,6 @@ impl Writer {
             instances,
         });
         batch.wakes_coder = true;
-        Ok(())
+        Ok(n_released)
     }
 }

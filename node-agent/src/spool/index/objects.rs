@@ -45,6 +45,8 @@ pub struct NewObject {
     pub state: ObjectState,
     /// Why it is held.
     pub reason: Option<&'static str>,
+    /// Whom it names when it is held, as JSON.
+    pub held_patient: Option<String>,
 }
 
 /// What is known of an object when a receipt or refusal comes.
@@ -84,10 +86,10 @@ pub async fn insert_object(
     let row = sqlx::query(
         "insert into objects (object_id, folder, study_instance_uid, series_instance_uid, sop_instance_uid,
              sop_class_uid, transfer_syntax, calling_ae, called_ae, priority, received_at_ms, original_len,
-             original_sha256, revision, warnings, state, reason)
+             original_sha256, revision, warnings, state, reason, held_patient)
          select $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13,
              coalesce($17, 1 + max($18,
-                 (select coalesce(max(revision), 0) from objects where sop_instance_uid = $5))), $14, $15, $16
+                 (select coalesce(max(revision), 0) from objects where sop_instance_uid = $5))), $14, $15, $16, $19
          where true
          on conflict do nothing
          returning revision",
@@ -110,6 +112,7 @@ pub async fn insert_object(
     .bind(object.reason)
     .bind(again)
     .bind(above)
+    .bind(object.held_patient.as_deref())
     .fetch_optional(db)
     .await?;
     row.map(|row| Ok(unsigned(row.try_get(0)?))).transpose()
@@ -202,17 +205,6 @@ pub async fn set_priority(db: &mut SqliteConnection, study: &str, priority: Prio
     .execute(db)
     .await
     .map(drop)
-}
-
-/// The held objects of a study, in the order of their revisions and arrival.
-pub async fn list_held(db: &mut SqliteConnection, study: &str) -> sqlx::Result<Vec<ObjectId>> {
-    let rows = sqlx::query(
-        "select object_id from objects where study_instance_uid = $1 and state = 'held' order by revision, seq",
-    )
-    .bind(study)
-    .fetch_all(db)
-    .await?;
-    rows.iter().map(|row| object_id(row, 0)).collect()
 }
 
 /// What is known of an object.
