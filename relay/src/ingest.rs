@@ -1,9 +1,10 @@
-//! What arrives from the nodes: the QUIC listener, sessions, partial files, verification, commit.
+//! What arrives from the nodes: the listeners for QUIC and TCP, sessions, partial files, verification, commit.
 //!
 //! A receipt leaves only after the container is durable in the blob store and its rows are committed. Node, site and
 //! network follow from the certificate, never from a message. `tancho-wire` decides what is asked for; here are the
 //! sockets, the files and the transactions. Start at `session.rs`.
 
+pub mod carrier;
 pub mod commit;
 pub mod enroll;
 pub mod head;
@@ -17,6 +18,7 @@ pub mod session;
 pub mod silence;
 pub mod space;
 pub mod status;
+pub mod tcp;
 pub mod verify;
 
 pub use commit::CommitQueue;

@@ -2,53 +2,44 @@
 
 use std::time::Duration;
 
-use tancho_wire::frame::{Decoded, FrameDecoder, encode};
+use tancho_wire::frame::encode;
 use tancho_wire::limits::HANDSHAKE_TIMEOUT_MS;
 use tancho_wire::{CloseCode, Frame};
+use tokio::io::AsyncWriteExt;
 
-use super::registry::close;
+use super::carrier::{Carrier, FrameReader, Writer, say_farewell};
+use super::session::End;
 use crate::nodes::service;
 use crate::state::AppState;
 
-/// Largest piece read at once.
-const READ_BYTES: usize = 16 * 1024;
-
 /// Serves one `tancho-enroll/1` connection to its end.
-pub async fn serve_enrollment(app: AppState, connection: quinn::Connection) {
-    let served = tokio::time::timeout(
-        Duration::from_millis(HANDSHAKE_TIMEOUT_MS),
-        answer(&app, &connection),
-    )
-    .await;
+pub async fn serve_enrollment(app: AppState, carrier: Carrier, mut receive: FrameReader, mut send: Writer) {
+    let patience = Duration::from_millis(HANDSHAKE_TIMEOUT_MS);
+    let served = tokio::time::timeout(patience, answer(&app, &mut receive, &mut send)).await;
     let code = match served {
         Ok(Ok(())) => {
             // The agent closes when it has read the answer; the time limit is for agents that do not.
-            let patience = Duration::from_millis(HANDSHAKE_TIMEOUT_MS);
-            let _ = tokio::time::timeout(patience, connection.closed()).await;
+            let _ = tokio::time::timeout(patience, receive.next()).await;
             CloseCode::DONE
         }
         Ok(Err(code)) => code,
         Err(_) => CloseCode::TIMEOUT,
     };
-    close(&connection, code);
+    match carrier {
+        Carrier::Quic(_) => {
+            let _ = tokio::time::timeout(patience, carrier.closed()).await;
+            carrier.close(code);
+        }
+        Carrier::Tcp(_) => say_farewell(&mut send, code).await,
+    }
 }
 
-async fn answer(app: &AppState, connection: &quinn::Connection) -> Result<(), CloseCode> {
-    let (mut send, mut receive) = connection.accept_bi().await.map_err(|_| CloseCode::DONE)?;
-    let mut decoder = FrameDecoder::new();
-    let request = loop {
-        match decoder.next_frame().map_err(|violation| violation.code)? {
-            Some(Decoded::Frame(Frame::EnrollRequest(request))) => break request,
-            Some(Decoded::Frame(_)) => return Err(CloseCode::PROTOCOL),
-            Some(Decoded::Ignored(_)) => {}
-            None => {
-                let chunk = receive
-                    .read_chunk(READ_BYTES, true)
-                    .await
-                    .map_err(|_| CloseCode::DONE)?;
-                decoder.push(&chunk.ok_or(CloseCode::PROTOCOL)?.bytes);
-            }
-        }
+async fn answer(app: &AppState, receive: &mut FrameReader, send: &mut Writer) -> Result<(), CloseCode> {
+    let request = match receive.next().await {
+        Ok(Some(Frame::EnrollRequest(request))) => request,
+        Ok(Some(_)) => return Err(CloseCode::PROTOCOL),
+        Ok(None) | Err(End::Gone) => return Err(CloseCode::DONE),
+        Err(End::Close(code)) => return Err(code),
     };
     let frame = match service::enroll_node(app, &request).await {
         Ok(accepted) => Frame::EnrollAccepted(accepted),
@@ -56,6 +47,9 @@ async fn answer(app: &AppState, connection: &quinn::Connection) -> Result<(), Cl
     };
     let mut bytes = Vec::new();
     encode(&frame, &mut bytes);
-    send.write_all(&bytes).await.map_err(|_| CloseCode::DONE)?;
-    send.finish().map_err(|_| CloseCode::DONE)
+    let sent = async {
+        send.write_all(&bytes).await?;
+        send.shutdown().await
+    };
+    sent.await.map_err(|_| CloseCode::DONE)
 }

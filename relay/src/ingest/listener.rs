@@ -1,4 +1,4 @@
-//! The QUIC endpoint: TLS 1.3 only, early data off, client certificates checked before anything is read.
+//! The listeners for node agents, and the QUIC endpoint: TLS 1.3 only, early data off, client certificates checked before anything is read.
 //!
 //! One address serves both protocols. Connections are told apart by their ALPN; `tancho/1` without a certificate of
 //! our own CA ends before its first stream is looked at.
@@ -17,9 +17,10 @@ use rustls_pki_types::{CertificateDer, UnixTime};
 use tancho_store::nodes;
 use tancho_wire::CloseCode;
 use tancho_wire::limits::{ALPN, ALPN_ENROLL, HANDSHAKE_TIMEOUT_MS, IDLE_TIMEOUT_MS};
+use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
-use super::registry::close;
+use super::carrier::{Carrier, FrameReader};
 use super::silence::SilenceWatch;
 use super::{enroll, recover, session};
 use crate::clock::Clock;
@@ -46,6 +47,8 @@ const SILENCE_EVERY: Duration = Duration::from_secs(20);
 const CERTIFICATE_EVERY: Duration = Duration::from_secs(3600);
 /// How often partial files are made durable.
 const SYNC_EVERY: Duration = Duration::from_secs(1);
+/// How often another pair of ports is tried when any will do.
+const ANY_PORT_ATTEMPTS: usize = 16;
 /// Time for open connections to end when the relay stops.
 const DRAIN_TIME: Duration = Duration::from_secs(3);
 
@@ -55,23 +58,51 @@ pub async fn serve(app: &AppState) -> anyhow::Result<SocketAddr> {
     recover::recover(app)
         .await
         .context("putting the incoming folder in order")?;
-    let listen = app.config.quic.listen;
-    let endpoint = Endpoint::server(server_config(app)?, listen)
-        .with_context(|| format!("opening UDP {listen} for node agents"))?;
+    let (endpoint, listener) = open_ports(app).await?;
     let address = endpoint
         .local_addr()
         .context("asking for the address of the QUIC port")?;
+    let tcp = listener
+        .local_addr()
+        .context("asking for the address of the TCP port")?;
     app.tasks.spawn(accept(app.clone(), endpoint));
+    app.tasks
+        .spawn(super::tcp::accept(app.clone(), listener, tls_config(app)?));
     app.tasks.spawn(super::commit::run(app.clone()));
     app.tasks.spawn(watch_deny_list(app.clone()));
     app.tasks.spawn(watch_silence(app.clone()));
     app.tasks.spawn(keep_certificate_fresh(app.clone()));
     app.tasks.spawn(keep_parts_durable(app.clone()));
-    tracing::info!(quic = %address, "listening for node agents");
+    tracing::info!(quic = %address, %tcp, "listening for node agents");
     Ok(address)
 }
 
-fn server_config(app: &AppState) -> anyhow::Result<ServerConfig> {
+/// Opens the UDP port and the TCP port beside it. When any port will do, both get the same number.
+async fn open_ports(app: &AppState) -> anyhow::Result<(Endpoint, TcpListener)> {
+    let (listen, tcp_listen) = (app.config.quic.listen, app.config.quic.tcp_listen);
+    let follows = listen.port() == 0 && tcp_listen == listen;
+    let mut attempts_left = if follows { ANY_PORT_ATTEMPTS } else { 1 };
+    loop {
+        attempts_left -= 1;
+        let endpoint = Endpoint::server(server_config(app)?, listen)
+            .with_context(|| format!("opening UDP {listen} (quic.listen) for node agents"))?;
+        let tcp_listen = match follows {
+            true => endpoint.local_addr()?,
+            false => tcp_listen,
+        };
+        match TcpListener::bind(tcp_listen).await {
+            Ok(listener) => return Ok((endpoint, listener)),
+            Err(_) if attempts_left > 0 => {}
+            Err(error) => {
+                return Err(error)
+                    .with_context(|| format!("opening TCP {tcp_listen} (quic.tcp_listen) for node agents"));
+            }
+        }
+    }
+}
+
+/// TLS as both listeners speak it: 1.3 only, our CA, a client certificate unless the peer enrols.
+fn tls_config(app: &AppState) -> anyhow::Result<rustls::ServerConfig> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let mut roots = RootCertStore::empty();
     roots
@@ -90,7 +121,11 @@ fn server_config(app: &AppState) -> anyhow::Result<ServerConfig> {
     tls.max_early_data_size = 0;
     // No resumption: every connection proves its certificate.
     tls.send_tls13_tickets = 0;
-    let mut config = ServerConfig::with_crypto(Arc::new(QuicServerConfig::try_from(tls)?));
+    Ok(tls)
+}
+
+fn server_config(app: &AppState) -> anyhow::Result<ServerConfig> {
+    let mut config = ServerConfig::with_crypto(Arc::new(QuicServerConfig::try_from(tls_config(app)?)?));
     let mut transport = TransportConfig::default();
     transport
         .max_idle_timeout(Some(VarInt::from_u32(IDLE_TIMEOUT_MS as u32).into()))
@@ -171,19 +206,32 @@ async fn serve_connection(
     alpn: &[u8],
     enrollments: &Semaphore,
 ) {
-    if alpn == ALPN_ENROLL {
-        match enrollments.try_acquire() {
-            Ok(_permit) => enroll::serve_enrollment(app, connection).await,
-            Err(_) => close(&connection, CloseCode::OVERLOADED),
-        }
-        return;
+    let carrier = Carrier::Quic(connection.clone());
+    let enrolls = alpn == ALPN_ENROLL;
+    let permit = enrolls.then(|| enrollments.try_acquire());
+    if let Some(Err(_)) = &permit {
+        return carrier.close(CloseCode::OVERLOADED);
     }
-    match identify(&app, &connection).await {
-        Ok(node) => session::serve_node(app, connection, node).await,
-        Err(code) => {
-            tracing::warn!(peer = %connection.remote_address(), code = code.name(), "connection refused");
-            close(&connection, code);
-        }
+    let node = match enrolls {
+        true => None,
+        false => match identify(&app, &connection).await {
+            Ok(node) => Some(node),
+            Err(code) => {
+                tracing::warn!(peer = %connection.remote_address(), code = code.name(), "connection refused");
+                return carrier.close(code);
+            }
+        },
+    };
+    let patience = Duration::from_millis(HANDSHAKE_TIMEOUT_MS);
+    let (send, receive) = match tokio::time::timeout(patience, connection.accept_bi()).await {
+        Ok(Ok(streams)) => streams,
+        Ok(Err(_)) => return,
+        Err(_) => return carrier.close(CloseCode::TIMEOUT),
+    };
+    let (receive, send) = (FrameReader::new(Box::new(receive), None), Box::new(send));
+    match node {
+        Some(node) => session::serve_node(app, carrier, receive, send, node).await,
+        None => enroll::serve_enrollment(app, carrier, receive, send).await,
     }
 }
 

@@ -8,11 +8,12 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use quinn::VarInt;
 use tancho_domain::ids::NodeId;
 use tancho_wire::CloseCode;
 use tancho_wire::limits::OVERLAP_PROBE_MS;
 use tokio::sync::Notify;
+
+use super::carrier::Carrier;
 
 /// Connections of all nodes together.
 pub const CONNECTIONS_MAX: usize = 4096;
@@ -22,7 +23,7 @@ pub const CONNECTIONS_PER_NODE_MAX: usize = 2;
 /// A connected node.
 #[derive(Debug)]
 pub struct Member {
-    connection: quinn::Connection,
+    carrier: Carrier,
     boot_id: [u8; 16],
     /// Asks the session to send a Ping now.
     pub probe: Notify,
@@ -36,18 +37,13 @@ pub struct Registry {
     members: Mutex<HashMap<NodeId, Vec<Arc<Member>>>>,
 }
 
-/// Closes a connection with one of the protocol's codes.
-pub fn close(connection: &quinn::Connection, code: CloseCode) {
-    connection.close(VarInt::from_u32(code.0), code.name().as_bytes());
-}
-
 impl Registry {
     /// Joins with a new connection, after the older ones of the node are settled.
     pub async fn join(
         &self,
         node_id: &NodeId,
         boot_id: [u8; 16],
-        connection: &quinn::Connection,
+        carrier: &Carrier,
     ) -> Result<Arc<Member>, CloseCode> {
         let older = self.of(node_id);
         if older.len() >= CONNECTIONS_PER_NODE_MAX {
@@ -57,10 +53,10 @@ impl Registry {
             if member.boot_id != boot_id && is_alive(&member).await {
                 return Err(CloseCode::IDENTITY_IN_USE);
             }
-            close(&member.connection, CloseCode::REPLACED);
+            member.carrier.close(CloseCode::REPLACED);
         }
         let member = Arc::new(Member {
-            connection: connection.clone(),
+            carrier: carrier.clone(),
             boot_id,
             probe: Notify::new(),
             answered: Notify::new(),
@@ -103,7 +99,7 @@ impl Registry {
     pub fn cut_denied(&self, node_id: &NodeId) {
         for member in self.of(node_id) {
             tracing::warn!(node.id = %node_id, "live connection of a denied node cut");
-            close(&member.connection, CloseCode::DENIED);
+            member.carrier.close(CloseCode::DENIED);
         }
     }
 
@@ -121,7 +117,7 @@ async fn is_alive(member: &Member) -> bool {
     member.probe.notify_one();
     tokio::select! {
         () = answered => true,
-        _ = member.connection.closed() => false,
+        () = member.carrier.closed() => false,
         () = tokio::time::sleep(Duration::from_millis(OVERLAP_PROBE_MS)) => false,
     }
 }

@@ -12,27 +12,31 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use quinn::{RecvStream, SendStream};
 use tancho_store::nodes::{self, Node, Seen};
 use tancho_store::studies::{ArrivedInstance, Origin};
-use tancho_wire::frame::{Decoded, FrameDecoder, Hello, Ping, RequestForm, Welcome, encode};
+use tancho_wire::frame::{Hello, Ping, RequestForm, Welcome, encode};
 use tancho_wire::handshake::{self, ClockOffset};
 use tancho_wire::limits::{CLOCK_OFFSET_ALARM_MS, HANDSHAKE_TIMEOUT_MS, HEARTBEAT_MS, OFFERS_OPEN_MAX};
 use tancho_wire::transfer::Receiver;
 use tancho_wire::{CloseCode, Digest, Frame, Violation};
+use tokio::io::AsyncWriteExt;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
 
+use super::carrier::{Carrier, FrameReader, Writer, say_farewell};
 use super::incoming::Promise;
-use super::registry::{Member, close};
+use super::registry::Member;
 use crate::state::AppState;
 
 /// Frames waiting to be written besides the receiver's own; a peer that does not read them is cut.
 const OUTBOX_FRAMES_MAX: usize = 1024;
 /// Bytes of frames written in one go.
 const WRITE_BYTES: usize = 64 * 1024;
-/// Largest piece read at once.
-const READ_BYTES: usize = 256 * 1024;
+/// A peer that takes no frame for this long is gone.
+const WRITE_TIME_MAX: Duration = Duration::from_secs(30);
+/// How long the writer may take to come to its end.
+const STOP_WRITING_TIME: Duration = Duration::from_secs(2);
 /// How often the store notes that a node is there.
 const SEEN_EVERY_MS: i64 = 60_000;
 
@@ -41,7 +45,7 @@ pub struct Session {
     app: AppState,
     node: Node,
     origin: Origin,
-    connection: quinn::Connection,
+    carrier: Carrier,
     member: Arc<Member>,
     boot_id: String,
     agent_version: String,
@@ -65,7 +69,7 @@ pub struct Session {
 
 /// Why a session ends.
 #[derive(Debug)]
-enum End {
+pub enum End {
     /// The peer went away, or the line did.
     Gone,
     /// We close it.
@@ -84,18 +88,21 @@ impl From<Violation> for End {
 }
 
 /// Serves one `tancho/1` connection to its end.
-pub async fn serve_node(app: AppState, connection: quinn::Connection, node: Node) {
+pub async fn serve_node(app: AppState, carrier: Carrier, mut receive: FrameReader, send: Writer, node: Node) {
     let patience = Duration::from_millis(HANDSHAKE_TIMEOUT_MS);
-    let shaken = tokio::time::timeout(patience, shake_hands(&connection)).await;
-    let (send, receive, decoder, hello) = match shaken {
-        Ok(Ok(parts)) => parts,
-        Ok(Err(End::Gone)) => return,
-        Ok(Err(End::Close(code))) => return close(&connection, code),
-        Err(_) => return close(&connection, CloseCode::TIMEOUT),
+    let hello = match tokio::time::timeout(patience, receive.next()).await {
+        Ok(Ok(Some(Frame::Hello(hello)))) => Ok(hello),
+        Ok(Ok(_)) => Err(Violation::protocol("the first frame is not Hello").into()),
+        Ok(Err(end)) => Err(end),
+        Err(_) => Err(End::Close(CloseCode::TIMEOUT)),
+    };
+    let hello = match hello {
+        Ok(hello) => hello,
+        Err(end) => return refuse(&carrier, send, end).await,
     };
     let member = match app
         .nodes_connected
-        .join(&node.id, hello.boot_id, &connection)
+        .join(&node.id, hello.boot_id, &carrier)
         .await
     {
         Ok(member) => member,
@@ -104,61 +111,36 @@ pub async fn serve_node(app: AppState, connection: quinn::Connection, node: Node
                 tracing::error!(node.id = %node.id, "two machines use the certificate of one node");
                 frames::audit_identity_in_use(&app, &node).await;
             }
-            return close(&connection, code);
+            return refuse(&carrier, send, End::Close(code)).await;
         }
     };
     let session = Arc::new(Session::new(
         app.clone(),
         node,
-        connection.clone(),
+        carrier.clone(),
         Arc::clone(&member),
         &hello,
     ));
-    let end = session.welcome_and_run(send, receive, decoder, &hello).await;
+    let end = session.welcome_and_run(send, receive, &hello).await;
     app.nodes_connected.leave(&session.node.id, &member);
     tracing::info!(node.id = %session.node.id, ?end, "node disconnected");
-    // Verifications that go on may hold the connection; the peer must not take it for alive.
-    let code = match end {
-        End::Close(code) => code,
-        End::Gone => CloseCode::DONE,
-    };
-    close(&connection, code);
 }
 
-type Opened = (SendStream, RecvStream, FrameDecoder, Hello);
-
-async fn shake_hands(connection: &quinn::Connection) -> Result<Opened, End> {
-    let (send, mut receive) = connection.accept_bi().await.map_err(|_| End::Gone)?;
-    let mut decoder = FrameDecoder::new();
-    match next_frame(&mut receive, &mut decoder).await? {
-        Some(Frame::Hello(hello)) => Ok((send, receive, decoder, hello)),
-        _ => Err(Violation::protocol("the first frame is not Hello").into()),
-    }
-}
-
-/// The next frame of a stream; `None` when the stream ended between frames.
-async fn next_frame(receive: &mut RecvStream, decoder: &mut FrameDecoder) -> Result<Option<Frame>, End> {
-    loop {
-        match decoder.next_frame()? {
-            Some(Decoded::Frame(frame)) => return Ok(Some(frame)),
-            Some(Decoded::Ignored(number)) => tracing::debug!(number, "an unknown frame was skipped"),
-            None => match receive.read_chunk(READ_BYTES, true).await {
-                Ok(Some(chunk)) => decoder.push(&chunk.bytes),
-                Ok(None) if decoder.is_mid_frame() => {
-                    return Err(Violation::protocol("a stream ended inside a frame").into());
-                }
-                Ok(None) => return Ok(None),
-                Err(_) => return Err(End::Gone),
-            },
+async fn refuse(carrier: &Carrier, mut send: Writer, end: End) {
+    if let End::Close(code) = end {
+        match carrier {
+            Carrier::Quic(_) => carrier.close(code),
+            Carrier::Tcp(_) => say_farewell(&mut send, code).await,
         }
     }
+    carrier.set_closed();
 }
 
 impl Session {
     fn new(
         app: AppState,
         node: Node,
-        connection: quinn::Connection,
+        carrier: Carrier,
         member: Arc<Member>,
         hello: &Hello,
     ) -> Self {
@@ -171,7 +153,7 @@ impl Session {
             app,
             node,
             origin,
-            connection,
+            carrier,
             member,
             boot_id: crate::nodes::authority::hex(&hello.boot_id),
             agent_version: hello.software.clone(),
@@ -188,17 +170,26 @@ impl Session {
         }
     }
 
-    async fn welcome_and_run(
-        self: &Arc<Self>,
-        send: SendStream,
-        receive: RecvStream,
-        decoder: FrameDecoder,
-        hello: &Hello,
-    ) -> End {
-        let agreed = match handshake::negotiate(hello) {
-            Ok(agreed) => agreed,
-            Err(violation) => return violation.into(),
+    async fn welcome_and_run(self: &Arc<Self>, send: Writer, receive: FrameReader, hello: &Hello) -> End {
+        let (end, send) = match self.welcome(hello) {
+            Ok(()) => self.run(send, receive).await,
+            Err(end) => (end, Some(send)),
         };
+        let code = match &end {
+            End::Close(code) => *code,
+            End::Gone => CloseCode::DONE,
+        };
+        // Verifications that go on may hold the connection; the peer must not take it for alive.
+        self.carrier.close(code);
+        if let (Carrier::Tcp(_), Some(mut send)) = (&self.carrier, send) {
+            say_farewell(&mut send, code).await;
+        }
+        self.carrier.set_closed();
+        end
+    }
+
+    fn welcome(&self, hello: &Hello) -> Result<(), End> {
+        let agreed = handshake::negotiate(hello)?;
         let welcome = Welcome {
             version: agreed.version,
             software: concat!("tancho-relay ", env!("CARGO_PKG_VERSION")).to_owned(),
@@ -209,41 +200,61 @@ impl Session {
             site_code: self.node.site_code.clone(),
             site_name: self.node.site_name.clone(),
         };
-        if let Err(end) = self.queue(Frame::Welcome(welcome)) {
-            return end;
-        }
+        self.queue(Frame::Welcome(welcome))
+    }
+
+    /// Works until something ends; gives the writer back where it can still be used.
+    async fn run(self: &Arc<Self>, send: Writer, receive: FrameReader) -> (End, Option<Writer>) {
         self.note_seen(None).await;
-        tracing::info!(node.id = %self.node.id, site.id = %self.node.site_id, "node connected");
+        tracing::info!(
+            node.id = %self.node.id,
+            site.id = %self.node.site_id,
+            transport = self.carrier.name(),
+            "node connected"
+        );
+        let stop_writing = CancellationToken::new();
+        let mut writer = tokio::spawn(Arc::clone(self).write_control(send, stop_writing.clone()));
         let mut tasks = JoinSet::new();
-        tasks.spawn(Arc::clone(self).write_control(send));
-        tasks.spawn(Arc::clone(self).read_control(receive, decoder));
+        tasks.spawn(Arc::clone(self).read_control(receive));
         tasks.spawn(Arc::clone(self).accept_data());
         tasks.spawn(Arc::clone(self).work());
         tasks.spawn(Arc::clone(self).tell_status());
         tasks.spawn(Arc::clone(self).carry_out_forms());
-        tokio::select! {
+        let end = tokio::select! {
             () = self.app.shutdown.cancelled() => End::Close(CloseCode::SHUTDOWN),
+            code = self.carrier.farewell() => End::Close(code),
+            _ = &mut writer => return (End::Gone, None),
             ended = tasks.join_next() => match ended {
                 Some(Ok(end)) => end,
                 _ => End::Close(CloseCode::INTERNAL),
             },
-        }
+        };
+        stop_writing.cancel();
+        // A peer that does not read cannot be told anything.
+        let send = tokio::time::timeout(STOP_WRITING_TIME, &mut writer).await;
+        writer.abort();
+        (end, send.ok().and_then(Result::ok).flatten())
     }
 
-    async fn read_control(self: Arc<Self>, mut receive: RecvStream, mut decoder: FrameDecoder) -> End {
+    async fn read_control(self: Arc<Self>, mut receive: FrameReader) -> End {
         loop {
-            let frame = match next_frame(&mut receive, &mut decoder).await {
+            let frame = match receive.next().await {
                 Ok(Some(frame)) => frame,
                 Ok(None) => return End::Gone,
                 Err(end) => return end,
             };
-            if let Err(end) = self.on_frame(frame).await {
+            let taken = match (frame, &self.carrier) {
+                (Frame::Data(data), Carrier::Tcp(_)) => self.on_data(data).await,
+                (frame, _) => self.on_frame(frame).await,
+            };
+            if let Err(end) = taken {
                 return end;
             }
         }
     }
 
-    async fn write_control(self: Arc<Self>, mut send: SendStream) -> End {
+    /// Writes control frames until it is told to stop; gives the stream back unless it is broken.
+    async fn write_control(self: Arc<Self>, mut send: Writer, stop: CancellationToken) -> Option<Writer> {
         let mut seq = 0;
         let mut bytes = Vec::new();
         let heartbeat = Duration::from_millis(HEARTBEAT_MS);
@@ -254,13 +265,16 @@ impl Session {
                 encode(&frame, &mut bytes);
             }
             if !bytes.is_empty() {
-                if send.write_all(&bytes).await.is_err() {
-                    return End::Gone;
-                }
+                let written = async {
+                    send.write_all(&bytes).await?;
+                    send.flush().await
+                };
+                tokio::time::timeout(WRITE_TIME_MAX, written).await.ok()?.ok()?;
                 bytes.clear();
                 continue;
             }
             tokio::select! {
+                () = stop.cancelled() => return Some(send),
                 () = self.writing.notified() => continue,
                 () = self.member.probe.notified() => {}
                 () = tokio::time::sleep_until(due) => due = tokio::time::Instant::now() + heartbeat,
@@ -319,7 +333,7 @@ impl Session {
         if offset.is_some_and(|offset| offset.offset_ms.abs() > CLOCK_OFFSET_ALARM_MS) {
             tracing::warn!(node.id = %self.node.id, "the node's clock is more than a minute off");
         }
-        let address = self.connection.remote_address().to_string();
+        let address = self.carrier.remote_address().to_string();
         let seen = Seen {
             address: &address,
             agent_version: &self.agent_version,

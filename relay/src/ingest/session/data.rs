@@ -2,13 +2,12 @@
 
 use std::sync::Arc;
 
-use quinn::RecvStream;
-use tancho_wire::frame::{Data, FrameDecoder};
+use tancho_wire::frame::Data;
 use tancho_wire::transfer::{DataVerdict, refuse_later};
 use tancho_wire::{Frame, Violation};
 use tokio::task::JoinSet;
 
-use super::{End, Session, next_frame};
+use super::{Carrier, End, FrameReader, Session};
 use crate::ingest::incoming::part_key;
 
 /// How long a node waits before it offers again what the disk did not take.
@@ -16,11 +15,15 @@ pub(super) const DISK_RETRY_MS: u64 = 30_000;
 
 impl Session {
     pub(super) async fn accept_data(self: Arc<Self>) -> End {
+        let Carrier::Quic(connection) = &self.carrier else {
+            return std::future::pending().await;
+        };
         let mut streams = JoinSet::new();
         loop {
             tokio::select! {
-                stream = self.connection.accept_uni() => match stream {
+                stream = connection.accept_uni() => match stream {
                     Ok(stream) => {
+                        let stream = FrameReader::new(Box::new(stream), None);
                         streams.spawn(Arc::clone(&self).read_data(stream));
                     }
                     Err(_) => return End::Gone,
@@ -34,9 +37,8 @@ impl Session {
         }
     }
 
-    async fn read_data(self: Arc<Self>, mut stream: RecvStream) -> Result<(), End> {
-        let mut decoder = FrameDecoder::new();
-        while let Some(frame) = next_frame(&mut stream, &mut decoder).await? {
+    async fn read_data(self: Arc<Self>, mut stream: FrameReader) -> Result<(), End> {
+        while let Some(frame) = stream.next().await? {
             let Frame::Data(data) = frame else {
                 return Err(Violation::protocol("a data stream carries another frame than Data").into());
             };
@@ -45,7 +47,7 @@ impl Session {
         Ok(())
     }
 
-    async fn on_data(&self, data: Data) -> Result<(), End> {
+    pub(super) async fn on_data(&self, data: Data) -> Result<(), End> {
         let digest = data.container_sha256;
         let verdict = self
             .receiver()
