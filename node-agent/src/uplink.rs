@@ -1,9 +1,10 @@
-//! The line to the relay: enrolment, one QUIC connection that is made again for ever, and what goes over it.
+//! The line to the relay: enrolment, one connection that is made again for ever, and what goes over it.
 //!
 //! It sends what the spool lists and records what the relay answers; it deletes nothing. Which bytes go next is
 //! decided by `tancho_wire::transfer::Sender`; here are the sockets and the files. Start at `connection.rs`.
 
 mod backoff;
+mod carrier;
 mod connection;
 mod dial;
 mod enroll;

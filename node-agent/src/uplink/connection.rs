@@ -2,6 +2,9 @@
 //!
 //! In the first ten minutes of an outage a fresh attempt starts every second, whether or not the one before has
 //! ended: after an outage the line is back within a second or two, also over a satellite.
+//!
+//! QUIC comes first. When it gets no answer for some seconds, TLS over TCP is tried beside it, also while a QUIC
+//! connection still stands but hears nothing. On TCP, QUIC is tried again and again and taken as soon as it answers.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -10,14 +13,16 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use quinn::{Connection, RecvStream, SendStream, VarInt};
-use tancho_wire::frame::{Decoded, FrameDecoder, Hello, Welcome, encode};
+use quinn::Connection;
+use tancho_wire::Frame;
+use tancho_wire::frame::{Hello, Welcome, encode};
 use tancho_wire::limits::{HANDSHAKE_TIMEOUT_MS, VERSION_MAX, VERSION_MIN};
-use tancho_wire::{CloseCode, Frame, Violation};
+use tokio::io::AsyncWriteExt;
 use tokio::time::Instant;
 
 use super::backoff::{Backoff, random};
-use super::dial::{LinkFault, dial, fault_of};
+use super::carrier::{self, Carrier, FrameReader, Writer, line_fault};
+use super::dial::{LinkFault, dial, dial_tcp, fault_of};
 use super::identity::Identity;
 use super::recorder;
 use super::sender::Line;
@@ -28,10 +33,21 @@ use crate::spool::Spool;
 
 /// Attempts under way at once.
 const ATTEMPTS_MAX: usize = 6;
-/// Largest piece read at once.
-const READ_BYTES: usize = 64 * 1024;
+/// QUIC has this long alone before TCP is tried, too; none when the last connection was over TCP.
+const TCP_AFTER: Duration = Duration::from_secs(3);
+/// A QUIC connection that hears nothing for this long, through two signs of life, may be blocked.
+const QUIC_SILENCE: Duration = Duration::from_secs(5);
+/// When QUIC is first tried again on a TCP line, and how often after that.
+const QUIC_AGAIN: [Duration; 2] = [Duration::from_secs(5), Duration::from_secs(30)];
 
-type Attempt = Pin<Box<dyn Future<Output = Result<Connection, LinkFault>> + Send>>;
+type Attempt = Pin<Box<dyn Future<Output = Result<Carrier, LinkFault>> + Send>>;
+
+/// What a connection came to.
+enum Ended {
+    Fault(LinkFault),
+    /// The other transport answers: go on there.
+    Elsewhere(Carrier),
+}
 
 /// Keeps the line for ever with this identity. Ends only when the identity cannot be used at all.
 pub(super) async fn keep_connected(
@@ -57,16 +73,29 @@ pub(super) async fn keep_connected(
         let mut last_up = Instant::now();
         let mut since_ms = clock.now_ms();
         let mut last_fault: Option<LinkFault> = None;
+        let mut elsewhere: Option<Carrier> = None;
+        let mut is_tcp = false;
         loop {
-            let fault = match connect(config, &line, last_up, since_ms, last_fault.take()).await {
-                Ok(connection) => {
-                    let fault = serve(&line, &connection, boot_id).await;
-                    connection.close(VarInt::from_u32(CloseCode::DONE.0), b"");
-                    fault
+            let connected = match elsewhere.take() {
+                Some(carrier) => Ok(carrier),
+                None => connect(config, &line, last_up, since_ms, last_fault.take(), is_tcp).await,
+            };
+            let ended = match connected {
+                Ok(carrier) => {
+                    is_tcp = matches!(carrier, Carrier::Tcp(_));
+                    serve(config, &line, carrier, boot_id).await
                 }
-                Err(fault) => fault,
+                Err(fault) => Ended::Fault(fault),
             };
             line.disconnected();
+            let fault = match ended {
+                Ended::Fault(fault) => fault,
+                Ended::Elsewhere(carrier) => {
+                    tracing::info!(transport = carrier.name(), "the line goes on over another transport");
+                    elsewhere = Some(carrier);
+                    continue;
+                }
+            };
             if line.was_up() {
                 last_up = Instant::now();
                 since_ms = clock.now_ms();
@@ -89,9 +118,12 @@ async fn connect(
     last_up: Instant,
     since_ms: i64,
     mut fault: Option<LinkFault>,
-) -> Result<Connection, LinkFault> {
+    was_tcp: bool,
+) -> Result<Carrier, LinkFault> {
     let mut attempts: FuturesUnordered<Attempt> = FuturesUnordered::new();
     let mut backoff = Backoff::new();
+    let begun = Instant::now();
+    let tcp_after = if was_tcp { Duration::ZERO } else { TCP_AFTER };
     loop {
         let pause = match &fault {
             Some(fault) if fault.needs_a_person() => Backoff::after_refusal(random()),
@@ -111,7 +143,7 @@ async fn connect(
             });
         }
         if starts_now {
-            attempts.push(attempt(config, line)?);
+            attempts.push(attempt(config, line, Over::Quic)?);
         }
         let next = tokio::time::sleep(pause);
         tokio::pin!(next);
@@ -119,12 +151,15 @@ async fn connect(
             tokio::select! {
                 () = &mut next => {
                     if attempts.len() < ATTEMPTS_MAX {
-                        attempts.push(attempt(config, line)?);
+                        attempts.push(attempt(config, line, Over::Quic)?);
+                    }
+                    if begun.elapsed() >= tcp_after && attempts.len() < 2 * ATTEMPTS_MAX {
+                        attempts.push(attempt(config, line, Over::Tcp)?);
                     }
                     break;
                 }
                 Some(result) = attempts.next(), if !attempts.is_empty() => match result {
-                    Ok(connection) => return Ok(connection),
+                    Ok(carrier) => return Ok(carrier),
                     Err(failed) => {
                         tracing::debug!(code = failed.code, text = failed.text, "an attempt to reach the relay failed");
                         let must_wait = failed.needs_a_person();
@@ -142,7 +177,13 @@ async fn connect(
     }
 }
 
-fn attempt(config: &UplinkConfig, line: &Line) -> Result<Attempt, LinkFault> {
+#[derive(Debug, Clone, Copy)]
+enum Over {
+    Quic,
+    Tcp,
+}
+
+fn attempt(config: &UplinkConfig, line: &Line, over: Over) -> Result<Attempt, LinkFault> {
     let identity = line.identity();
     let now_ms = line.clock.now_ms();
     if now_ms < identity.not_before_ms {
@@ -155,42 +196,96 @@ fn attempt(config: &UplinkConfig, line: &Line) -> Result<Attempt, LinkFault> {
     let tls = tls::session_config(&identity, &line.clock)
         .map_err(|error| LinkFault::new("identity_unreadable", error.to_string()))?;
     let address = config.relay_address.clone().unwrap_or(identity.relay_address);
-    Ok(Box::pin(async move { dial(&address, tls).await }))
+    Ok(match over {
+        Over::Quic => Box::pin(async move { dial(&address, &tls).await.map(Carrier::Quic) }),
+        Over::Tcp => Box::pin(async move {
+            let stream = dial_tcp(&address, &tls).await?;
+            Ok(Carrier::Tcp(Box::new(stream)))
+        }),
+    })
 }
 
 /// Serves one connection to its end and says why it ended.
-async fn serve(line: &Arc<Line>, connection: &Connection, boot_id: [u8; 16]) -> LinkFault {
+async fn serve(config: &UplinkConfig, line: &Arc<Line>, carrier: Carrier, boot_id: [u8; 16]) -> Ended {
+    let transport = carrier.name();
+    let (mut send, mut receive, connection) = match carrier.open().await {
+        Ok(opened) => opened,
+        Err(fault) => return Ended::Fault(fault),
+    };
+    let connection = connection.as_ref();
     let patience = Duration::from_millis(HANDSHAKE_TIMEOUT_MS);
-    let shaken = tokio::time::timeout(patience, shake_hands(line, connection, boot_id)).await;
-    let (send, receive, decoder, welcome) = match shaken {
-        Ok(Ok(opened)) => opened,
-        Ok(Err(fault)) => return fault,
-        Err(_) => return LinkFault::new("timeout", "the relay did not answer the first frame"),
+    let shaking = shake_hands(line, &mut send, &mut receive, connection, boot_id);
+    let welcome = match tokio::time::timeout(patience, shaking).await {
+        Ok(Ok(welcome)) => welcome,
+        Ok(Err(fault)) => return Ended::Fault(fault),
+        Err(_) => {
+            return Ended::Fault(LinkFault::new("timeout", "the relay did not answer the first frame"));
+        }
     };
     tracing::info!(
         node.id = welcome.node_id,
         relay = welcome.software,
+        transport,
         "connected to the relay"
     );
-    line.connected(&welcome);
-    let (read, write, data) = (
-        line.read_control(receive, decoder),
-        line.write_control(send),
-        line.send_data(connection),
-    );
-    tokio::select! {
-        fault = read => fault,
-        fault = write => fault,
-        fault = data => fault,
-        () = line.follow_spool() => LinkFault::new("internal", "the spool has ended"),
-        error = connection.closed() => fault_of(&error),
+    line.connected(&welcome, transport);
+    let write_and_send = async {
+        match connection {
+            Some(connection) => tokio::select! {
+                fault = line.write_control(send) => fault,
+                fault = line.send_data(connection) => fault,
+                error = connection.closed() => fault_of(&error),
+            },
+            None => line.write_all(send).await,
+        }
+    };
+    let ended = tokio::select! {
+        fault = line.read_control(receive) => Ended::Fault(fault),
+        fault = write_and_send => Ended::Fault(fault),
+        () = line.follow_spool() => Ended::Fault(LinkFault::new("internal", "the spool has ended")),
+        carrier = find_other(config, line, connection) => Ended::Elsewhere(carrier),
+    };
+    let ended = match (ended, connection.and_then(Connection::close_reason)) {
+        // A stream's end is only how it shows; the connection knows why.
+        (Ended::Fault(fault), Some(error)) if fault.code == "line_failed" => Ended::Fault(fault_of(&error)),
+        (ended, _) => ended,
+    };
+    carrier::close(connection);
+    ended
+}
+
+/// Waits until the other transport should be used and stands.
+async fn find_other(config: &UplinkConfig, line: &Line, connection: Option<&Connection>) -> Carrier {
+    let [mut pause, later] = QUIC_AGAIN;
+    loop {
+        let over = match connection {
+            Some(connection) => {
+                carrier::silent_for(connection, QUIC_SILENCE).await;
+                Over::Tcp
+            }
+            None => {
+                tokio::time::sleep(std::mem::replace(&mut pause, later)).await;
+                Over::Quic
+            }
+        };
+        let n_heard = || connection.map(|connection| connection.stats().udp_rx.datagrams);
+        let before = n_heard();
+        if let Ok(attempt) = attempt(config, line, over)
+            && let Ok(carrier) = attempt.await
+            && n_heard() == before
+        {
+            return carrier;
+        }
     }
 }
 
-type Opened = (SendStream, RecvStream, FrameDecoder, Welcome);
-
-async fn shake_hands(line: &Line, connection: &Connection, boot_id: [u8; 16]) -> Result<Opened, LinkFault> {
-    let (mut send, mut receive) = connection.open_bi().await.map_err(|error| fault_of(&error))?;
+async fn shake_hands(
+    line: &Line,
+    send: &mut Writer,
+    receive: &mut FrameReader,
+    connection: Option<&Connection>,
+    boot_id: [u8; 16],
+) -> Result<Welcome, LinkFault> {
     let hello = Hello {
         version_min: VERSION_MIN,
         version_max: VERSION_MAX,
@@ -202,12 +297,17 @@ async fn shake_hands(line: &Line, connection: &Connection, boot_id: [u8; 16]) ->
     };
     let mut bytes = Vec::new();
     encode(&Frame::Hello(hello), &mut bytes);
-    send.write_all(&bytes).await.map_err(|_| line_fault(connection))?;
-    let mut decoder = FrameDecoder::new();
-    match next_frame(&mut receive, &mut decoder).await {
-        Ok(Some(Frame::Welcome(welcome))) if welcome.version == VERSION_MAX => {
-            Ok((send, receive, decoder, welcome))
-        }
+    let sent = async {
+        send.write_all(&bytes).await?;
+        send.flush().await
+    };
+    sent.await.map_err(|_| line_fault(connection))?;
+    match receive.next().await {
+        Ok(Some(Frame::Welcome(welcome))) if welcome.version == VERSION_MAX => Ok(welcome),
+        Ok(Some(Frame::Close(close))) => Err(LinkFault::new(
+            tancho_wire::CloseCode(close.code).name(),
+            close.reason,
+        )),
         Ok(Some(_)) => Err(LinkFault::new(
             "protocol_violation",
             "the relay's first frame is not a Welcome we know",
@@ -215,30 +315,4 @@ async fn shake_hands(line: &Line, connection: &Connection, boot_id: [u8; 16]) ->
         Ok(None) => Err(line_fault(connection)),
         Err(violation) => Err(LinkFault::new("protocol_violation", violation.to_string())),
     }
-}
-
-/// The next frame of the control stream; `None` when the line is gone.
-pub(super) async fn next_frame(
-    receive: &mut RecvStream,
-    decoder: &mut FrameDecoder,
-) -> Result<Option<Frame>, Violation> {
-    loop {
-        match decoder.next_frame()? {
-            Some(Decoded::Frame(frame)) => return Ok(Some(frame)),
-            Some(Decoded::Ignored(number)) => tracing::debug!(number, "an unknown frame was skipped"),
-            None => match receive.read_chunk(READ_BYTES, true).await {
-                Ok(Some(chunk)) => decoder.push(&chunk.bytes),
-                _ => return Ok(None),
-            },
-        }
-    }
-}
-
-/// Why the line is gone, as far as the connection knows.
-pub(super) fn line_fault(connection: &Connection) -> LinkFault {
-    connection
-        .close_reason()
-        .map_or(LinkFault::new("line_failed", "the stream ended"), |error| {
-            fault_of(&error)
-        })
 }

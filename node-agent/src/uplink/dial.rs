@@ -1,11 +1,18 @@
 //! One attempt to reach the relay, and what is said about it in a word when it fails.
 
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
-use quinn::{ClientConfig, Connection, ConnectionError, Endpoint};
+use quinn::{Connection, ConnectionError, Endpoint};
+use rustls::AlertDescription;
+use rustls_pki_types::ServerName;
 use tancho_wire::CloseCode;
 use tancho_wire::limits::RELAY_NAME;
+use tokio::net::TcpStream;
+use tokio_rustls::client::TlsStream;
+
+use super::tls::TlsConfig;
 
 /// An attempt that has not succeeded by then is given up; newer ones run beside it.
 const ATTEMPT_TIME: Duration = Duration::from_secs(6);
@@ -46,8 +53,11 @@ impl LinkFault {
 }
 
 /// Connects to `address` (`host:port`). Every attempt has its own socket, so that a dead path is not used again.
-pub(super) async fn dial(address: &str, config: ClientConfig) -> Result<Connection, LinkFault> {
+pub(super) async fn dial(address: &str, tls: &TlsConfig) -> Result<Connection, LinkFault> {
     let attempt = async {
+        let config = tls
+            .quic()
+            .map_err(|error| LinkFault::new("tls_failed", error.to_string()))?;
         let remote = resolve(address).await?;
         let local: IpAddr = if remote.is_ipv4() {
             Ipv4Addr::UNSPECIFIED.into()
@@ -65,6 +75,40 @@ pub(super) async fn dial(address: &str, config: ClientConfig) -> Result<Connecti
         Ok(result) => result,
         Err(_) => Err(LinkFault::new("unreachable", "the relay does not answer")),
     }
+}
+
+/// Connects to `address` (`host:port`) by TLS over TCP.
+pub(super) async fn dial_tcp(address: &str, tls: &TlsConfig) -> Result<TlsStream<TcpStream>, LinkFault> {
+    let attempt = async {
+        let remote = resolve(address).await?;
+        let stream = TcpStream::connect(remote)
+            .await
+            .map_err(|error| LinkFault::new("unreachable", error.to_string()))?;
+        stream
+            .set_nodelay(true)
+            .map_err(|error| LinkFault::new("line_failed", error.to_string()))?;
+        let name = ServerName::try_from(RELAY_NAME)
+            .map_err(|error| LinkFault::new("relay_not_trusted", error.to_string()))?;
+        tls.tcp()
+            .connect(name, stream)
+            .await
+            .map_err(|error| tls_fault(&error))
+    };
+    match tokio::time::timeout(ATTEMPT_TIME, attempt).await {
+        Ok(result) => result,
+        Err(_) => Err(LinkFault::new("unreachable", "the relay does not answer")),
+    }
+}
+
+/// What a failed TLS handshake over TCP means.
+fn tls_fault(error: &io::Error) -> LinkFault {
+    let code = match error.get_ref().and_then(|inner| inner.downcast_ref()) {
+        Some(rustls::Error::AlertReceived(AlertDescription::CertificateExpired)) => "certificate_expired",
+        Some(rustls::Error::AlertReceived(_)) => "certificate_refused",
+        Some(rustls::Error::InvalidCertificate(_)) => "relay_not_trusted",
+        _ => "line_failed",
+    };
+    LinkFault::new(code, error.to_string())
 }
 
 async fn resolve(address: &str) -> Result<SocketAddr, LinkFault> {

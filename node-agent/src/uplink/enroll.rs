@@ -2,19 +2,17 @@
 
 use std::path::Path;
 
-use quinn::{Connection, VarInt};
 use rcgen::{CertificateParams, KeyPair};
 use rustls_pki_types::CertificateDer;
 use tancho_wire::enrollment::{EnrollmentCode, InvalidEnrollmentCode};
-use tancho_wire::frame::{Decoded, EnrollAccepted, EnrollRefused, EnrollRequest, FrameDecoder, encode};
-use tancho_wire::{CloseCode, Frame};
+use tancho_wire::Frame;
+use tancho_wire::frame::{EnrollAccepted, EnrollRefused, EnrollRequest, encode};
+use tokio::io::AsyncWriteExt;
 
-use super::dial::{LinkFault, dial, fault_of};
+use super::carrier::{self, Carrier, line_fault};
+use super::dial::{LinkFault, dial, dial_tcp};
 use super::identity::{Identity, IdentityError, life_of, pending_key, remove_pending_key};
 use super::tls;
-
-/// Largest piece read at once.
-const READ_BYTES: usize = 64 * 1024;
 
 /// What an enrolment gave.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,13 +70,21 @@ pub async fn enroll(relay: &str, code: &str, data_dir: &Path) -> Result<Enrolled
     };
     let config = tls::enrollment_config(code.ca_fingerprint)
         .map_err(|error| link(LinkFault::new("tls_failed", error.to_string())))?;
-    let connection = dial(relay, config).await.map_err(link)?;
+    // Where UDP is blocked the code is taken over TCP.
+    let carrier = match dial(relay, &config).await {
+        Ok(connection) => Carrier::Quic(connection),
+        Err(fault) if fault.needs_a_person() => return Err(link(fault)),
+        Err(fault) => match dial_tcp(relay, &config).await {
+            Ok(stream) => Carrier::Tcp(Box::new(stream)),
+            Err(_) => return Err(link(fault)),
+        },
+    };
     let request = EnrollRequest {
         secret: code.secret,
         csr_der: csr.der().to_vec(),
         software: concat!("tancho-agent ", env!("CARGO_PKG_VERSION")).to_owned(),
     };
-    let answer = ask(&connection, request).await.map_err(link)?;
+    let answer = ask(carrier, request).await.map_err(link)?;
     let accepted = match answer {
         Ok(accepted) => accepted,
         Err(refused) => {
@@ -91,7 +97,6 @@ pub async fn enroll(relay: &str, code: &str, data_dir: &Path) -> Result<Enrolled
     let identity = identity_of(relay, accepted, &key)?;
     identity.save(data_dir)?;
     remove_pending_key(data_dir);
-    connection.close(VarInt::from_u32(CloseCode::DONE.0), b"");
     Ok(Enrolled {
         node_id: identity.node_id,
         site_code: identity.site_code,
@@ -101,33 +106,38 @@ pub async fn enroll(relay: &str, code: &str, data_dir: &Path) -> Result<Enrolled
 }
 
 async fn ask(
-    connection: &Connection,
+    carrier: Carrier,
     request: EnrollRequest,
 ) -> Result<Result<EnrollAccepted, EnrollRefused>, LinkFault> {
-    let gone = |_| {
-        connection
-            .close_reason()
-            .map_or(LinkFault::new("line_failed", "cut"), |error| fault_of(&error))
-    };
-    let (mut send, mut receive) = connection.open_bi().await.map_err(|error| fault_of(&error))?;
+    let (mut send, mut receive, connection) = carrier.open().await?;
     let mut bytes = Vec::new();
     encode(&Frame::EnrollRequest(request), &mut bytes);
-    send.write_all(&bytes).await.map_err(|_| gone(()))?;
-    let mut decoder = FrameDecoder::new();
-    loop {
-        let decoded = decoder
-            .next_frame()
-            .map_err(|error| LinkFault::new("protocol_violation", error.to_string()))?;
-        match decoded {
-            Some(Decoded::Frame(Frame::EnrollAccepted(accepted))) => return Ok(Ok(accepted)),
-            Some(Decoded::Frame(Frame::EnrollRefused(refused))) => return Ok(Err(refused)),
-            Some(_) => {}
-            None => match receive.read_chunk(READ_BYTES, true).await {
-                Ok(Some(chunk)) => decoder.push(&chunk.bytes),
-                _ => return Err(gone(())),
-            },
+    let sent = async {
+        send.write_all(&bytes).await?;
+        send.flush().await
+    };
+    let answer = async {
+        sent.await.ok()?;
+        loop {
+            match receive.next().await {
+                Ok(Some(Frame::EnrollAccepted(accepted))) => return Some(Ok(Ok(accepted))),
+                Ok(Some(Frame::EnrollRefused(refused))) => return Some(Ok(Err(refused))),
+                Ok(Some(Frame::Close(close))) => {
+                    let code = tancho_wire::CloseCode(close.code).name();
+                    return Some(Err(LinkFault::new(code, close.reason)));
+                }
+                Ok(Some(_)) => {}
+                Ok(None) => return None,
+                Err(violation) => {
+                    return Some(Err(LinkFault::new("protocol_violation", violation.to_string())));
+                }
+            }
         }
-    }
+    };
+    let answer = answer.await;
+    let answer = answer.unwrap_or_else(|| Err(line_fault(connection.as_ref())));
+    carrier::close(connection.as_ref());
+    answer
 }
 
 fn identity_of(relay: &str, accepted: EnrollAccepted, key: &KeyPair) -> Result<Identity, EnrollError> {

@@ -2,7 +2,7 @@
 //!
 //! One uni stream for each priority, the more urgent with the higher QUIC priority. At most one range more than the
 //! congestion window is handed to quinn, so that a stat study overtakes within a range. Files are read a range at a
-//! time: memory does not grow with objects.
+//! time: memory does not grow with objects. On TCP the ranges go between the control frames of the one stream.
 
 mod files;
 
@@ -11,21 +11,22 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use quinn::{Connection, RecvStream, SendStream};
+use quinn::{Connection, SendStream};
 use tancho_domain::dicom::Priority;
 use tancho_domain::ids::ObjectId;
 use tancho_wire::frame::{
-    self, FrameDecoder, Ping, Pong, RefusalKind, RequestOutcome, StudyManifest, Welcome, data_header, encode,
+    self, Ping, Pong, RefusalKind, RequestOutcome, StudyManifest, Welcome, data_header, encode,
 };
 use tancho_wire::handshake::ClockOffset;
 use tancho_wire::limits::{CLOCK_OFFSET_ALARM_MS, HEARTBEAT_MS, RANGE_BYTES_MAX};
 use tancho_wire::transfer::{Outbound, RangeToSend, Sender, SenderEvent};
 use tancho_wire::{Digest, Frame};
+use tokio::io::AsyncWriteExt;
 use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
 
 use super::UplinkConfig;
-use super::connection::{line_fault, next_frame};
+use super::carrier::{FrameReader, Writer, line_fault};
 use super::dial::LinkFault;
 use super::identity::Identity;
 use super::recorder::Answer;
@@ -41,8 +42,6 @@ const SYNC_AFTER: Duration = Duration::from_millis(20);
 const TICK: Duration = Duration::from_secs(5);
 /// Bytes of control frames written in one go.
 const WRITE_BYTES: usize = 32 * 1024;
-/// QUIC priority of the control stream; data streams come below.
-const CONTROL_PRIORITY: i32 = 100;
 
 /// What connections share, one after another.
 pub(super) struct Line {
@@ -118,7 +117,7 @@ impl Line {
         std::mem::take(&mut self.state().was_up)
     }
 
-    pub(super) fn connected(&self, welcome: &Welcome) {
+    pub(super) fn connected(&self, welcome: &Welcome, transport: &str) {
         let mut state = self.state();
         state.was_up = true;
         state.clock_alarmed = false;
@@ -128,7 +127,7 @@ impl Line {
         drop(state);
         self.board.set_link(LinkState::Connected {
             since_ms: self.clock.now_ms(),
-            transport: "quic".to_owned(),
+            transport: transport.to_owned(),
         });
     }
 
@@ -182,9 +181,9 @@ impl Line {
         too_long.into_iter().map(too_long_answer).collect()
     }
 
-    pub(super) async fn read_control(&self, mut receive: RecvStream, mut decoder: FrameDecoder) -> LinkFault {
+    pub(super) async fn read_control(&self, mut receive: FrameReader) -> LinkFault {
         loop {
-            match next_frame(&mut receive, &mut decoder).await {
+            match receive.next().await {
                 Ok(Some(frame)) => {
                     if let Err(fault) = self.on_frame(frame).await {
                         return fault;
@@ -309,39 +308,82 @@ impl Line {
         }
     }
 
-    pub(super) async fn write_control(&self, mut send: SendStream) -> LinkFault {
-        let _ = send.set_priority(CONTROL_PRIORITY);
-        let heartbeat = Duration::from_millis(HEARTBEAT_MS);
-        let (mut ping_due, mut tick_due) = (Instant::now(), Instant::now());
-        let mut seq = 0;
-        let mut bytes = Vec::new();
+    /// Writes the control frames for as long as the connection lives.
+    pub(super) async fn write_control(&self, mut send: Writer) -> LinkFault {
+        let mut control = Control::new();
         loop {
-            while bytes.len() < WRITE_BYTES {
-                let Some(frame) = self.next_control_frame() else {
-                    break;
-                };
-                encode(&frame, &mut bytes);
-            }
-            if !bytes.is_empty() {
-                if send.write_all(&bytes).await.is_err() {
-                    return LinkFault::new("line_failed", "the relay's stream ended");
+            self.collect(&mut control);
+            if control.bytes.is_empty() {
+                tokio::select! {
+                    () = self.writing.notified() => {}
+                    () = tokio::time::sleep_until(control.due()) => {}
                 }
-                bytes.clear();
+            } else if control.write_to(&mut send).await.is_err() {
+                return LinkFault::new("line_failed", "the relay's stream ended");
+            }
+        }
+    }
+
+    /// Writes control frames and ranges to one stream, control frames first.
+    pub(super) async fn write_all(&self, mut send: Writer) -> LinkFault {
+        let ended = || LinkFault::new("line_failed", "the relay's stream ended");
+        let mut control = Control::new();
+        let mut files = Files::new(self.spool.clone());
+        loop {
+            self.collect(&mut control);
+            if !control.bytes.is_empty() {
+                if control.write_to(&mut send).await.is_err() {
+                    return ended();
+                }
                 continue;
             }
-            tokio::select! {
-                () = self.writing.notified() => {}
-                () = tokio::time::sleep_until(ping_due) => {
-                    ping_due = Instant::now() + heartbeat;
-                    seq += 1;
-                    encode(&Frame::Ping(Ping { seq, now_ms: self.clock.now_ms() }), &mut bytes);
+            let range = self.state().sender.next_range(self.now_ms());
+            let Some(range) = range else {
+                tokio::select! {
+                    () = self.writing.notified() => {}
+                    () = self.sending.notified() => {}
+                    () = tokio::time::sleep_until(control.due()) => {}
                 }
-                () = tokio::time::sleep_until(tick_due) => {
-                    tick_due = Instant::now() + TICK;
-                    if let Some(request) = self.tick() {
-                        encode(&request, &mut bytes);
-                    }
-                }
+                continue;
+            };
+            let Some((object_id, bytes)) = self.read_range(&mut files, &range).await else {
+                continue;
+            };
+            let header = data_header(&range.container_sha256, range.offset, bytes.len());
+            let written = async {
+                send.write_all(&header).await?;
+                send.write_all(&bytes).await?;
+                send.flush().await
+            };
+            if written.await.is_err() {
+                return ended();
+            }
+            self.board.add_sent(&object_id, range.len);
+        }
+    }
+
+    /// Adds the control frames that are due.
+    fn collect(&self, control: &mut Control) {
+        while control.bytes.len() < WRITE_BYTES {
+            let Some(frame) = self.next_control_frame() else {
+                break;
+            };
+            encode(&frame, &mut control.bytes);
+        }
+        let now = Instant::now();
+        if now >= control.ping_due {
+            control.ping_due = now + Duration::from_millis(HEARTBEAT_MS);
+            control.seq += 1;
+            let ping = Ping {
+                seq: control.seq,
+                now_ms: self.clock.now_ms(),
+            };
+            encode(&Frame::Ping(ping), &mut control.bytes);
+        }
+        if now >= control.tick_due {
+            control.tick_due = now + TICK;
+            if let Some(request) = self.tick() {
+                encode(&request, &mut control.bytes);
             }
         }
     }
@@ -378,22 +420,8 @@ impl Line {
                 self.sending.notified().await;
                 continue;
             };
-            let Some(object_id) = self.state().object_ids.get(&range.container_sha256).cloned() else {
+            let Some((object_id, bytes)) = self.read_range(&mut files, &range).await else {
                 continue;
-            };
-            let bytes = match files.read(&object_id, &range).await {
-                Ok(bytes) => bytes,
-                Err(error) => {
-                    tracing::error!(object.id = %object_id, %error, "a container could not be read");
-                    files.close(&range.container_sha256);
-                    self.state()
-                        .sender
-                        .set_unreadable(&range.container_sha256, self.now_ms());
-                    if files::is_lasting(&error) {
-                        self.hand_on(unreadable(object_id)).await;
-                    }
-                    continue;
-                }
             };
             // What quinn may hold: the window the line carries, and one range ready behind it.
             connection.set_send_window(connection.stats().path.cwnd + RANGE_BYTES_MAX);
@@ -401,10 +429,58 @@ impl Line {
                 .await
                 .is_err()
             {
-                return line_fault(connection);
+                return line_fault(Some(connection));
             }
             self.board.add_sent(&object_id, range.len);
         }
+    }
+
+    /// Reads a range from its container. `None` when there is nothing to send; the sender has been told why.
+    async fn read_range(&self, files: &mut Files, range: &RangeToSend) -> Option<(ObjectId, Bytes)> {
+        let object_id = self.state().object_ids.get(&range.container_sha256).cloned()?;
+        match files.read(&object_id, range).await {
+            Ok(bytes) => Some((object_id, bytes)),
+            Err(error) => {
+                tracing::error!(object.id = %object_id, %error, "a container could not be read");
+                files.close(&range.container_sha256);
+                self.state()
+                    .sender
+                    .set_unreadable(&range.container_sha256, self.now_ms());
+                if files::is_lasting(&error) {
+                    self.hand_on(unreadable(object_id)).await;
+                }
+                None
+            }
+        }
+    }
+}
+
+/// Control frames on their way to the stream, and what goes out by the clock.
+struct Control {
+    bytes: Vec<u8>,
+    seq: u64,
+    ping_due: Instant,
+    tick_due: Instant,
+}
+
+impl Control {
+    fn new() -> Self {
+        Self {
+            bytes: Vec::new(),
+            seq: 0,
+            ping_due: Instant::now(),
+            tick_due: Instant::now(),
+        }
+    }
+
+    fn due(&self) -> Instant {
+        self.ping_due.min(self.tick_due)
+    }
+
+    async fn write_to(&mut self, send: &mut Writer) -> std::io::Result<()> {
+        send.write_all(&self.bytes).await?;
+        self.bytes.clear();
+        send.flush().await
     }
 }
 

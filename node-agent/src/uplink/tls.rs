@@ -12,6 +12,7 @@ use rustls::time_provider::TimeProvider;
 use rustls::{CertificateError, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use tancho_wire::enrollment::EnrollmentCode;
+use tokio_rustls::TlsConnector;
 use tancho_wire::limits::{ALPN, ALPN_ENROLL, RANGE_BYTES_MAX};
 
 use super::identity::Identity;
@@ -24,8 +25,12 @@ const KEEP_ALIVE: Duration = Duration::from_millis(2_500);
 /// Most bytes the relay may send ahead on one stream; its frames are small.
 const STREAM_WINDOW_BYTES: u32 = 1 << 20;
 
+/// How to speak TLS to the relay, over either transport.
+#[derive(Debug, Clone)]
+pub(super) struct TlsConfig(rustls::ClientConfig);
+
 /// For `tancho/1`: our certificate, our CA.
-pub(super) fn session_config(identity: &Identity, clock: &Clock) -> Result<ClientConfig, rustls::Error> {
+pub(super) fn session_config(identity: &Identity, clock: &Clock) -> Result<TlsConfig, rustls::Error> {
     let provider = provider();
     let mut roots = RootCertStore::empty();
     let authority = identity
@@ -41,11 +46,11 @@ pub(super) fn session_config(identity: &Identity, clock: &Clock) -> Result<Clien
         .dangerous()
         .with_custom_certificate_verifier(verifier)
         .with_client_auth_cert(identity.chain.clone(), identity.private_key())?;
-    quic_config(tls, ALPN)
+    Ok(TlsConfig::new(tls, ALPN))
 }
 
 /// For `tancho-enroll/1`: no certificate yet; trust comes from the fingerprint in the code.
-pub(super) fn enrollment_config(ca_fingerprint: [u8; 16]) -> Result<ClientConfig, rustls::Error> {
+pub(super) fn enrollment_config(ca_fingerprint: [u8; 16]) -> Result<TlsConfig, rustls::Error> {
     let provider = provider();
     let verifier = Arc::new(FingerprintVerifier {
         ca_fingerprint,
@@ -56,7 +61,7 @@ pub(super) fn enrollment_config(ca_fingerprint: [u8; 16]) -> Result<ClientConfig
         .dangerous()
         .with_custom_certificate_verifier(verifier)
         .with_no_client_auth();
-    quic_config(tls, ALPN_ENROLL)
+    Ok(TlsConfig::new(tls, ALPN_ENROLL))
 }
 
 /// Certificates are judged by the agent's clock, like everything else.
@@ -74,13 +79,29 @@ fn provider() -> Arc<CryptoProvider> {
     Arc::new(rustls::crypto::aws_lc_rs::default_provider())
 }
 
-fn quic_config(mut tls: rustls::ClientConfig, alpn: &[u8]) -> Result<ClientConfig, rustls::Error> {
-    tls.alpn_protocols = vec![alpn.to_vec()];
-    tls.enable_early_data = false;
-    tls.resumption = rustls::client::Resumption::disabled();
-    let crypto = QuicClientConfig::try_from(tls).map_err(|_| {
-        rustls::Error::General("the cipher suite of QUIC's first packets is missing".to_owned())
-    })?;
+impl TlsConfig {
+    fn new(mut tls: rustls::ClientConfig, alpn: &[u8]) -> Self {
+        tls.alpn_protocols = vec![alpn.to_vec()];
+        tls.enable_early_data = false;
+        tls.resumption = rustls::client::Resumption::disabled();
+        Self(tls)
+    }
+
+    /// For TLS over TCP.
+    pub(super) fn tcp(&self) -> TlsConnector {
+        TlsConnector::from(Arc::new(self.0.clone()))
+    }
+
+    /// For QUIC.
+    pub(super) fn quic(&self) -> Result<ClientConfig, rustls::Error> {
+        let crypto = QuicClientConfig::try_from(self.0.clone()).map_err(|_| {
+            rustls::Error::General("the cipher suite of QUIC's first packets is missing".to_owned())
+        })?;
+        Ok(quic_config(crypto))
+    }
+}
+
+fn quic_config(crypto: QuicClientConfig) -> ClientConfig {
     let mut config = ClientConfig::new(Arc::new(crypto));
     let mut transport = TransportConfig::default();
     transport
@@ -93,7 +114,7 @@ fn quic_config(mut tls: rustls::ClientConfig, alpn: &[u8]) -> Result<ClientConfi
         // Grows with the congestion window while data is sent, see `sender.rs`.
         .send_window(4 * RANGE_BYTES_MAX);
     config.transport_config(Arc::new(transport));
-    Ok(config)
+    config
 }
 
 /// Takes a relay whose chain holds the CA with the code's fingerprint, and only under that CA.
