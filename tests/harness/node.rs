@@ -52,12 +52,16 @@ pub struct Node {
 impl Node {
     /// Enrols a new agent at the running relay for a site.
     pub fn enrol(plan: NodePlan, relay: &Relay, site: &str) -> anyhow::Result<Self> {
+        Self::enrol_at(plan, relay, site, &relay.plan.quic.to_string())
+    }
+
+    /// As [`Self::enrol`], with the relay behind another address.
+    pub fn enrol_at(plan: NodePlan, relay: &Relay, site: &str, address: &str) -> anyhow::Result<Self> {
         fs::create_dir_all(&plan.data_dir)?;
         let node = Self { plan, program: None };
         let code = relay.invite_node(site)?;
-        let address = relay.plan.quic.to_string();
         run_command(
-            &mut node.command(&["enroll", "--relay", &address, "--code", &code]),
+            &mut node.command(&["enroll", "--relay", address, "--code", &code]),
             None,
         )?;
         Ok(node)

@@ -2,13 +2,15 @@
 //! not travel again.
 
 use std::collections::HashMap;
-use std::net::{SocketAddr, UdpSocket};
+use std::io;
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
 use serde_json::json;
 use tancho_e2e::hospital::{Network, assert_all_stored};
+use tancho_e2e::node::{Node, NodePlan};
 use tancho_e2e::phantom::{Phantom, PhantomStudy};
 use tancho_e2e::wait::until;
 
@@ -69,9 +71,31 @@ impl Line {
         self.shared.far.lock().unwrap().clear();
     }
 
+    /// From here on the line carries TCP as well, on the same port, and goes on doing so while UDP is cut.
+    fn carry_tcp(&self) {
+        let listener = TcpListener::bind(self.address).unwrap();
+        let relay = self.shared.relay;
+        thread::spawn(move || {
+            for near in listener.incoming().flatten() {
+                let Ok(far) = TcpStream::connect(relay) else { continue };
+                carry(near.try_clone().unwrap(), far.try_clone().unwrap());
+                carry(far, near);
+            }
+        });
+    }
+
     fn bytes_up(&self) -> u64 {
         self.shared.bytes_up.load(Ordering::SeqCst)
     }
+}
+
+/// Carries one direction of a TCP connection until it ends.
+fn carry(mut from: TcpStream, mut to: TcpStream) {
+    thread::spawn(move || {
+        let _ = io::copy(&mut from, &mut to);
+        let _ = to.shutdown(Shutdown::Both);
+        let _ = from.shutdown(Shutdown::Both);
+    });
 }
 
 impl Shared {
@@ -135,6 +159,13 @@ fn wait_for_link(network: &mut Network, state: &str) {
     until(format!("the line to be {state}"), || {
         let status = network.node().status().ok()?;
         (status["link"]["state"] == json!(state)).then_some(())
+    });
+}
+
+fn wait_for_transport(network: &mut Network, transport: &str) {
+    until(format!("the line to be over {transport}"), || {
+        let status = network.node().status().ok()?;
+        (status["link"]["transport"] == json!(transport)).then_some(())
     });
 }
 
@@ -206,4 +237,40 @@ fn flt_042_a_relay_killed_and_restarted_goes_on_where_it_was() {
     line.mend();
     network.wait_for_study(&study.study_instance_uid, 16);
     network.assert_byte_exact(&study);
+}
+
+#[test]
+fn flt_040_where_udp_is_blocked_the_study_goes_over_tcp_and_later_over_quic_again() {
+    let (mut network, line) = network_over_a_line();
+    line.carry_tcp();
+    line.cut_after(400_000);
+    let (_folder, study) = send(&mut network, "UDP blocked", 16);
+    until("UDP to be blocked in mid-study", || line.is_cut().then_some(()));
+    wait_for_transport(&mut network, "tcp");
+    network.wait_for_study(&study.study_instance_uid, 16);
+    network.assert_byte_exact(&study);
+
+    line.mend();
+    wait_for_transport(&mut network, "quic");
+    let (_folder, study) = send(&mut network, "UDP open again", 4);
+    network.wait_for_study(&study.study_instance_uid, 4);
+    network.assert_byte_exact(&study);
+}
+
+#[test]
+fn an_agent_is_enrolled_over_tcp_where_udp_is_blocked() {
+    let network = Network::small();
+    let line = Line::to(network.relay.plan.quic);
+    line.carry_tcp();
+    line.cut_after(0);
+    let folder = tempfile::tempdir().unwrap();
+    let plan = NodePlan::in_folder(folder.path(), "tcp-only");
+    let address = line.address.to_string();
+    let mut node = Node::enrol_at(plan, &network.relay, "DOTO", &address).unwrap();
+    node.plan.relay_address = Some(address);
+    node.start().unwrap();
+    until("the new node to be connected over TCP", || {
+        let status = node.status().ok()?;
+        (status["link"]["transport"] == json!("tcp")).then_some(())
+    });
 }
