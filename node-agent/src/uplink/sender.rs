@@ -19,7 +19,7 @@ use tancho_wire::frame::{
 };
 use tancho_wire::handshake::ClockOffset;
 use tancho_wire::limits::{CLOCK_OFFSET_ALARM_MS, HEARTBEAT_MS, RANGE_BYTES_MAX};
-use tancho_wire::transfer::{Outbound, RangeToSend, Sender, SenderEvent};
+use tancho_wire::transfer::{NextRange, Outbound, RangeToSend, Sender, SenderEvent};
 use tancho_wire::{Digest, Frame};
 use tokio::io::AsyncWriteExt;
 use tokio::sync::{Notify, mpsc};
@@ -197,7 +197,9 @@ impl Line {
 
     async fn on_frame(&self, frame: Frame) -> Result<(), LinkFault> {
         match frame {
-            Frame::Want(_) | Frame::Receipt(_) | Frame::Refusal(_) => return self.on_transfer(frame).await,
+            Frame::Want(_) | Frame::Receipt(_) | Frame::Refusal(_) | Frame::Focus(_) => {
+                return self.on_transfer(frame).await;
+            }
             Frame::Ping(ping) => {
                 let pong = Pong {
                     seq: ping.seq,
@@ -337,11 +339,12 @@ impl Line {
                 }
                 continue;
             }
-            let range = self.state().sender.next_range(self.now_ms());
-            let Some(range) = range else {
+            let next = self.next_range();
+            let NextRange::Send(range) = next else {
                 tokio::select! {
                     () = self.writing.notified() => {}
                     () = self.sending.notified() => {}
+                    () = self.cap_allows(next) => {}
                     () = tokio::time::sleep_until(control.due()) => {}
                 }
                 continue;
@@ -415,9 +418,12 @@ impl Line {
         let mut streams: [Option<SendStream>; 3] = [None, None, None];
         let mut files = Files::new(self.spool.clone());
         loop {
-            let range = self.state().sender.next_range(self.now_ms());
-            let Some(range) = range else {
-                self.sending.notified().await;
+            let next = self.next_range();
+            let NextRange::Send(range) = next else {
+                tokio::select! {
+                    () = self.sending.notified() => {}
+                    () = self.cap_allows(next) => {}
+                }
                 continue;
             };
             let Some((object_id, bytes)) = self.read_range(&mut files, &range).await else {
@@ -432,6 +438,21 @@ impl Line {
                 return line_fault(Some(connection));
             }
             self.board.add_sent(&object_id, range.len);
+        }
+    }
+
+    fn next_range(&self) -> NextRange {
+        let now_ms = self.now_ms();
+        self.state().sender.next_range(now_ms)
+    }
+
+    /// Ends when the site's cap lets something go again; never when there is nothing to send.
+    async fn cap_allows(&self, next: NextRange) {
+        match next {
+            NextRange::NotBefore(at_ms) => {
+                tokio::time::sleep_until(self.started + Duration::from_millis(at_ms)).await;
+            }
+            NextRange::Send(_) | NextRange::Nothing => std::future::pending().await,
         }
     }
 
@@ -570,6 +591,7 @@ fn outbound(object: OutboundObject) -> Outbound {
         container_sha256: Digest(object.container_sha256),
         container_len: object.container_len,
         head_end: object.head_end,
+        preview_end: None,
         original_sha256: Digest(object.original_sha256),
         original_len: object.original_len,
         study_instance_uid: object.study_instance_uid,

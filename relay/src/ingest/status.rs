@@ -77,10 +77,13 @@ pub async fn study_status(
         clinical_context_complete: false,
         at_ms: app.now_ms(),
         warnings: Vec::new(),
+        n_listed: Some(0),
+        n_preview: None,
     };
     if let Some(arrival) = arrival {
         status.n_received = arrival.n_received.max(0).unsigned_abs();
         status.n_verified = arrival.n_verified.max(0).unsigned_abs();
+        status.n_listed = Some(status.n_received);
         status.manifest_generation = arrival.announced_generation.max(0).unsigned_abs();
         status.manifest_closed = arrival.closed_at_ms.is_some();
         let codes = [

@@ -322,6 +322,7 @@ pub fn coded(data_set: Vec<u8>, ts: &TransferSyntaxUid) -> Coded {
             original_sha256: Digest(original_sha256),
             original_len: data_set.len() as u64,
             received_at_ms: NOW_MS,
+            preview_end: None,
         }],
     };
     Coded {

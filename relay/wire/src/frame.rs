@@ -9,7 +9,7 @@ mod messages;
 pub use codec::{DATA_HEADER_BYTES, Decoded, FrameDecoder, data_header, encode};
 pub use messages::{
     CertificateIssued, CertificateRefused, CertificateRequest, Close, EnrollAccepted, EnrollRefused,
-    EnrollRequest, Hello, Offer, OfferItem, Ping, Pong, Receipt, Refusal, RefusalKind, RequestForm,
+    EnrollRequest, Focus, Hello, Offer, OfferItem, Ping, Pong, Receipt, Refusal, RefusalKind, RequestForm,
     RequestOutcome, RequestResult, StudyManifest, StudyStatus, Want, WantItem, Welcome,
 };
 
@@ -105,6 +105,8 @@ frames! {
     Manifest(StudyManifest) = 20;
     /// Relay: how far the study and its reading are, for the technologist's page.
     StudyStatus(StudyStatus) = 21;
+    /// Relay: where the reader of a study looks; an agent that does not know it skips it.
+    Focus(Focus) = 0x8016;
     /// Agent: a technologist asks for a reading.
     Request(RequestForm) = 24;
     /// Relay: what became of that request.

@@ -35,6 +35,10 @@ pub const WANT_RANGES_MAX: usize = 32;
 pub const PIECES_MAX: usize = 4096;
 /// Unsolicited or late bytes the relay reads and drops per connection before it calls that a violation.
 pub const DROPPED_BYTES_MAX: u64 = 256 << 20;
+/// Studies for which a relay keeps a Focus that is not written yet; a newer one of a study takes the older one's place.
+pub const FOCUS_WAITING_MAX: usize = 64;
+/// Lowest cap on a node's line in bytes a second; a lower one is taken as this, so that a slip never stops stat work.
+pub const RATE_CAP_BYTES_PER_S_MIN: u64 = 16 * 1024;
 /// Longest short text (titles, names, versions, codes) in bytes.
 pub const TEXT_BYTES_MAX: usize = 256;
 /// Longest explanation for a person in bytes.

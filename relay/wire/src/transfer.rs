@@ -9,8 +9,11 @@ pub mod outbound;
 pub mod sender;
 pub mod receiver;
 mod schedule;
+mod study_order;
+mod places;
+mod pace;
 
-pub use outbound::{Outbound, RangeToSend, SenderConfig, SenderEvent};
+pub use outbound::{NextRange, Outbound, RangeToSend, SenderConfig, SenderEvent};
 pub use ranges::RangeSet;
 pub use receiver::{
     Action, DataVerdict, Finish, Holding, OfferedInstance, Receiver, refuse_final, refuse_later,

@@ -69,6 +69,8 @@ impl Session {
                 match action {
                     Action::Lookup(offered) => lookups.push(*offered),
                     Action::HeadComplete(digest) => heads.push(digest),
+                    // Nothing here shows low-resolution parts by themselves.
+                    Action::PreviewArrived(_) => {}
                     Action::Complete(digest) => complete.push(digest),
                 }
             }

@@ -162,6 +162,10 @@ pub struct OfferItem {
     /// When the agent had it durable; the agent's clock, milliseconds UTC.
     #[n(6)]
     pub received_at_ms: i64,
+    /// Bytes up to the end of the low-resolution parts of all frames, from `head_end` to `container_len`: what the
+    /// relay needs to show the instance blurred. `None` when the container has no such parts.
+    #[n(7)]
+    pub preview_end: Option<u64>,
 }
 
 /// Bytes the relay lacks and asks for, in addition to earlier Wants of this connection.
@@ -300,6 +304,29 @@ pub struct StudyStatus {
     /// Codes of warnings that concern the sender, such as `study_conflict`.
     #[n(11)]
     pub warnings: Vec<String>,
+    /// Instances the relay lists because it has read their head; `None` from a relay that does not say.
+    #[n(12)]
+    pub n_listed: Option<u64>,
+    /// Of these, the ones a reader can look at: low-resolution parts checked, or whole. `None` from a relay that does
+    /// not say.
+    #[n(13)]
+    pub n_preview: Option<u64>,
+}
+
+/// Where the reader of a study looks: its bytes near here are needed first. A hint, never an order; the newest one of
+/// a study counts.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Focus {
+    /// The study.
+    #[cbor(n(0), with = "field::id")]
+    pub study_instance_uid: StudyInstanceUid,
+    /// The series on the screen.
+    #[cbor(n(1), with = "field::id")]
+    pub series_instance_uid: SeriesInstanceUid,
+    /// The instance on the screen.
+    #[cbor(n(2), with = "field::id")]
+    pub sop_instance_uid: SopInstanceUid,
 }
 
 /// A technologist's request for a reading. Repeating it with the same command id changes nothing.

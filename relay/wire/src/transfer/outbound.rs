@@ -16,6 +16,8 @@ pub struct Outbound {
     pub container_len: u64,
     /// Bytes of header, table and coded head.
     pub head_end: u64,
+    /// Bytes up to the end of the low-resolution parts of all frames; `None` when there are none.
+    pub preview_end: Option<u64>,
     /// SHA-256 of the data set as received.
     pub original_sha256: Digest,
     /// Bytes of the data set as received.
@@ -45,10 +47,13 @@ pub struct Outbound {
 pub struct SenderConfig {
     /// A new study of a class is offered only while fewer bytes of the class are offered and unsent.
     pub offer_ahead_bytes: u64,
-    /// Thousandths of the line for urgent work while stat work is busy.
+    /// Thousandths of the line for urgent work while stat work is busy; taken as 1 to 1000.
     pub urgent_share_per_mille: u16,
-    /// Thousandths of the line for routine work while higher work is busy.
+    /// Thousandths of the line for routine work while higher work is busy; taken as 1 to 1000.
     pub routine_share_per_mille: u16,
+    /// Payload bytes a second that this node may put on the line, for all classes together; at least
+    /// `limits::RATE_CAP_BYTES_PER_S_MIN`. `None` for all that the line carries.
+    pub rate_cap_bytes_per_s: Option<u64>,
 }
 
 impl Default for SenderConfig {
@@ -57,8 +62,20 @@ impl Default for SenderConfig {
             offer_ahead_bytes: 32 << 20,
             urgent_share_per_mille: 100,
             routine_share_per_mille: 50,
+            rate_cap_bytes_per_s: None,
         }
     }
+}
+
+/// What to do about the line now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NextRange {
+    /// Put this on the line; it counts as sent.
+    Send(RangeToSend),
+    /// The node's cap is used up: ask again at this instant, or earlier if something changes.
+    NotBefore(u64),
+    /// Nothing to send: ask again when something changes.
+    Nothing,
 }
 
 /// A range to put on the line now.
@@ -116,6 +133,7 @@ pub(super) fn offer_item(outbound: &Outbound) -> OfferItem {
         container_sha256: outbound.container_sha256,
         container_len: outbound.container_len,
         head_end: outbound.head_end,
+        preview_end: outbound.preview_end,
         sop_instance_uid: outbound.sop_instance_uid.clone(),
         original_sha256: outbound.original_sha256,
         original_len: outbound.original_len,

@@ -12,10 +12,10 @@ use tancho_domain::dicom::{Priority, SeriesInstanceUid, SopClassUid, StudyInstan
 use super::ranges::RangeSet;
 use crate::close::Violation;
 use crate::digest::Digest;
-use crate::frame::{Frame, Offer, OfferItem, Receipt, Refusal, RefusalKind, Want, WantItem};
+use crate::frame::{Focus, Frame, Offer, OfferItem, Receipt, Refusal, RefusalKind, Want, WantItem};
 use crate::limits::{
-    CONTAINER_BYTES_MAX, DROPPED_BYTES_MAX, HEAD_BYTES_MAX, OFFER_ITEMS_MAX, PIECES_MAX, WANT_ITEMS_MAX,
-    WANT_RANGES_MAX,
+    CONTAINER_BYTES_MAX, DROPPED_BYTES_MAX, FOCUS_WAITING_MAX, HEAD_BYTES_MAX, OFFER_ITEMS_MAX, PIECES_MAX,
+    WANT_ITEMS_MAX, WANT_RANGES_MAX,
 };
 
 /// An instance the agent offered, with what its Offer said about the whole group.
@@ -39,13 +39,17 @@ pub struct OfferedInstance {
     pub item: OfferItem,
 }
 
-/// What the caller has to do.
+/// What the caller has to do. An instance may have been settled since: then there is nothing left to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
     /// Find out what is held of this instance and call `Receiver::answer`.
     Lookup(Box<OfferedInstance>),
-    /// Header, table and head are stored: the instance can be listed. Said once per connection.
+    /// Header, table and head are stored: the instance can be listed. Said once while the instance is unsettled on this
+    /// connection.
     HeadComplete(Digest),
+    /// The low-resolution parts of all frames are stored as well, all bytes up to `preview_end`: the instance can be
+    /// looked at, once the caller has checked them. Said once, after `HeadComplete`.
+    PreviewArrived(Digest),
     /// Every byte is stored: verify, make durable, call `Receiver::finish`.
     Complete(Digest),
 }
@@ -86,9 +90,10 @@ struct Open {
     offered: OfferedInstance,
     phase: Phase,
     held: RangeSet,
-    /// Asked for and not come.
+    /// Asked for and not stored.
     expected: RangeSet,
     head_told: bool,
+    preview_told: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -105,6 +110,7 @@ pub struct Receiver {
     open: HashMap<Digest, Open>,
     wants: VecDeque<WantItem>,
     frames: VecDeque<Frame>,
+    focus: VecDeque<Focus>,
     actions: VecDeque<Action>,
     dropped_bytes: u64,
 }
@@ -118,6 +124,7 @@ impl Receiver {
             open: HashMap::new(),
             wants: VecDeque::new(),
             frames: VecDeque::new(),
+            focus: VecDeque::new(),
             actions: VecDeque::new(),
             dropped_bytes: 0,
         }
@@ -161,10 +168,19 @@ impl Receiver {
         if item.head_end == 0 || item.head_end > item.container_len.min(HEAD_BYTES_MAX) {
             return Err(Violation::limit("the head of a container is empty or too large"));
         }
+        if item
+            .preview_end
+            .is_some_and(|end| end < item.head_end || end > item.container_len)
+        {
+            return Err(Violation::protocol(
+                "the low-resolution parts end outside the container",
+            ));
+        }
         let digest = item.container_sha256;
         if let Some(open) = self.open.get_mut(&digest) {
             if open.offered.item.container_len != item.container_len
                 || open.offered.item.head_end != item.head_end
+                || open.offered.item.preview_end != item.preview_end
             {
                 return Err(Violation::protocol("an offer contradicts an earlier one"));
             }
@@ -175,7 +191,8 @@ impl Receiver {
             }
             return Ok(());
         }
-        if self.open.len() >= self.offers_open_max {
+        // As many again as was said: an offer that is repeated may cross the answer that makes room for another.
+        if self.open.len() >= self.offers_open_max.saturating_mul(2) {
             return Err(Violation::limit(
                 "more instances are offered than this connection may have open",
             ));
@@ -187,6 +204,7 @@ impl Receiver {
             held: RangeSet::new(),
             expected: RangeSet::new(),
             head_told: false,
+            preview_told: false,
         };
         self.open.insert(digest, open);
         Ok(())
@@ -223,7 +241,6 @@ impl Receiver {
         let Some(end) = end else {
             return Err(Violation::protocol("a range lies outside its container"));
         };
-        open.expected.remove(offset..end);
         let gaps = open.held.gaps(offset..end);
         if gaps.is_empty() {
             return self.drop_bytes(len);
@@ -245,6 +262,8 @@ impl Receiver {
     /// These bytes are written and readable (they need not be durable).
     pub fn on_stored(&mut self, digest: &Digest, range: Range<u64>) {
         if let Some(open) = self.open.get_mut(digest) {
+            // Not before: what is being written must not be asked for again.
+            open.expected.remove(range.clone());
             open.held.insert(range);
             self.progress(digest);
         }
@@ -262,6 +281,13 @@ impl Receiver {
         if !open.head_told && open.held.contains(&(0..item.head_end)) {
             open.head_told = true;
             self.actions.push_back(Action::HeadComplete(*digest));
+        }
+        if let Some(preview_end) = item.preview_end
+            && !open.preview_told
+            && open.held.contains(&(0..preview_end))
+        {
+            open.preview_told = true;
+            self.actions.push_back(Action::PreviewArrived(*digest));
         }
         if open.held.contains(&(0..item.container_len)) {
             open.phase = Phase::Verifying;
@@ -315,8 +341,28 @@ impl Receiver {
         }
     }
 
-    /// The next frame to write: receipts and refusals first, then wants, many in one frame.
+    /// The reader of a study looks here; the agent is told. A newer focus of a study takes the place of one that is not
+    /// written yet, and of too many studies the one that waits longest is dropped: a focus is a hint.
+    pub fn focus(&mut self, focus: Focus) {
+        let waiting = self
+            .focus
+            .iter_mut()
+            .find(|waiting| waiting.study_instance_uid == focus.study_instance_uid);
+        if let Some(waiting) = waiting {
+            *waiting = focus;
+            return;
+        }
+        if self.focus.len() >= FOCUS_WAITING_MAX {
+            self.focus.pop_front();
+        }
+        self.focus.push_back(focus);
+    }
+
+    /// The next frame to write: where readers look, then receipts and refusals, then wants, many in one frame.
     pub fn poll_frame(&mut self) -> Option<Frame> {
+        if let Some(focus) = self.focus.pop_front() {
+            return Some(Frame::Focus(focus));
+        }
         if let Some(frame) = self.frames.pop_front() {
             return Some(frame);
         }

@@ -9,12 +9,17 @@ use std::ops::Range;
 use tancho_domain::dicom::{Priority, StudyInstanceUid};
 use tancho_domain::ids::CommandId;
 
-use super::outbound::{Outbound, RangeToSend, SenderConfig, SenderEvent, new_offer, offer_item, same_group};
+use super::outbound::{
+    NextRange, Outbound, RangeToSend, SenderConfig, SenderEvent, new_offer, offer_item, same_group,
+};
+use super::pace::Pace;
+use super::places::{Place, Places, Seq};
 use super::ranges::RangeSet;
-use super::schedule::{Pass, Schedule, Seq};
+use super::schedule::Schedule;
+use super::study_order::{PASSES, Pass};
 use crate::close::Violation;
 use crate::digest::Digest;
-use crate::frame::{Frame, Offer, Receipt, Refusal, RefusalKind, RequestForm, StudyManifest, Want};
+use crate::frame::{Focus, Frame, Offer, Receipt, Refusal, RefusalKind, RequestForm, StudyManifest, Want};
 use crate::limits::{
     OFFER_ITEMS_MAX, RANGE_BYTES_MAX, REOFFER_AFTER_MS, REQUESTS_OPEN_MAX, WANT_ITEMS_MAX, WANT_RANGES_MAX,
 };
@@ -24,7 +29,7 @@ const CLASSES: [Priority; 3] = [Priority::Stat, Priority::Urgent, Priority::Rout
 #[derive(Debug)]
 struct Entry {
     outbound: Outbound,
-    seq: Seq,
+    place: Place,
     phase: Phase,
     wanted: RangeSet,
     ahead_bytes: u64,
@@ -48,9 +53,12 @@ enum Phase {
 pub struct Sender {
     config: SenderConfig,
     entries: HashMap<Digest, Entry>,
-    by_study: HashMap<StudyInstanceUid, BTreeMap<Seq, Digest>>,
+    by_study: HashMap<StudyInstanceUid, Places>,
     delayed: BTreeMap<(u64, Seq), Digest>,
+    /// Offered and to be offered once more. They keep their place among the open ones: the relay counts them too.
+    repeats: VecDeque<Digest>,
     schedule: Schedule,
+    pace: Pace,
     next_seq: Seq,
     sync_round: u64,
     /// `None` while no connection stands.
@@ -67,10 +75,12 @@ impl Sender {
     pub fn new(config: SenderConfig) -> Self {
         Self {
             schedule: Schedule::new(config.urgent_share_per_mille, config.routine_share_per_mille),
+            pace: Pace::new(config.rate_cap_bytes_per_s),
             config,
             entries: HashMap::new(),
             by_study: HashMap::new(),
             delayed: BTreeMap::new(),
+            repeats: VecDeque::new(),
             next_seq: 0,
             sync_round: 0,
             offers_open_max: None,
@@ -115,15 +125,21 @@ impl Sender {
         }
         let seq = self.next_seq;
         self.next_seq += 1;
-        self.by_study
+        let places = self
+            .by_study
             .entry(outbound.study_instance_uid.clone())
-            .or_default()
-            .insert(seq, digest);
+            .or_default();
+        let place = places.add(
+            seq,
+            digest,
+            &outbound.series_instance_uid,
+            &outbound.sop_instance_uid,
+        );
         self.schedule
             .add_waiting(outbound.priority, &outbound.study_instance_uid, seq, digest);
         let entry = Entry {
             outbound,
-            seq,
+            place,
             phase: Phase::Waiting,
             wanted: RangeSet::new(),
             ahead_bytes: 0,
@@ -139,13 +155,15 @@ impl Sender {
         entry.outbound.priority = priority;
         let uid = entry.outbound.study_instance_uid.clone();
         match entry.phase {
-            Phase::Waiting => self.schedule.add_waiting(priority, &uid, entry.seq, *digest),
+            Phase::Waiting => self
+                .schedule
+                .add_waiting(priority, &uid, entry.place.seq, *digest),
             Phase::Offered { .. } => {
-                self.schedule.offered(priority, &uid, entry.seq, &[]);
+                self.schedule.offered(priority, &uid, entry.place.seq, &[]);
                 self.schedule.change_ahead(priority, 0, entry.ahead_bytes);
             }
             Phase::Delayed { until_ms } => {
-                self.delayed.insert((until_ms, entry.seq), *digest);
+                self.delayed.insert((until_ms, entry.place.seq), *digest);
             }
             Phase::Settled => {}
         }
@@ -157,17 +175,17 @@ impl Sender {
     fn detach(&mut self, digest: &Digest) -> Option<Entry> {
         let entry = self.entries.remove(digest)?;
         let (class, uid) = (entry.outbound.priority, &entry.outbound.study_instance_uid);
-        for pass in [0, 1] {
-            self.schedule.clear_ready(class, uid, &(pass, entry.seq, *digest));
+        for pass in PASSES {
+            self.schedule.clear_ready(class, uid, pass, &entry.place);
         }
         match entry.phase {
-            Phase::Waiting => self.schedule.remove_waiting(class, uid, entry.seq),
+            Phase::Waiting => self.schedule.remove_waiting(class, uid, entry.place.seq),
             Phase::Offered { .. } => {
                 self.schedule.change_ahead(class, entry.ahead_bytes, 0);
                 self.schedule.unoffered(class, uid);
             }
             Phase::Delayed { until_ms } => {
-                self.delayed.remove(&(until_ms, entry.seq));
+                self.delayed.remove(&(until_ms, entry.place.seq));
             }
             Phase::Settled => {}
         }
@@ -177,9 +195,9 @@ impl Sender {
     fn remove(&mut self, digest: &Digest) {
         let Some(entry) = self.detach(digest) else { return };
         let uid = &entry.outbound.study_instance_uid;
-        if let Some(of_study) = self.by_study.get_mut(uid) {
-            of_study.remove(&entry.seq);
-            if of_study.is_empty() {
+        if let Some(places) = self.by_study.get_mut(uid) {
+            places.members.remove(&entry.place.seq);
+            if places.members.is_empty() {
                 self.by_study.remove(uid);
             }
         }
@@ -195,9 +213,9 @@ impl Sender {
         entry.ahead_bytes = 0;
         let (class, uid) = (entry.outbound.priority, &entry.outbound.study_instance_uid);
         match phase {
-            Phase::Waiting => self.schedule.add_waiting(class, uid, entry.seq, *digest),
+            Phase::Waiting => self.schedule.add_waiting(class, uid, entry.place.seq, *digest),
             Phase::Delayed { until_ms } => {
-                self.delayed.insert((until_ms, entry.seq), *digest);
+                self.delayed.insert((until_ms, entry.place.seq), *digest);
             }
             Phase::Offered { .. } | Phase::Settled => {}
         }
@@ -239,11 +257,12 @@ impl Sender {
     /// The connection is gone: everything unanswered will be offered again.
     pub fn disconnected(&mut self) {
         self.offers_open_max = None;
+        self.repeats.clear();
         let mut offered: Vec<(Seq, Digest)> = self
             .entries
             .iter()
             .filter(|(_, entry)| matches!(entry.phase, Phase::Offered { .. }))
-            .map(|(digest, entry)| (entry.seq, *digest))
+            .map(|(digest, entry)| (entry.place.seq, *digest))
             .collect();
         offered.sort_unstable();
         for (_, digest) in offered {
@@ -265,6 +284,9 @@ impl Sender {
             }
         }
         self.wake_delayed(now_ms);
+        if let Some(offer) = self.repeat_offer() {
+            return Some(Frame::Offer(offer));
+        }
         // A higher class may use what a lower one must leave free, so that a backlog never blocks a stat study.
         let share = |quarters: usize| (offers_open_max * quarters / 4).max(1);
         let room = [offers_open_max, share(3), share(2)];
@@ -297,6 +319,26 @@ impl Sender {
         None
     }
 
+    fn repeat_offer(&mut self) -> Option<Offer> {
+        let mut offer: Option<Offer> = None;
+        while let Some(digest) = self.repeats.front() {
+            let entry = self.entries.get(digest);
+            if let Some(entry) = entry.filter(|entry| matches!(entry.phase, Phase::Offered { .. })) {
+                match &mut offer {
+                    Some(offer)
+                        if offer.items.len() >= OFFER_ITEMS_MAX || !same_group(offer, &entry.outbound) =>
+                    {
+                        break;
+                    }
+                    Some(offer) => offer.items.push(offer_item(&entry.outbound)),
+                    None => offer = Some(new_offer(&entry.outbound)),
+                }
+            }
+            self.repeats.pop_front();
+        }
+        offer
+    }
+
     fn mark_offered(&mut self, digest: &Digest, now_ms: u64) {
         let Some(entry) = self.entries.get_mut(digest) else {
             return;
@@ -309,19 +351,29 @@ impl Sender {
                 .by_study
                 .get(&uid)
                 .into_iter()
-                .flatten()
+                .flat_map(|places| &places.members)
                 .map(|(seq, digest)| (*seq, *digest))
                 .collect(),
             _ => Vec::new(),
         };
         self.schedule.change_ahead(class, 0, entry.ahead_bytes);
-        self.schedule.offered(class, &uid, entry.seq, &of_study);
+        self.schedule.offered(class, &uid, entry.place.seq, &of_study);
     }
 
-    /// The range to put on the line now, if any. It counts as sent from here on.
-    pub fn next_range(&mut self, now_ms: u64) -> Option<RangeToSend> {
-        self.offers_open_max?;
-        let (pass, digest) = self.schedule.next_ready()?;
+    /// The range to put on the line now, or when to ask again.
+    pub fn next_range(&mut self, now_ms: u64) -> NextRange {
+        if !self.has_ranges() {
+            return NextRange::Nothing;
+        }
+        if let Some(at_ms) = self.pace.not_before(now_ms) {
+            return NextRange::NotBefore(at_ms);
+        }
+        self.take_range(now_ms)
+            .map_or(NextRange::Nothing, NextRange::Send)
+    }
+
+    fn take_range(&mut self, now_ms: u64) -> Option<RangeToSend> {
+        let (pass, digest) = self.schedule.next_ready(&self.by_study)?;
         let entry = self.entries.get_mut(&digest)?;
         let range = entry
             .wanted
@@ -330,7 +382,9 @@ impl Sender {
         entry.phase = Phase::Offered { active_at_ms: now_ms };
         let priority = entry.outbound.priority;
         let len = range.end - range.start;
-        self.schedule.sent(priority, len);
+        self.schedule
+            .sent(priority, &entry.outbound.study_instance_uid, len);
+        self.pace.sent(len);
         self.refresh_ready(&digest);
         Some(RangeToSend {
             container_sha256: digest,
@@ -338,6 +392,22 @@ impl Sender {
             len,
             priority,
         })
+    }
+
+    /// The reader of a study looks here: of low-resolution parts and of the rest the nearest go next. A study or series
+    /// without anything unanswered is ignored.
+    pub fn focus(&mut self, focus: &Focus) {
+        let Some(places) = self.by_study.get_mut(&focus.study_instance_uid) else {
+            return;
+        };
+        places.focus(&focus.series_instance_uid, &focus.sop_instance_uid);
+        self.schedule.look_again(&focus.study_instance_uid);
+    }
+
+    /// Whether routine work may go now, by the site's timetable; it may until this is called. Offers and answers are
+    /// not held up, and a range that has gone is not called back.
+    pub fn set_routine_allowed(&mut self, allowed: bool) {
+        self.schedule.set_routine_allowed(allowed);
     }
 
     /// Brings the schedule in line with what is wanted of an object.
@@ -349,11 +419,10 @@ impl Sender {
             return;
         };
         let (class, uid) = (entry.outbound.priority, &entry.outbound.study_instance_uid);
-        for pass in [0, 1] {
-            let key = (pass, entry.seq, *digest);
+        for pass in PASSES {
             match entry.wanted.first_in(pass_range(&entry.outbound, pass), 1) {
-                Some(_) => self.schedule.set_ready(class, uid, key),
-                None => self.schedule.clear_ready(class, uid, &key),
+                Some(_) => self.schedule.set_ready(class, uid, pass, &entry.place),
+                None => self.schedule.clear_ready(class, uid, pass, &entry.place),
             }
         }
         let ahead = entry.wanted.len();
@@ -367,6 +436,10 @@ impl Sender {
             Frame::Want(want) => self.on_want(&want, now_ms).map(|()| None),
             Frame::Receipt(receipt) => Ok(self.on_receipt(receipt)),
             Frame::Refusal(refusal) => Ok(self.on_refusal(refusal, now_ms)),
+            Frame::Focus(focus) => {
+                self.focus(&focus);
+                Ok(None)
+            }
             _ => Err(Violation::protocol(
                 "the relay sent a frame that only an agent sends",
             )),
@@ -462,20 +535,18 @@ impl Sender {
     /// Offers again what was refused for a while or what the relay seems to have forgotten. Call it once in a while.
     pub fn tick(&mut self, now_ms: u64) {
         self.wake_delayed(now_ms);
-        let forgotten: Vec<Digest> = self
-            .entries
-            .iter()
-            .filter(|(_, entry)| match entry.phase {
-                Phase::Offered { active_at_ms } => {
-                    entry.wanted.is_empty() && now_ms.saturating_sub(active_at_ms) >= REOFFER_AFTER_MS
-                }
-                _ => false,
-            })
-            .map(|(digest, _)| *digest)
-            .collect();
-        for digest in forgotten {
-            self.set_phase(&digest, Phase::Waiting);
+        let mut silent: Vec<(Seq, Digest)> = Vec::new();
+        for (digest, entry) in &mut self.entries {
+            let Phase::Offered { active_at_ms } = &mut entry.phase else {
+                continue;
+            };
+            if entry.wanted.is_empty() && now_ms.saturating_sub(*active_at_ms) >= REOFFER_AFTER_MS {
+                *active_at_ms = now_ms;
+                silent.push((entry.place.seq, *digest));
+            }
         }
+        silent.sort_unstable();
+        self.repeats.extend(silent.into_iter().map(|(_, digest)| digest));
     }
 
     fn wake_delayed(&mut self, now_ms: u64) {
@@ -504,10 +575,12 @@ impl Sender {
 }
 
 fn pass_range(outbound: &Outbound, pass: Pass) -> Range<u64> {
-    let head_end = outbound.head_end.min(outbound.container_len);
-    if pass == 0 {
-        0..head_end
-    } else {
-        head_end..outbound.container_len
+    let len = outbound.container_len;
+    let head_end = outbound.head_end.min(len);
+    let preview_end = outbound.preview_end.unwrap_or(head_end).clamp(head_end, len);
+    match pass {
+        Pass::Head => 0..head_end,
+        Pass::Preview => head_end..preview_end,
+        Pass::Rest => preview_end..len,
     }
 }

@@ -83,7 +83,7 @@ proptest! {
 
     #[test]
     fn arbitrary_bodies_of_known_types_never_panic(
-        number in prop::sample::select(vec![1u16, 2, 3, 4, 5, 16, 17, 18, 19, 20, 21, 24, 25, 32, 33, 34, 40, 41, 42, 48]),
+        number in prop::sample::select(vec![1u16, 2, 3, 4, 5, 16, 17, 18, 19, 20, 21, 24, 25, 32, 33, 34, 40, 41, 42, 48, 0x8016]),
         body in prop::collection::vec(any::<u8>(), 0..300),
     ) {
         let mut decoder = FrameDecoder::new();

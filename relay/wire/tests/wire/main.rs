@@ -4,5 +4,8 @@
 
 mod golden;
 mod hostile;
-mod joined;
 mod order;
+mod preview;
+mod pace;
+mod conversation;
+mod simulation;

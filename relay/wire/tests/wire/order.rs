@@ -1,13 +1,13 @@
 //! Which range comes next.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use tancho_domain::dicom::{
     Priority, SeriesInstanceUid, SopClassUid, SopInstanceUid, StudyInstanceUid, TransferSyntaxUid,
 };
 use tancho_wire::frame::{Offer, Receipt, Refusal, RefusalKind, Want, WantItem};
 use tancho_wire::limits::{RANGE_BYTES_MAX, REOFFER_AFTER_MS};
-use tancho_wire::transfer::{Outbound, Sender, SenderConfig, SenderEvent};
+use tancho_wire::transfer::{NextRange, Outbound, RangeToSend, Sender, SenderConfig, SenderEvent};
 use tancho_wire::{Digest, Frame};
 
 pub fn outbound(study: u64, instance: u64, priority: Priority, container_len: u64) -> Outbound {
@@ -16,6 +16,7 @@ pub fn outbound(study: u64, instance: u64, priority: Priority, container_len: u6
         container_sha256: Digest::of(name.as_bytes()),
         container_len,
         head_end: 1_000.min(container_len),
+        preview_end: None,
         original_sha256: Digest::of(format!("original {name}").as_bytes()),
         original_len: container_len * 2,
         study_instance_uid: StudyInstanceUid::parse(&format!("1.{study}")).unwrap(),
@@ -31,7 +32,7 @@ pub fn outbound(study: u64, instance: u64, priority: Priority, container_len: u6
 }
 
 /// Takes every offer and asks for everything.
-fn answer_offers(sender: &mut Sender) -> Vec<Offer> {
+pub fn answer_offers(sender: &mut Sender) -> Vec<Offer> {
     let mut offers = Vec::new();
     while let Some(frame) = sender.poll_frame(0) {
         if let Frame::Offer(offer) = frame {
@@ -50,6 +51,15 @@ fn answer_offers(sender: &mut Sender) -> Vec<Offer> {
     offers
 }
 
+/// The next range without a cap, at instant 0.
+pub fn next(sender: &mut Sender) -> Option<RangeToSend> {
+    match sender.next_range(0) {
+        NextRange::Send(range) => Some(range),
+        NextRange::NotBefore(at_ms) => panic!("nothing caps the line, but wait until {at_ms}"),
+        NextRange::Nothing => None,
+    }
+}
+
 #[test]
 fn heads_of_the_whole_study_come_before_any_body() {
     let mut sender = Sender::new(SenderConfig::default());
@@ -57,7 +67,7 @@ fn heads_of_the_whole_study_come_before_any_body() {
     sender.connected(4096);
     let offers = answer_offers(&mut sender);
     assert_eq!(offers.len(), 1, "one group, one frame");
-    let ranges: Vec<_> = std::iter::from_fn(|| sender.next_range(0)).collect();
+    let ranges: Vec<_> = std::iter::from_fn(|| next(&mut sender)).collect();
     assert!(
         ranges[..50]
             .iter()
@@ -86,18 +96,18 @@ fn flt_048_a_stat_study_overtakes_at_the_next_range_and_routine_keeps_its_share(
     sender.sync(spool.clone());
     sender.connected(4096);
     answer_offers(&mut sender);
-    assert!((0..200).all(|_| sender.next_range(0).unwrap().priority == Priority::Routine));
+    assert!((0..200).all(|_| next(&mut sender).unwrap().priority == Priority::Routine));
     spool.extend((0..30).map(|idx| outbound(2, idx, Priority::Stat, 1_000_000)));
     sender.sync(spool);
     answer_offers(&mut sender);
     let mut bytes: HashMap<Priority, u64> = HashMap::new();
     assert_eq!(
-        sender.next_range(0).unwrap().priority,
+        next(&mut sender).unwrap().priority,
         Priority::Stat,
         "at the next range"
     );
     while bytes.get(&Priority::Stat).copied().unwrap_or(0) < 25_000_000 {
-        let range = sender.next_range(0).unwrap();
+        let range = next(&mut sender).unwrap();
         *bytes.entry(range.priority).or_default() += range.len;
     }
     let share = bytes[&Priority::Routine] as f64 / bytes.values().sum::<u64>() as f64;
@@ -119,7 +129,7 @@ fn two_stat_studies_share_fairly() {
     answer_offers(&mut sender);
     let mut bytes: HashMap<_, u64> = HashMap::new();
     for _ in 0..150 {
-        let range = sender.next_range(0).unwrap();
+        let range = next(&mut sender).unwrap();
         *bytes
             .entry(study_of[&range.container_sha256].clone())
             .or_default() += range.len;
@@ -127,6 +137,55 @@ fn two_stat_studies_share_fairly() {
     let (least, most) = (bytes.values().min().unwrap(), bytes.values().max().unwrap());
     assert_eq!(bytes.len(), 2);
     assert!(most - least <= 4 * RANGE_BYTES_MAX, "{bytes:?}");
+}
+
+#[test]
+fn a_study_of_small_ranges_gets_as_many_bytes_as_one_of_large_ranges() {
+    let mut sender = Sender::new(SenderConfig::default());
+    let small = (0..2_000).map(|idx| outbound(1, idx, Priority::Stat, 1_500));
+    let large = (0..10).map(|idx| outbound(2, idx, Priority::Stat, 1_000_000));
+    let objects: Vec<_> = small.chain(large).collect();
+    let of_small: HashSet<_> = objects[..2_000]
+        .iter()
+        .map(|object| object.container_sha256)
+        .collect();
+    sender.sync(objects);
+    sender.connected(4096);
+    answer_offers(&mut sender);
+    let (mut small, mut large) = (0, 0);
+    while small < 2_900_000 {
+        let range = next(&mut sender).unwrap();
+        if of_small.contains(&range.container_sha256) {
+            small += range.len;
+        } else {
+            large += range.len;
+        }
+        assert!(
+            small.abs_diff(large) <= 2 * RANGE_BYTES_MAX,
+            "{small} and {large}"
+        );
+    }
+}
+
+#[test]
+fn a_share_of_nothing_still_lets_routine_go_on() {
+    let config = SenderConfig {
+        urgent_share_per_mille: 0,
+        routine_share_per_mille: 0,
+        ..SenderConfig::default()
+    };
+    let mut sender = Sender::new(config);
+    sender.sync([
+        outbound(1, 0, Priority::Stat, 200_000_000),
+        outbound(2, 0, Priority::Routine, 200_000),
+    ]);
+    sender.connected(4096);
+    answer_offers(&mut sender);
+    let mut bytes = 0;
+    while let Some(range) = next(&mut sender).filter(|range| range.priority == Priority::Stat) {
+        bytes += range.len;
+    }
+    assert!(bytes <= 66_000_000, "{bytes} bytes before routine had its turn");
 }
 
 #[test]
@@ -162,12 +221,12 @@ fn a_late_priority_change_moves_the_study() {
     sender.sync(a(Priority::Routine).chain(b()));
     sender.connected(100);
     answer_offers(&mut sender);
-    assert_eq!(sender.next_range(0).unwrap().priority, Priority::Urgent);
+    assert_eq!(next(&mut sender).unwrap().priority, Priority::Urgent);
     sender.sync(a(Priority::Stat).chain(b()));
     for _ in 0..3 * 6 {
-        assert_eq!(sender.next_range(0).unwrap().priority, Priority::Stat);
+        assert_eq!(next(&mut sender).unwrap().priority, Priority::Stat);
     }
-    assert_eq!(sender.next_range(0).unwrap().priority, Priority::Urgent);
+    assert_eq!(next(&mut sender).unwrap().priority, Priority::Urgent);
 }
 
 #[test]
@@ -203,7 +262,7 @@ fn refusals_say_when_to_try_again() {
     sender
         .on_frame(Frame::Refusal(refusal(RefusalKind::Later)), 1_000)
         .unwrap();
-    assert!(sender.next_range(1_000).is_none());
+    assert_eq!(sender.next_range(1_000), NextRange::Nothing);
     sender.forget(&object.container_sha256);
     sender.sync([object.clone()]);
     assert!(sender.poll_frame(5_999).is_none());
