@@ -4,10 +4,10 @@ SHELL := /bin/bash
 target := $(or $(CARGO_TARGET_DIR),target)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench setup
+.PHONY: help demo test bench bench-wan setup
 
 help: ## This list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: ## A relay, two sites and a reading centre on this machine, with a head CT sent in (STUDY=path sends your own DICOM)
 	@tests/setup demo
@@ -22,6 +22,11 @@ bench: ## The figures, with Orthanc measured in the same run; rewrites tests/ben
 	@tests/setup test
 	@cargo build --locked --release --workspace --bins
 	@$(target)/release/tancho-bench
+
+bench-wan: ## The same over emulated lines beside today's tools (root; WANLINK=path of the emulator); rewrites tests/bench/WAN.md
+	@tests/setup bench-wan
+	@cargo build --locked --release --workspace --bins
+	@$(target)/test-tools/venv/bin/python tests/bench/wan/main.py
 
 setup: ## Install what the tests use beyond Rust and Node (Debian packages, Python and npm packages)
 	@tests/setup test
