@@ -12,7 +12,6 @@ use super::dto;
 use super::service::{self, Written};
 use crate::error::ApiError;
 use crate::http::write::{Answered, NoBody, Write};
-use crate::reading::service::publish;
 use crate::state::AppState;
 
 /// The routes of this slice.
@@ -28,26 +27,13 @@ pub fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(deliver_call_otherwise))
 }
 
-/// Starts the transaction of a write; `Err` carries the answer of the first time.
-async fn begin<T>(app: &AppState, write: &Write<T>) -> Result<Result<Tx, Answered>, ApiError> {
-    write.caller.require(Action::RecordCall)?;
-    let mut tx = app.db.write().await?;
-    Ok(match write.begin(&mut tx, app.now_ms()).await? {
-        Some(answered) => Err(answered),
-        None => Ok(tx),
-    })
-}
-
-async fn answer<T>(
+async fn record<T>(
     app: &AppState,
     write: &Write<T>,
-    tx: Tx,
     status: StatusCode,
-    (call, events): Written,
+    act: impl AsyncFnOnce(&mut Tx) -> Result<Written, ApiError>,
 ) -> Result<Answered, ApiError> {
-    let answered = write.finish(tx, status, &call).await?;
-    publish(app, events);
-    Ok(answered)
+    write.carry_out(app, Action::RecordCall, status, act).await
 }
 
 fn call_id(text: &str) -> Result<CallId, ApiError> {
@@ -66,12 +52,10 @@ async fn start_call(
     write: Write<dto::StartCall>,
 ) -> Result<Answered, ApiError> {
     let id = ReadingRequestId::parse(&reading_request_id).map_err(|_| ApiError::not_found())?;
-    let mut tx = match begin(&app, &write).await? {
-        Ok(tx) => tx,
-        Err(answered) => return Ok(answered),
-    };
-    let written = service::start(&mut tx, &write.caller, &id, &write.body, app.now_ms()).await?;
-    answer(&app, &write, tx, StatusCode::CREATED, written).await
+    record(&app, &write, StatusCode::CREATED, async |tx| {
+        service::start(tx, &write.caller, &id, &write.body, app.now_ms()).await
+    })
+    .await
 }
 
 /// Notes a dial.
@@ -85,13 +69,10 @@ async fn start_call_attempt(
     Path(id): Path<String>,
     write: Write<dto::StartAttempt>,
 ) -> Result<Answered, ApiError> {
-    let mut tx = match begin(&app, &write).await? {
-        Ok(tx) => tx,
-        Err(answered) => return Ok(answered),
-    };
-    let written =
-        service::start_attempt(&mut tx, &write.caller, &call_id(&id)?, &write.body, app.now_ms()).await?;
-    answer(&app, &write, tx, StatusCode::OK, written).await
+    record(&app, &write, StatusCode::OK, async |tx| {
+        service::start_attempt(tx, &write.caller, &call_id(&id)?, &write.body, app.now_ms()).await
+    })
+    .await
 }
 
 /// Notes how a dial ended.
@@ -109,20 +90,18 @@ async fn end_call_attempt(
     write: Write<dto::EndAttempt>,
 ) -> Result<Answered, ApiError> {
     let attempt_no = attempt_no.parse::<u32>().map_err(|_| ApiError::not_found())?;
-    let mut tx = match begin(&app, &write).await? {
-        Ok(tx) => tx,
-        Err(answered) => return Ok(answered),
-    };
-    let written = service::end_attempt(
-        &mut tx,
-        &write.caller,
-        &call_id(&id)?,
-        attempt_no,
-        &write.body,
-        app.now_ms(),
-    )
-    .await?;
-    answer(&app, &write, tx, StatusCode::OK, written).await
+    record(&app, &write, StatusCode::OK, async |tx| {
+        service::end_attempt(
+            tx,
+            &write.caller,
+            &call_id(&id)?,
+            attempt_no,
+            &write.body,
+            app.now_ms(),
+        )
+        .await
+    })
+    .await
 }
 
 /// Writes what is said; may be written again until the record is closed. 409 `call_stale` when the record has changed
@@ -137,13 +116,10 @@ async fn put_call_conversation(
     Path(id): Path<String>,
     write: Write<dto::SaveConversation>,
 ) -> Result<Answered, ApiError> {
-    let mut tx = match begin(&app, &write).await? {
-        Ok(tx) => tx,
-        Err(answered) => return Ok(answered),
-    };
-    let written =
-        service::put_conversation(&mut tx, &write.caller, &call_id(&id)?, &write.body, app.now_ms()).await?;
-    answer(&app, &write, tx, StatusCode::OK, written).await
+    record(&app, &write, StatusCode::OK, async |tx| {
+        service::put_conversation(tx, &write.caller, &call_id(&id)?, &write.body, app.now_ms()).await
+    })
+    .await
 }
 
 /// Makes the record final. 422 `call_incomplete` names every field that is `missing`.
@@ -157,12 +133,10 @@ async fn close_call(
     Path(id): Path<String>,
     write: Write<NoBody>,
 ) -> Result<Answered, ApiError> {
-    let mut tx = match begin(&app, &write).await? {
-        Ok(tx) => tx,
-        Err(answered) => return Ok(answered),
-    };
-    let written = service::close(&mut tx, &write.caller, &call_id(&id)?, app.now_ms()).await?;
-    answer(&app, &write, tx, StatusCode::OK, written).await
+    record(&app, &write, StatusCode::OK, async |tx| {
+        service::close(tx, &write.caller, &call_id(&id)?, app.now_ms()).await
+    })
+    .await
 }
 
 /// Adds words to a closed record.
@@ -176,13 +150,10 @@ async fn add_call_addendum(
     Path(id): Path<String>,
     write: Write<dto::AddCallAddendum>,
 ) -> Result<Answered, ApiError> {
-    let mut tx = match begin(&app, &write).await? {
-        Ok(tx) => tx,
-        Err(answered) => return Ok(answered),
-    };
-    let written =
-        service::add_addendum(&mut tx, &write.caller, &call_id(&id)?, &write.body, app.now_ms()).await?;
-    answer(&app, &write, tx, StatusCode::OK, written).await
+    record(&app, &write, StatusCode::OK, async |tx| {
+        service::add_addendum(tx, &write.caller, &call_id(&id)?, &write.body, app.now_ms()).await
+    })
+    .await
 }
 
 /// Notes who above was told that nobody answers.
@@ -196,13 +167,10 @@ async fn escalate_call(
     Path(id): Path<String>,
     write: Write<dto::Escalate>,
 ) -> Result<Answered, ApiError> {
-    let mut tx = match begin(&app, &write).await? {
-        Ok(tx) => tx,
-        Err(answered) => return Ok(answered),
-    };
-    let written =
-        service::escalate(&mut tx, &write.caller, &call_id(&id)?, &write.body, app.now_ms()).await?;
-    answer(&app, &write, tx, StatusCode::OK, written).await
+    record(&app, &write, StatusCode::OK, async |tx| {
+        service::escalate(tx, &write.caller, &call_id(&id)?, &write.body, app.now_ms()).await
+    })
+    .await
 }
 
 /// Notes another way than the voice, with its receipt.
@@ -217,11 +185,8 @@ async fn deliver_call_otherwise(
     Path(id): Path<String>,
     write: Write<dto::DeliverOtherwise>,
 ) -> Result<Answered, ApiError> {
-    let mut tx = match begin(&app, &write).await? {
-        Ok(tx) => tx,
-        Err(answered) => return Ok(answered),
-    };
-    let written =
-        service::deliver_otherwise(&mut tx, &write.caller, &call_id(&id)?, &write.body, app.now_ms()).await?;
-    answer(&app, &write, tx, StatusCode::OK, written).await
+    record(&app, &write, StatusCode::OK, async |tx| {
+        service::deliver_otherwise(tx, &write.caller, &call_id(&id)?, &write.body, app.now_ms()).await
+    })
+    .await
 }

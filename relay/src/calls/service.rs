@@ -77,17 +77,8 @@ pub async fn start_attempt(
         channel: code("channel", &form.channel, Channel::parse)?,
         started_at_ms: form.started_at_ms.unwrap_or(now_ms),
     };
-    let attempt_no = call.record.start_attempt(new, now_ms).map_err(refused)?;
-    let attempt = call
-        .record
-        .attempts
-        .iter()
-        .find(|attempt| attempt.attempt_no == attempt_no);
-    if let Some(attempt) = attempt {
-        store::add_attempt(tx, &caller.scope, id, &stored::row_of(attempt)).await?;
-    }
-    save(tx, caller, &mut call, now_ms).await?;
-    finish(tx, caller, "start_call_attempt", id, &request, now_ms).await
+    call.record.start_attempt(new, now_ms).map_err(refused)?;
+    save(tx, caller, "start_call_attempt", call, &request, now_ms).await
 }
 
 /// Notes how a dial ended.
@@ -100,32 +91,16 @@ pub async fn end_attempt(
     now_ms: i64,
 ) -> Result<Written, ApiError> {
     let (mut call, request) = own(tx, caller, id, now_ms).await?;
-    let optional = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
     let end = AttemptEnd {
         outcome: code("outcome", &form.outcome, Outcome::parse)?,
-        failure_reason: match optional(&form.failure_reason) {
-            Some(text) => Some(code("failure_reason", &text, FailureReason::parse)?),
-            None => None,
-        },
-        next_action: match optional(&form.next_action) {
-            Some(text) => Some(code("next_action", &text, NextAction::parse)?),
-            None => None,
-        },
+        failure_reason: given_code("failure_reason", &form.failure_reason, FailureReason::parse)?,
+        next_action: given_code("next_action", &form.next_action, NextAction::parse)?,
         ended_at_ms: form.ended_at_ms.unwrap_or(now_ms),
     };
     call.record
         .end_attempt(attempt_no, &end, now_ms)
         .map_err(refused)?;
-    let attempt = call
-        .record
-        .attempts
-        .iter()
-        .find(|attempt| attempt.attempt_no == attempt_no);
-    if let Some(attempt) = attempt {
-        store::end_attempt(tx, &caller.scope, id, &stored::row_of(attempt)).await?;
-    }
-    save(tx, caller, &mut call, now_ms).await?;
-    finish(tx, caller, "end_call_attempt", id, &request, now_ms).await
+    save(tx, caller, "end_call_attempt", call, &request, now_ms).await
 }
 
 /// Writes what is said over the version its writer has seen, never over another one.
@@ -141,23 +116,10 @@ pub async fn put_conversation(
         .map_err(|problems| invalid("conversation_invalid", &problems))?;
     call.record.put_conversation(said).map_err(refused)?;
     if call.row.version != form.base_version {
-        return Err(stale(tx, caller, id, now_ms).await?);
+        return Err(stale(call)?);
     }
     call.row.conversation = Some(Value::Object(form.conversation.clone()).to_string());
-    match save(tx, caller, &mut call, now_ms).await {
-        // Another writer has committed since the record was read here.
-        Err(StoreError::Stale) => return Err(stale(tx, caller, id, now_ms).await?),
-        saved => saved?,
-    }
-    finish(tx, caller, "put_call_conversation", id, &request, now_ms).await
-}
-
-/// The refusal of a save over another version, with the record that is there: both texts are kept.
-async fn stale(tx: &mut Tx, caller: &Caller, id: &CallId, now_ms: i64) -> Result<ApiError, ApiError> {
-    let current = load_call(tx, &caller.scope, id, now_ms).await?.into_dto()?;
-    let current = serde_json::to_value(current).map_err(ApiError::internal)?;
-    let detail = "the call was written elsewhere meanwhile; `current` is what is there, yours was not saved";
-    Ok(ApiError::conflict("call_stale", detail).with("current", current))
+    save(tx, caller, "put_call_conversation", call, &request, now_ms).await
 }
 
 /// Notes who above was told that nobody answers.
@@ -176,8 +138,7 @@ pub async fn escalate(
         at_ms: now_ms,
     };
     call.record.escalate(escalation).map_err(refused)?;
-    save(tx, caller, &mut call, now_ms).await?;
-    finish(tx, caller, "escalate_call", id, &request, now_ms).await
+    save(tx, caller, "escalate_call", call, &request, now_ms).await
 }
 
 /// Notes another way than the voice, with its receipt.
@@ -197,8 +158,7 @@ pub async fn deliver_otherwise(
         receipt_at_ms: form.receipt_at_ms,
     };
     call.record.deliver_otherwise(delivery, now_ms).map_err(refused)?;
-    save(tx, caller, &mut call, now_ms).await?;
-    finish(tx, caller, "deliver_call_otherwise", id, &request, now_ms).await
+    save(tx, caller, "deliver_call_otherwise", call, &request, now_ms).await
 }
 
 /// Makes the record final; from here on it takes addenda only.
@@ -206,7 +166,6 @@ pub async fn close(tx: &mut Tx, caller: &Caller, id: &CallId, now_ms: i64) -> Re
     let (mut call, request) = own(tx, caller, id, now_ms).await?;
     let criticality = most_severe(tx, caller, &request).await?;
     call.record.close(criticality, now_ms).map_err(refused)?;
-    save(tx, caller, &mut call, now_ms).await?;
     let me = users::get_user(tx, &caller.scope.network_id, &caller.principal.user_id).await?;
     let detail = json!({ "call_id": id, "state": call.record.state.as_str() });
     append_event(
@@ -219,7 +178,7 @@ pub async fn close(tx: &mut Tx, caller: &Caller, id: &CallId, now_ms: i64) -> Re
         now_ms,
     )
     .await?;
-    finish(tx, caller, "close_call", id, &request, now_ms).await
+    save(tx, caller, "close_call", call, &request, now_ms).await
 }
 
 /// Adds words to a closed record.
@@ -288,11 +247,41 @@ async fn most_severe(
     Ok(severities.max().unwrap_or(Criticality::None))
 }
 
-async fn save(tx: &mut Tx, caller: &Caller, call: &mut StoredCall, now_ms: i64) -> Result<(), StoreError> {
-    let seen_version = call.row.version;
+/// Saves what the domain decided about the record as it was read, with every dial that is new or has ended.
+async fn save(
+    tx: &mut Tx,
+    caller: &Caller,
+    action: &str,
+    mut call: StoredCall,
+    request: &ReadingRequest,
+    now_ms: i64,
+) -> Result<Written, ApiError> {
+    let (id, seen_version) = (call.row.id.clone(), call.row.version);
     stored::write_record(&mut call.row, &call.record, now_ms)?;
-    store::save_call(tx, &caller.scope, seen_version, &call.row).await?;
-    Ok(())
+    match store::save_call(tx, &caller.scope, seen_version, &call.row).await {
+        // Another writer has committed since the record was read here.
+        Err(StoreError::Stale) => return Err(stale(load_call(tx, &caller.scope, &id, now_ms).await?)?),
+        saved => saved?,
+    };
+    for attempt in call.record.attempts.iter().map(stored::row_of) {
+        let known = call
+            .attempts
+            .iter()
+            .find(|known| known.attempt_no == attempt.attempt_no);
+        match known {
+            None => store::add_attempt(tx, &caller.scope, &id, &attempt).await?,
+            Some(known) if *known == attempt => {}
+            Some(_) => store::end_attempt(tx, &caller.scope, &id, &attempt).await?,
+        }
+    }
+    finish(tx, caller, action, &id, request, now_ms).await
+}
+
+/// The refusal of a save over another version, with the record that is there: both texts are kept.
+fn stale(current: StoredCall) -> Result<ApiError, ApiError> {
+    let current = serde_json::to_value(current.into_dto()?).map_err(ApiError::internal)?;
+    let detail = "the call was written elsewhere meanwhile; `current` is what is there, yours was not saved";
+    Ok(ApiError::conflict("call_stale", detail).with("current", current))
 }
 
 async fn finish(
@@ -316,6 +305,16 @@ fn code<T>(field: &'static str, text: &str, parse: fn(&str) -> Option<T>) -> Res
         ApiError::unprocessable("unknown_code", format!("`{field}` is not one of its codes"))
             .with("field", field)
     })
+}
+
+/// The same for a code that may be left out.
+fn given_code<T>(
+    field: &'static str,
+    text: &Option<String>,
+    parse: fn(&str) -> Option<T>,
+) -> Result<Option<T>, ApiError> {
+    let given = text.as_deref().filter(|text| !text.is_empty());
+    given.map(|text| code(field, text, parse)).transpose()
 }
 
 fn refused(refusal: CallRefusal) -> ApiError {

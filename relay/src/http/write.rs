@@ -3,13 +3,8 @@
 //! ```ignore
 //! async fn claim_reading_request(State(app): State<AppState>, Path(id): Path<ReadingRequestId>, write: Write<Claim>)
 //!     -> Result<Answered, ApiError> {
-//!     let mut tx = app.db.write().await?;
-//!     if let Some(answered) = write.begin(&mut tx, app.now_ms()).await? { return Ok(answered); }
-//!     let detail = service::claim(&mut tx, &write.caller, &id, &write.body, app.now_ms()).await?; // state, audit, outbox
-//!     let answered = write.finish(tx, StatusCode::OK, &detail).await?;                           // stores the answer, commits
-//!     app.events.publish(...);
-//!     app.jobs_waiting.notify_one();
-//!     Ok(answered)
+//!     let act = async |tx: &mut Tx| service::claim(tx, &write.caller, &id, &write.body, app.now_ms()).await;
+//!     write.carry_out(&app, Action::ClaimReadingRequest, StatusCode::OK, act).await // state, audit, outbox, answer
 //! }
 //! ```
 //!
@@ -26,11 +21,13 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
+use tancho_domain::access::Action;
 use tancho_domain::ids::CommandId;
 use tancho_store::commands::{self, Answer, Begun, Command};
 use tancho_store::{StoreError, Tx};
 
 use crate::error::ApiError;
+use crate::events::Event;
 use crate::http::caller::Caller;
 use crate::state::AppState;
 
@@ -93,6 +90,30 @@ impl<T: DeserializeOwned> FromRequest<AppState> for Write<T> {
 }
 
 impl<T> Write<T> {
+    /// Carries out an act of the access table in one transaction with its answer, and then tells everyone; an act
+    /// carried out before is answered as the first time. `act` gives the answer and what is to be published.
+    pub async fn carry_out<A: Serialize>(
+        &self,
+        app: &AppState,
+        action: Action,
+        status: StatusCode,
+        act: impl AsyncFnOnce(&mut Tx) -> Result<(A, Vec<Event>), ApiError>,
+    ) -> Result<Answered, ApiError> {
+        self.caller.require(action)?;
+        let mut tx = app.db.write().await?;
+        if let Some(answered) = self.begin(&mut tx, app.now_ms()).await? {
+            return Ok(answered);
+        }
+        let (answer, events) = act(&mut tx).await?;
+        let answered = self.finish(tx, status, &answer).await?;
+        // What waits in the outbox is always told as an event too; drafts and heartbeats leave neither.
+        if !events.is_empty() {
+            app.jobs_waiting.notify_one();
+        }
+        events.into_iter().for_each(|event| app.events.publish(event));
+        Ok(answered)
+    }
+
     /// Takes the command's id inside the transaction that carries it out. `Some` is the answer of the first time:
     /// return it and do nothing.
     pub async fn begin(&self, tx: &mut Tx, now_ms: i64) -> Result<Option<Answered>, ApiError> {

@@ -13,15 +13,16 @@ use tancho_domain::reading::Command;
 use tancho_domain::turnaround::Urgency;
 use tancho_store::audit::{self, Entry};
 use tancho_store::reading as store;
-use tancho_store::{StoreError, users};
+use tancho_store::{StoreError, Tx, users};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::evaluation::invalid;
 use super::opening::{self, Asked, BesideContext, OpenFailure, Opening};
-use super::service::{self, Applied, changed, publish};
+use super::service::{self, Applied, changed};
 use super::{detail, drafts, dto, stored};
 use crate::error::ApiError;
+use crate::events::Event;
 use crate::http::caller::Caller;
 use crate::http::write::{Answered, JsonBody, NoBody, Write};
 use crate::reports::dto::Evaluation;
@@ -84,18 +85,24 @@ async fn create_reading_request(
     State(app): State<AppState>,
     write: Write<dto::CreateReadingRequest>,
 ) -> Result<Answered, ApiError> {
-    write.caller.require(Action::CreateReadingRequest)?;
+    let act = async |tx: &mut Tx| create(&app, tx, &write.caller, &write.body).await;
+    write
+        .carry_out(&app, Action::CreateReadingRequest, StatusCode::CREATED, act)
+        .await
+}
+
+async fn create(
+    app: &AppState,
+    tx: &mut Tx,
+    caller: &Caller,
+    form: &dto::CreateReadingRequest,
+) -> Result<(dto::ReadingRequestDetail, Vec<Event>), ApiError> {
     let now_ms = app.now_ms();
-    let mut tx = app.db.write().await?;
-    if let Some(answered) = write.begin(&mut tx, now_ms).await? {
-        return Ok(answered);
-    }
-    let (caller, form) = (&write.caller, &write.body);
     let (network_id, site_id) = (&caller.scope.network_id, &caller.principal.site_id);
     let uid = match (&form.study_id, &form.study_instance_uid) {
         (Some(id), _) => {
             let id = StudyId::parse(id).map_err(|_| ApiError::not_found())?;
-            let study = store::get_study_of_request(&mut tx, network_id, &id).await?;
+            let study = store::get_study_of_request(tx, network_id, &id).await?;
             // Another site's study is not found, whoever knows its id.
             if study.site_id != *site_id {
                 return Err(ApiError::not_found());
@@ -118,7 +125,7 @@ async fn create_reading_request(
             ));
         }
     };
-    if let Some(open) = store::find_open_request_of_study(&mut tx, network_id, site_id, &uid).await? {
+    if let Some(open) = store::find_open_request_of_study(tx, network_id, site_id, &uid).await? {
         let detail = "the study has an open reading request; complete that one";
         return Err(
             ApiError::conflict("already_requested", detail).with("reading_request_id", json!(open.id))
@@ -134,8 +141,8 @@ async fn create_reading_request(
     let number = phone_number(&number)?;
     let context = ClinicalContext::submit(&answers, now_ms)
         .map_err(|problems| invalid("clinical_context_invalid", &problems))?;
-    let me = users::get_user(&mut tx, network_id, &caller.principal.user_id).await?;
-    let requesting_site = opening::site_of(&mut tx, &caller.scope, site_id).await?;
+    let me = users::get_user(tx, network_id, &caller.principal.user_id).await?;
+    let requesting_site = opening::site_of(tx, &caller.scope, site_id).await?;
     let opening = Opening {
         requesting_site: &requesting_site,
         study_instance_uid: &uid,
@@ -149,7 +156,7 @@ async fn create_reading_request(
             .clone()
             .or(beside.responsible_physician),
     };
-    let request = match opening::open(&app, &mut tx, &caller.scope, opening, now_ms).await {
+    let request = match opening::open(app, tx, &caller.scope, opening, now_ms).await {
         Err(OpenFailure::Store(StoreError::Conflict)) => {
             return Err(ApiError::conflict(
                 "already_requested",
@@ -166,11 +173,9 @@ async fn create_reading_request(
     )
     .with_detail(json!({ "origin": "person", "urgency": request.urgency }))
     .with_request_id(&caller.request_id);
-    audit::append(&mut tx, network_id, entry, now_ms).await?;
-    let detail = detail::describe(&app, &mut tx, caller, &request.id).await?;
-    let answered = write.finish(tx, StatusCode::CREATED, &detail).await?;
-    publish(&app, changed(&request));
-    Ok(answered)
+    audit::append(tx, network_id, entry, now_ms).await?;
+    let detail = detail::describe(app, tx, caller, &request.id).await?;
+    Ok((detail, changed(&request)))
 }
 
 fn urgency(text: &str) -> Result<Urgency, ApiError> {
@@ -201,12 +206,7 @@ async fn complete_clinical_context(
     write: Write<dto::ClinicalContext>,
 ) -> Result<Answered, ApiError> {
     write.caller.require(Action::CompleteClinicalContext)?;
-    let id = request_id(&id)?;
     let now_ms = app.now_ms();
-    let mut tx = app.db.write().await?;
-    if let Some(answered) = write.begin(&mut tx, now_ms).await? {
-        return Ok(answered);
-    }
     let mut answers = write.body.0.clone();
     let beside = BesideContext::take(&mut answers);
     let number = beside.callback_number.as_deref().map(phone_number).transpose()?;
@@ -227,38 +227,47 @@ async fn complete_clinical_context(
         }
         Ok(stored::write_context(request, &context, now_ms)?)
     };
-    let applied = service::apply(&app, &mut tx, &write.caller, &id, &Command::CompleteContext, edit).await?;
-    answer(&app, &write, tx, applied).await
+    act(
+        &app,
+        &write,
+        &id,
+        Action::CompleteClinicalContext,
+        async |tx, id| service::apply(&app, tx, &write.caller, id, &Command::CompleteContext, edit).await,
+    )
+    .await
+}
+
+/// Carries out a command on a request; the answer is the request as it is then.
+async fn act<T>(
+    app: &AppState,
+    write: &Write<T>,
+    id: &str,
+    action: Action,
+    command: impl AsyncFnOnce(&mut Tx, &ReadingRequestId) -> Result<Applied, ApiError>,
+) -> Result<Answered, ApiError> {
+    let act = async |tx: &mut Tx| {
+        let id = request_id(id)?;
+        let applied = command(tx, &id).await?;
+        Ok((
+            detail::describe(app, tx, &write.caller, &id).await?,
+            applied.events,
+        ))
+    };
+    write.carry_out(app, action, StatusCode::OK, act).await
 }
 
 /// Carries out a command that changes nothing besides the state.
-async fn act<T>(
+async fn move_on<T>(
     app: &AppState,
     write: &Write<T>,
     id: &str,
     action: Action,
     command: Command,
 ) -> Result<Answered, ApiError> {
-    write.caller.require(action)?;
-    let id = request_id(id)?;
-    let mut tx = app.db.write().await?;
-    if let Some(answered) = write.begin(&mut tx, app.now_ms()).await? {
-        return Ok(answered);
-    }
-    let applied = service::apply(app, &mut tx, &write.caller, &id, &command, |_, _| Ok(())).await?;
-    answer(app, write, tx, applied).await
-}
-
-async fn answer<T>(
-    app: &AppState,
-    write: &Write<T>,
-    mut tx: tancho_store::Tx,
-    applied: Applied,
-) -> Result<Answered, ApiError> {
-    let detail = detail::describe(app, &mut tx, &write.caller, &applied.request.id).await?;
-    let answered = write.finish(tx, StatusCode::OK, &detail).await?;
-    publish(app, applied.events);
-    Ok(answered)
+    act(app, write, id, action, async |tx, id| {
+        service::apply(app, tx, &write.caller, id, &command, |_, _| Ok(())).await
+    })
+    .await
 }
 
 /// Takes a request to read it. 409 `already_claimed` when another reader has it; a claim whose lease ran out can be
@@ -274,7 +283,7 @@ async fn claim_reading_request(
     Path(id): Path<String>,
     write: Write<NoBody>,
 ) -> Result<Answered, ApiError> {
-    act(&app, &write, &id, Action::ClaimReadingRequest, Command::Claim).await
+    move_on(&app, &write, &id, Action::ClaimReadingRequest, Command::Claim).await
 }
 
 /// Keeps the claim: the reader is still there.
@@ -289,15 +298,14 @@ async fn renew_claim(
     Path(id): Path<String>,
     write: Write<NoBody>,
 ) -> Result<Answered, ApiError> {
-    write.caller.require(Action::ClaimReadingRequest)?;
-    let id = request_id(&id)?;
-    let mut tx = app.db.write().await?;
-    if let Some(answered) = write.begin(&mut tx, app.now_ms()).await? {
-        return Ok(answered);
-    }
-    service::heartbeat(&app, &mut tx, &write.caller, &id).await?;
-    let detail = detail::describe(&app, &mut tx, &write.caller, &id).await?;
-    write.finish(tx, StatusCode::OK, &detail).await
+    let act = async |tx: &mut Tx| {
+        let id = request_id(&id)?;
+        service::heartbeat(&app, tx, &write.caller, &id).await?;
+        Ok((detail::describe(&app, tx, &write.caller, &id).await?, Vec::new()))
+    };
+    write
+        .carry_out(&app, Action::ClaimReadingRequest, StatusCode::OK, act)
+        .await
 }
 
 /// Gives the claim back; the draft stays for whoever reads next.
@@ -312,7 +320,7 @@ async fn release_claim(
     Path(id): Path<String>,
     write: Write<NoBody>,
 ) -> Result<Answered, ApiError> {
-    act(&app, &write, &id, Action::ReleaseClaim, Command::Release).await
+    move_on(&app, &write, &id, Action::ReleaseClaim, Command::Release).await
 }
 
 /// Sends a request back for missing information; the people who can give it are told.
@@ -327,14 +335,10 @@ async fn return_reading_request(
     Path(id): Path<String>,
     write: Write<dto::Reason>,
 ) -> Result<Answered, ApiError> {
-    write.caller.require(Action::ReturnReadingRequest)?;
-    let id = request_id(&id)?;
-    let mut tx = app.db.write().await?;
-    if let Some(answered) = write.begin(&mut tx, app.now_ms()).await? {
-        return Ok(answered);
-    }
-    let applied = service::send_back(&app, &mut tx, &write.caller, &id, write.body.reason.clone()).await?;
-    answer(&app, &write, tx, applied).await
+    act(&app, &write, &id, Action::ReturnReadingRequest, async |tx, id| {
+        service::send_back(&app, tx, &write.caller, id, write.body.reason.clone()).await
+    })
+    .await
 }
 
 /// Withdraws a request before any report is signed.
@@ -352,7 +356,7 @@ async fn cancel_reading_request(
     let command = Command::Cancel {
         reason: write.body.reason.clone(),
     };
-    act(&app, &write, &id, Action::CancelReadingRequest, command).await
+    move_on(&app, &write, &id, Action::CancelReadingRequest, command).await
 }
 
 /// Saves the draft over the version its writer has seen. 409 `draft_stale` gives what is there instead.
@@ -366,14 +370,13 @@ async fn save_draft(
     Path(id): Path<String>,
     write: Write<dto::SaveDraft>,
 ) -> Result<Answered, ApiError> {
-    write.caller.require(Action::WriteDraft)?;
-    let id = request_id(&id)?;
-    let mut tx = app.db.write().await?;
-    if let Some(answered) = write.begin(&mut tx, app.now_ms()).await? {
-        return Ok(answered);
-    }
-    let saved = drafts::save(&app, &mut tx, &write.caller, &id, &write.body).await?;
-    write.finish(tx, StatusCode::OK, &saved).await
+    let act = async |tx: &mut Tx| {
+        let saved = drafts::save(&app, tx, &write.caller, &request_id(&id)?, &write.body).await?;
+        Ok((saved, Vec::new()))
+    };
+    write
+        .carry_out(&app, Action::WriteDraft, StatusCode::OK, act)
+        .await
 }
 
 /// Evaluates finding blocks with the rest of the draft, without saving anything.

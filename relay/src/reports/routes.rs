@@ -5,6 +5,7 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use tancho_domain::access::Action;
 use tancho_domain::ids::{ReadingRequestId, ReportId};
+use tancho_store::Tx;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -44,14 +45,10 @@ async fn sign_report(
     write.caller.require(Action::SignReport)?;
     let id = ReadingRequestId::parse(&id).map_err(|_| ApiError::not_found())?;
     signing::confirm_signer(&app, &write.caller, &id, write.body.password.as_deref()).await?;
-    let mut tx = app.db.write().await?;
-    if let Some(answered) = write.begin(&mut tx, app.now_ms()).await? {
-        return Ok(answered);
-    }
-    let (version, events) = signing::sign(&app, &mut tx, &write.caller, &id, &write.body).await?;
-    let answered = write.finish(tx, StatusCode::CREATED, &version).await?;
-    publish(&app, events);
-    Ok(answered)
+    let act = async |tx: &mut Tx| signing::sign(&app, tx, &write.caller, &id, &write.body).await;
+    write
+        .carry_out(&app, Action::SignReport, StatusCode::CREATED, act)
+        .await
 }
 
 /// A report with every signed version and every acknowledgement. Opening it marks the caller's notices as read.
@@ -89,14 +86,10 @@ async fn add_report_addendum(
     write.caller.require(Action::AddReportAddendum)?;
     let id = report_id(&id)?;
     signing::confirm_author(&app, &write.caller, &id, write.body.password.as_deref()).await?;
-    let mut tx = app.db.write().await?;
-    if let Some(answered) = write.begin(&mut tx, app.now_ms()).await? {
-        return Ok(answered);
-    }
-    let (version, events) = signing::add(&app, &mut tx, &write.caller, &id, &write.body).await?;
-    let answered = write.finish(tx, StatusCode::CREATED, &version).await?;
-    publish(&app, events);
-    Ok(answered)
+    let act = async |tx: &mut Tx| signing::add(&app, tx, &write.caller, &id, &write.body).await;
+    write
+        .carry_out(&app, Action::AddReportAddendum, StatusCode::CREATED, act)
+        .await
 }
 
 /// States which version was read and what is done about it. Only for referring physicians of the site that asked;
@@ -112,26 +105,12 @@ async fn acknowledge_report(
     write: Write<dto::Acknowledge>,
 ) -> Result<Answered, ApiError> {
     let id = report_id(&id)?;
-    let answered = acknowledge(&app, &write, &id).await;
+    let act = async |tx: &mut Tx| service::acknowledge(&app, tx, &write.caller, &id, &write.body).await;
+    let answered = write
+        .carry_out(&app, Action::AcknowledgeReport, StatusCode::CREATED, act)
+        .await;
     if let Err(refusal) = &answered {
         service::note_refused_acknowledgement(&app, &write.caller, &id, &write.body, refusal).await?;
     }
     answered
-}
-
-async fn acknowledge(
-    app: &AppState,
-    write: &Write<dto::Acknowledge>,
-    id: &ReportId,
-) -> Result<Answered, ApiError> {
-    write.caller.require(Action::AcknowledgeReport)?;
-    let mut tx = app.db.write().await?;
-    if let Some(answered) = write.begin(&mut tx, app.now_ms()).await? {
-        return Ok(answered);
-    }
-    let (acknowledgement, events) =
-        service::acknowledge(app, &mut tx, &write.caller, id, &write.body).await?;
-    let answered = write.finish(tx, StatusCode::CREATED, &acknowledgement).await?;
-    publish(app, events);
-    Ok(answered)
 }

@@ -7,7 +7,7 @@ use tancho_domain::access::Scope;
 use tancho_domain::ids::{CallId, ReadingRequestId, UserId};
 
 use crate::db::Tx;
-use crate::error::StoreError;
+use crate::error::{StoreError, one_row};
 use crate::reading::site_of_reach;
 
 /// A phone-call record.
@@ -247,11 +247,7 @@ pub async fn end_attempt(
         attempt.failure_reason.as_deref(),
         attempt.next_action.as_deref()
     )?;
-    if ended == 1 {
-        Ok(())
-    } else {
-        Err(StoreError::Stale)
-    }
+    one_row(ended, StoreError::Stale)
 }
 
 /// The dials of a call within reach, in order.

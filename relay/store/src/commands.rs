@@ -7,7 +7,7 @@ use tancho_domain::access::Scope;
 use tancho_domain::ids::{CommandId, UserId};
 
 use crate::db::Tx;
-use crate::error::StoreError;
+use crate::error::{StoreError, one_row};
 
 /// A command as it arrived.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -83,7 +83,7 @@ pub async fn finish(tx: &mut Tx, scope: &Scope, id: &CommandId, answer: &Answer)
         i64::from(answer.status),
         answer.body.as_str()
     )?;
-    if done == 1 { Ok(()) } else { Err(StoreError::Stale) }
+    one_row(done, StoreError::Stale)
 }
 
 /// Forgets commands given before `before_ms`; a repeat after that is carried out again, and refused by state.

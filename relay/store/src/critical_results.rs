@@ -7,7 +7,7 @@ use tancho_domain::access::Scope;
 use tancho_domain::ids::{JobId, ReadingRequestId, ReportId, UserId};
 
 use crate::db::Tx;
-use crate::error::StoreError;
+use crate::error::{StoreError, one_row};
 use crate::outbox::{self, NewJob};
 use crate::reading::site_of_reach;
 
@@ -227,11 +227,7 @@ pub async fn finish_ladder_step(
         step.outcome.as_deref(),
         step.n_recipients
     )?;
-    if finished == 1 {
-        Ok(())
-    } else {
-        Err(StoreError::Stale)
-    }
+    one_row(finished, StoreError::Stale)
 }
 
 /// Ends the watches over every version up to `version` and takes back the steps that have not run, with their

@@ -27,6 +27,11 @@ pub enum StoreError {
     Corrupt(String),
 }
 
+/// A write meant for one row reached it, or the refusal that says why there was none.
+pub(crate) fn one_row(n_rows: u64, otherwise: StoreError) -> Result<(), StoreError> {
+    if n_rows == 1 { Ok(()) } else { Err(otherwise) }
+}
+
 /// SQLite primary result codes (sqlite.org/rescode.html) that mean "not now": busy, locked, read-only, I/O, full,
 /// cannot open.
 const SQLITE_UNAVAILABLE: [u32; 6] = [5, 6, 8, 10, 13, 14];

@@ -7,7 +7,7 @@ use tancho_domain::access::Scope;
 use tancho_domain::ids::{NotificationId, ReadingRequestId, ReportId, UserId};
 
 use crate::db::Tx;
-use crate::error::StoreError;
+use crate::error::{StoreError, one_row};
 use crate::reading::site_of_reach;
 
 /// Most notices one page gives.
@@ -253,11 +253,7 @@ pub async fn mark_read(
         user_id.as_str(),
         now_ms
     )?;
-    if found == 1 {
-        Ok(())
-    } else {
-        Err(StoreError::NotFound)
-    }
+    one_row(found, StoreError::NotFound)
 }
 
 /// Notes that a person has opened a report: the notices to this person about it, up to this version, are read.

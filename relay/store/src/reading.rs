@@ -7,7 +7,7 @@ use tancho_domain::access::{Reach, Scope};
 use tancho_domain::ids::{NetworkId, ReadingRequestId, ReportId, SiteId, StudyId, UserId};
 
 use crate::db::Tx;
-use crate::error::StoreError;
+use crate::error::{StoreError, one_row};
 
 /// The site a person's reach is narrowed to; `None` means the whole network.
 pub(crate) fn site_of_reach(scope: &Scope) -> Option<&str> {
@@ -182,11 +182,7 @@ pub async fn open_reading_request(
         new.closed_at_ms
     )?;
     // Told by the count and not by an error, which would end the whole transaction on PostgreSQL.
-    if opened == 1 {
-        Ok(())
-    } else {
-        Err(StoreError::Conflict)
-    }
+    one_row(opened, StoreError::Conflict)
 }
 
 /// One request within reach.
@@ -332,11 +328,7 @@ pub async fn extend_claim(
         reader_id.as_str(),
         lease_until_ms
     )?;
-    if extended == 1 {
-        Ok(())
-    } else {
-        Err(StoreError::Stale)
-    }
+    one_row(extended, StoreError::Stale)
 }
 
 /// The case codes nobody else may get now: those of open requests, and of requests closed less than a day ago. Codes
@@ -609,9 +601,6 @@ pub async fn save_draft(
             base_version
         )?
     };
-    if saved == 1 {
-        Ok(version)
-    } else {
-        Err(StoreError::Stale)
-    }
+    one_row(saved, StoreError::Stale)?;
+    Ok(version)
 }

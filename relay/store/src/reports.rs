@@ -8,7 +8,7 @@ use tancho_domain::access::Scope;
 use tancho_domain::ids::{ReadingRequestId, ReportId, ReportVersionId, SiteId, UserId};
 
 use crate::db::Tx;
-use crate::error::StoreError;
+use crate::error::{StoreError, one_row};
 use crate::reading::site_of_reach;
 
 /// A report with all its versions.
@@ -293,11 +293,7 @@ pub async fn add_acknowledgement(
         acknowledgement.remark.as_deref(),
         acknowledgement.acknowledged_at_ms
     )?;
-    if added == 1 {
-        Ok(())
-    } else {
-        Err(StoreError::Conflict)
-    }
+    one_row(added, StoreError::Conflict)
 }
 
 /// The acknowledgements of a report within reach, oldest first.
