@@ -220,6 +220,10 @@ try {
   await reader.page.getByRole('tab', { name: /^経過/ }).click();
   for (const fact of ['届いた', '読まれた', '受領確認']) await reader.page.getByText(fact).first().waitFor();
   await reader.page.getByText('北 健二').first().waitFor();
+  await reader.page.getByRole('link', { name: '読影一覧' }).click();
+  const red = reader.page.getByRole('region', { name: '未受領の赤所見' });
+  await red.getByText('0件').waitFor();
+  await red.getByText(/^✓ 北 健二 が受領確認/).waitFor();
   expect(reader.errors.length === 0, `no errors on the reader's page: ${reader.errors}`);
   expect(referrer.errors.length === 0, `no errors on the referrer's page: ${referrer.errors}`);
   await step(reader.page, 'acknowledged');
