@@ -7,10 +7,12 @@
 pub mod carrier;
 pub mod commit;
 pub mod enroll;
+pub mod focus;
 pub mod head;
 pub mod incoming;
 pub mod journal;
 pub mod listener;
+pub mod readable;
 pub mod recover;
 pub mod registry;
 pub mod requests;
@@ -22,8 +24,10 @@ pub mod tcp;
 pub mod verify;
 
 pub use commit::CommitQueue;
+pub use focus::Focuses;
 pub use incoming::Incoming;
 pub use listener::serve;
+pub use readable::Readable;
 pub use registry::Registry;
 
 /// Verifications at once: each hashes and unpacks a whole container, so more would only wait for the processor, and

@@ -50,6 +50,10 @@ pub struct Shared {
     pub nodes_connected: ingest::Registry,
     /// Partial containers.
     pub incoming: Arc<ingest::Incoming>,
+    /// What of them can be looked at already.
+    pub readable: ingest::Readable,
+    /// Where readers look.
+    pub focuses: ingest::Focuses,
     /// Verified instances on their way to their transaction.
     pub commits: ingest::CommitQueue,
     /// Turns of verifications, which cost processor time and memory.
@@ -95,6 +99,8 @@ impl AppState {
             authority: Arc::new(authority),
             nodes_connected: ingest::Registry::default(),
             incoming: Arc::new(incoming),
+            readable: ingest::Readable::default(),
+            focuses: ingest::Focuses::default(),
             commits: ingest::CommitQueue::default(),
             verifications: Semaphore::new(ingest::VERIFICATIONS_AT_ONCE_MAX),
             events: EventHub::new(secrets::new_uuid().simple().to_string()),

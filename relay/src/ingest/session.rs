@@ -6,6 +6,7 @@
 
 mod data;
 mod frames;
+mod previews;
 mod work;
 
 use std::collections::{HashMap, VecDeque};
@@ -212,9 +213,12 @@ impl Session {
             transport = self.carrier.name(),
             "node connected"
         );
+        // Before the node hears its first frame, so that it misses none.
+        let looks = self.app.focuses.follow();
         let stop_writing = CancellationToken::new();
         let mut writer = tokio::spawn(Arc::clone(self).write_control(send, stop_writing.clone()));
         let mut tasks = JoinSet::new();
+        tasks.spawn(Arc::clone(self).follow_readers(looks));
         tasks.spawn(Arc::clone(self).read_control(receive));
         tasks.spawn(Arc::clone(self).accept_data());
         tasks.spawn(Arc::clone(self).work());

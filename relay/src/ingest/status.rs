@@ -78,12 +78,14 @@ pub async fn study_status(
         at_ms: app.now_ms(),
         warnings: Vec::new(),
         n_listed: Some(0),
-        n_preview: None,
+        n_preview: Some(0),
     };
     if let Some(arrival) = arrival {
         status.n_received = arrival.n_received.max(0).unsigned_abs();
         status.n_verified = arrival.n_verified.max(0).unsigned_abs();
         status.n_listed = Some(status.n_received);
+        let n_preview = status.n_verified + app.readable.count(&origin.site_id, uid);
+        status.n_preview = Some(n_preview.min(status.n_received));
         status.manifest_generation = arrival.announced_generation.max(0).unsigned_abs();
         status.manifest_closed = arrival.closed_at_ms.is_some();
         let codes = [

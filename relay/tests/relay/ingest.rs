@@ -29,7 +29,7 @@ struct World {
     node: NodeKey,
 }
 
-async fn invite(relay: &TestRelay, admin: &Person, site: &str) -> String {
+pub async fn invite(relay: &TestRelay, admin: &Person, site: &str) -> String {
     let body = json!({ "site": site });
     let answer = relay
         .write(admin, reqwest::Method::POST, "/api/v1/nodes/invitations", &body)

@@ -20,5 +20,6 @@ mod line;
 mod mail;
 mod openapi;
 mod origin;
+mod previews;
 mod sessions;
 mod writes;

@@ -65,12 +65,12 @@ impl Session {
                 continue;
             }
             let (mut lookups, mut heads, mut complete) = (Vec::new(), Vec::new(), Vec::new());
+            let mut previews = Vec::new();
             for action in actions {
                 match action {
                     Action::Lookup(offered) => lookups.push(*offered),
                     Action::HeadComplete(digest) => heads.push(digest),
-                    // Nothing here shows low-resolution parts by themselves.
-                    Action::PreviewArrived(_) => {}
+                    Action::PreviewArrived(digest) => previews.push(digest),
                     Action::Complete(digest) => complete.push(digest),
                 }
             }
@@ -78,6 +78,7 @@ impl Session {
             for digests in heads.chunks(HEADS_AT_ONCE_MAX) {
                 self.begin_heads(digests).await;
             }
+            self.begin_previews(&previews).await;
             for digest in complete {
                 // Not tied to the connection: what is whole is finished even if its node is gone meanwhile.
                 self.app.tasks.spawn(Arc::clone(&self).finish_container(digest));
@@ -321,6 +322,10 @@ impl Session {
             instance_id: arrived.instance_id,
             relation,
         };
+        // Before the commit, so that it is never counted twice.
+        self.app
+            .readable
+            .remove(&part_key(&self.origin.site_id, digest));
         match self.app.commits.commit(verified).await {
             Ok(durable_at_ms) => Finish::Durable(Receipt {
                 container_sha256: digest,
@@ -462,7 +467,7 @@ impl Session {
         compared.await.ok().flatten().unwrap_or(Relation::Conflict)
     }
 
-    fn part_path(&self, digest: &Digest) -> PathBuf {
+    pub(super) fn part_path(&self, digest: &Digest) -> PathBuf {
         self.app.incoming.path(&part_key(&self.origin.site_id, *digest))
     }
 
@@ -479,6 +484,7 @@ impl Session {
 
     async fn forget(&self, digest: &Digest) {
         let key = part_key(&self.origin.site_id, *digest);
+        self.app.readable.remove(&key);
         let incoming = Arc::clone(&self.app.incoming);
         let forgotten = tokio::task::spawn_blocking(move || incoming.forget(&key)).await;
         if let Ok(Err(error)) = forgotten {
