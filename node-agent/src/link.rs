@@ -16,6 +16,9 @@ const RATE_WINDOW_MS: i64 = 5_000;
 /// Finest step of the rate's history, so that its memory is bounded.
 const RATE_STEP_MS: i64 = 100;
 
+/// Studies of which it is remembered how much of them can be looked at.
+const STUDIES_SHOWN_MAX: usize = 1024;
+
 /// Whether there is a connection to the relay, and if not, since when and why.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case", tag = "state")]
@@ -59,6 +62,8 @@ struct Figures {
     bytes_sent: u64,
     /// Highest byte count reported for each object that has no receipt yet.
     in_flight: HashMap<ObjectId, u64>,
+    /// Instances of each study that a reader can look at, as the relay last said.
+    shown: HashMap<String, u64>,
     /// (instant, bytes sent in that step), oldest first.
     history: VecDeque<(i64, u64)>,
 }
@@ -79,6 +84,7 @@ impl LinkBoard {
             link: LinkState::Connecting,
             bytes_sent: 0,
             in_flight: HashMap::new(),
+            shown: HashMap::new(),
             history: VecDeque::new(),
         };
         Self {
@@ -119,6 +125,25 @@ impl LinkBoard {
     pub fn clear_sent(&self, object_id: &ObjectId) {
         self.with(|figures| figures.in_flight.remove(object_id));
         self.bump();
+    }
+
+    /// Reports how many instances of a study a reader can look at. When too many studies are known, the others are
+    /// forgotten until the relay speaks of them again.
+    pub fn set_shown(&self, study_instance_uid: &str, n_instances: u64) {
+        self.with(|figures| {
+            let is_new = !figures.shown.contains_key(study_instance_uid);
+            if is_new && figures.shown.len() >= STUDIES_SHOWN_MAX {
+                figures.shown.clear();
+            }
+            figures.shown.insert(study_instance_uid.to_owned(), n_instances);
+        });
+        self.bump();
+    }
+
+    /// Instances of a study that a reader can look at, as far as the relay has said.
+    #[must_use]
+    pub fn shown(&self, study_instance_uid: &str) -> u64 {
+        self.with(|figures| figures.shown.get(study_instance_uid).copied().unwrap_or(0))
     }
 
     /// Bytes of `object_id` put on the line and not yet receipted.
@@ -176,6 +201,19 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
+
+    #[test]
+    fn what_can_be_looked_at_is_remembered_for_so_many_studies() {
+        let (clock, _) = Clock::manual(1_000_000);
+        let board = LinkBoard::new(clock);
+        for study in 0..STUDIES_SHOWN_MAX as u64 {
+            board.set_shown(&format!("1.{study}"), study);
+        }
+        board.set_shown("1.7", 8);
+        assert_eq!((board.shown("1.7"), board.shown("1.9")), (8, 9));
+        board.set_shown("2.1", 5);
+        assert_eq!((board.shown("2.1"), board.shown("1.9")), (5, 0));
+    }
 
     #[test]
     fn the_rate_is_a_mean_over_the_last_seconds() {

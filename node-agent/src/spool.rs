@@ -523,11 +523,20 @@ impl Spool {
         keeper::forget_delivered_before(&self.shared, before_ms).await
     }
 
-    /// State of each object with the bytes of data set and container and the reason; `None` for those that are
-    /// gone. In the order of `ids`.
+    /// How far each object is; `None` for those that are gone. In the order of `ids`.
     pub async fn object_states(&self, ids: &[ObjectId]) -> Result<Vec<Option<ObjectStanding>>, SpoolError> {
         let mut reader = self.shared.reader.lock().await;
         Ok(index::list_states(&mut reader, ids).await?)
+    }
+
+    /// Instances of these studies, each SOP Instance UID once.
+    #[must_use]
+    pub fn count_instances<'a>(&self, study_instance_uids: impl IntoIterator<Item = &'a String>) -> u64 {
+        let picture = self.shared.picture();
+        let known = study_instance_uids
+            .into_iter()
+            .filter_map(|uid| picture.studies.get(uid));
+        known.map(|study| study.instances.n_instances).sum()
     }
 
     /// All studies with their counts, the latest arrival first.

@@ -212,11 +212,19 @@ fn wait(data_dir: &Path, spooled: &Spooled, report: &Report) -> anyhow::Result<(
         {
             report.offline(code);
         }
+        let (shown_before, shown) = (Shown::of(last.as_ref()), Shown::of(Some(&progress)));
+        let fields = serde_json::json!({ "instances": progress.n_shown.max(progress.n_durable), "bytes_sent": progress.bytes_sent });
+        if shown >= Shown::Some && shown_before < Shown::Some {
+            report.event("first_preview", &fields);
+        }
         if n_before == 0 && progress.n_durable > 0 {
             report.event(
                 "first_instance_durable",
                 &serde_json::json!({ "instances": progress.n_durable, "bytes_sent": progress.bytes_sent }),
             );
+        }
+        if shown == Shown::All && shown_before < Shown::All {
+            report.event("stack_preview", &fields);
         }
         report.progress(&progress);
         last = Some(progress);
@@ -243,6 +251,31 @@ fn wait(data_dir: &Path, spooled: &Spooled, report: &Report) -> anyhow::Result<(
         }),
     );
     Ok(())
+}
+
+/// How much of what was sent a reader can look at, at whatever resolution.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+enum Shown {
+    None,
+    Some,
+    All,
+}
+
+impl Shown {
+    fn of(progress: Option<&Progress>) -> Self {
+        let Some(progress) = progress else {
+            return Self::None;
+        };
+        // What is durable can be looked at, also before the relay says so.
+        let is_all = progress.n_shown >= progress.n_instances && progress.n_instances > 0;
+        if is_all || progress.n_durable == progress.n_objects {
+            Self::All
+        } else if progress.n_shown > 0 || progress.n_durable > 0 {
+            Self::Some
+        } else {
+            Self::None
+        }
+    }
 }
 
 /// Tells the caller: JSON lines for programs, a bar for people.

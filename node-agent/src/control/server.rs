@@ -1,5 +1,6 @@
 //! The agent's side of the control socket.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -257,6 +258,8 @@ async fn watch(to: &mut OwnedWriteHalf, desk: &Desk, objects: Vec<ObjectId>) -> 
             LinkState::NotEnrolled => Some("not_enrolled".to_owned()),
             LinkState::Connecting | LinkState::Connected { .. } => None,
         };
+        progress.n_instances = desk.spool.count_instances(&settled.studies);
+        progress.n_shown = settled.studies.iter().map(|uid| desk.board.shown(uid)).sum();
         for (object_id, original, container) in &settled.open {
             progress.bytes_original += original;
             progress.bytes_container += container;
@@ -283,6 +286,8 @@ async fn watch(to: &mut OwnedWriteHalf, desk: &Desk, objects: Vec<ObjectId>) -> 
 struct Settled {
     progress: Progress,
     open: Vec<(ObjectId, u64, u64)>,
+    /// Studies of the objects.
+    studies: BTreeSet<String>,
 }
 
 impl Settled {
@@ -291,9 +296,14 @@ impl Settled {
         self.open.clear();
         let states = spool.object_states(&pending).await?;
         for (object_id, found) in pending.into_iter().zip(states) {
-            // An object that is gone was deleted after its receipt.
-            let (state, original, container, reason) = found.unwrap_or((ObjectState::Receipted, 0, 0, None));
-            match state {
+            let Some(standing) = found else {
+                // It was deleted after its receipt.
+                self.progress.n_durable += 1;
+                continue;
+            };
+            let (original, container) = (standing.original_len, standing.container_len);
+            self.studies.insert(standing.study_instance_uid);
+            match standing.state {
                 ObjectState::Stored | ObjectState::Coded => self.open.push((object_id, original, container)),
                 ObjectState::Receipted => {
                     self.progress.n_durable += 1;
@@ -301,12 +311,11 @@ impl Settled {
                     self.progress.bytes_container += container;
                     self.progress.bytes_sent += container;
                 }
-                ObjectState::Refused | ObjectState::Held | ObjectState::Damaged => {
+                state @ (ObjectState::Refused | ObjectState::Held | ObjectState::Damaged) => {
                     self.progress.n_failed += 1;
                     self.progress.bytes_original += original;
-                    self.progress
-                        .failure
-                        .get_or_insert(reason.unwrap_or_else(|| state.as_str().to_owned()));
+                    let reason = standing.reason.unwrap_or_else(|| state.as_str().to_owned());
+                    self.progress.failure.get_or_insert(reason);
                 }
             }
         }

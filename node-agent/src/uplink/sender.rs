@@ -210,7 +210,13 @@ impl Line {
                 self.writing.notify_one();
             }
             Frame::Pong(pong) => self.on_pong(&pong),
-            Frame::StudyStatus(status) => self.hand_on(Answer::Study(Box::new(status))).await,
+            Frame::StudyStatus(status) => {
+                if let Some(n_preview) = status.n_preview {
+                    self.board
+                        .set_shown(status.study_instance_uid.as_str(), n_preview);
+                }
+                self.hand_on(Answer::Study(Box::new(status))).await;
+            }
             Frame::RequestResult(result) => {
                 let outcome = match result.outcome {
                     RequestOutcome::Accepted {

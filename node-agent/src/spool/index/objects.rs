@@ -236,8 +236,20 @@ pub async fn find_object(
     .transpose()
 }
 
-/// State of an object, bytes of its data set and its container, and the reason of its state.
-pub type ObjectStanding = (ObjectState, u64, u64, Option<String>);
+/// How far an object is.
+#[derive(Debug, Clone)]
+pub struct ObjectStanding {
+    /// Its study.
+    pub study_instance_uid: String,
+    /// Its state.
+    pub state: ObjectState,
+    /// Bytes of its data set.
+    pub original_len: u64,
+    /// Bytes of its container; 0 as long as there is none.
+    pub container_len: u64,
+    /// Why it is in this state.
+    pub reason: Option<String>,
+}
 
 /// State of each object, `None` for those that are not in the index; in the order of `ids`.
 pub async fn list_states(
@@ -247,19 +259,20 @@ pub async fn list_states(
     let mut states = Vec::with_capacity(ids.len());
     for id in ids {
         let row = sqlx::query(
-            "select state, original_len, coalesce(container_len, 0), reason from objects where object_id = $1",
+            "select study_instance_uid, state, original_len, coalesce(container_len, 0), reason
+             from objects where object_id = $1",
         )
         .bind(id.as_str())
         .fetch_optional(&mut *db)
         .await?;
         let standing = row.map(|row| -> sqlx::Result<ObjectStanding> {
-            let (original, container) = (row.try_get(1)?, row.try_get(2)?);
-            Ok((
-                object_state(&row, 0)?,
-                unsigned(original),
-                unsigned(container),
-                row.try_get(3)?,
-            ))
+            Ok(ObjectStanding {
+                study_instance_uid: row.try_get(0)?,
+                state: object_state(&row, 1)?,
+                original_len: unsigned(row.try_get(2)?),
+                container_len: unsigned(row.try_get(3)?),
+                reason: row.try_get(4)?,
+            })
         });
         states.push(standing.transpose()?);
     }
