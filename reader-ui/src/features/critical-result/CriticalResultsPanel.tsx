@@ -17,7 +17,7 @@ export function CriticalResultsPanel() {
   const items = data?.items ?? [];
   const open = items.filter(({ acknowledged_at_ms: atMs }) => atMs === null).length;
   return (
-    <section aria-label={words.title} className={classNames('border-b border-line px-4 py-2', open > 0 && 'border-[#8a2f36] bg-[#3a1216]/40')}>
+    <section aria-label={words.title} className={classNames('border-b px-4 py-2', open > 0 ? 'border-[#8a2f36] bg-[#3a1216]/40' : 'border-line')}>
       <h2 className="flex items-center gap-2 text-sm font-semibold">
         {words.title} {data && <Badge tone={open > 0 ? 'red' : 'green'}>{words.count(open)}</Badge>}
         {data && items.length === 0 && <span className="font-normal text-muted">{words.empty}</span>}

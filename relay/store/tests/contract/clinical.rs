@@ -263,7 +263,7 @@ on_both_databases! {
             let list = notifications::list_notifications_of_watched_results(tx, scope, "crit_red", since_ms).await;
             list.unwrap().into_iter().map(|notice| notice.id).collect::<Vec<_>>()
         };
-        assert_eq!(told(&mut tx, &near, NOW_MS).await, [notice.id.clone()]);
+        assert_eq!(told(&mut tx, &near, NOW_MS).await, std::slice::from_ref(notice.id));
         assert!(told(&mut tx, &foreign, NOW_MS).await.is_empty());
         assert_eq!(outbox::count_jobs(&mut tx, JobState::Queued).await.unwrap(), 4);
         assert_eq!(outbox::next_job_at(&mut tx).await.unwrap(), Some(NOW_MS + 450));
