@@ -47,6 +47,7 @@ fn nothing_is_unfinished_or_skipped() {
 
 #[test]
 fn no_test_sleeps() {
+    const WAITING: [&str; 2] = ["tests/harness/wait.rs", "tests/bench/wan/wait.py"];
     let words = joined(&[
         ("thread::sl", "eep("),
         ("time::sl", "eep("),
@@ -56,8 +57,8 @@ fn no_test_sleeps() {
     let is_test = |path: &str| {
         let rust_or_script = path.ends_with(".rs") || path.ends_with(".mjs") || path.ends_with(".py");
         let testing = path.starts_with("tests/") || path.contains("/tests/") || path.ends_with("/tests.rs");
-        // The one place that lets time pass, with a deadline and a sentence for what is awaited.
-        rust_or_script && testing && path != "tests/harness/wait.rs"
+        // They let time pass with a deadline and a sentence for what is awaited.
+        rust_or_script && testing && !WAITING.contains(&path)
     };
     assert_none(
         "a test waits for time instead of an event",

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 from link import RELAY
-from tancho import wait_until
+from wait import wait_until
 
 BOUNDARY = "tancho-bench"
 

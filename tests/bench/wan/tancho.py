@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 from link import RELAY
+from wait import wait_until
 
 
 class Tancho:
@@ -81,12 +82,3 @@ class Tancho:
 def peak_mib(pid):
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM"))
-
-
-def wait_until(holds, what, seconds=60):
-    """Polls a program that has no way of calling back."""
-    end = time.monotonic() + seconds
-    while not holds():
-        if time.monotonic() > end:
-            raise TimeoutError(f"waited {seconds} s until {what}")
-        time.sleep(0.05)
