@@ -8,6 +8,7 @@ pub mod carrier;
 pub mod commit;
 pub mod enroll;
 pub mod focus;
+pub mod handshakes;
 pub mod head;
 pub mod incoming;
 pub mod journal;

@@ -21,14 +21,17 @@ use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
 use super::carrier::{Carrier, FrameReader};
+use super::handshakes::Handshakes;
 use super::silence::SilenceWatch;
 use super::{enroll, recover, session};
 use crate::clock::Clock;
 use crate::nodes::service;
 use crate::state::AppState;
 
-/// Receive window of one connection in bytes: what a peer can make us hold.
+/// Receive window of a node's connection in bytes: what it can make us hold.
 const CONNECTION_WINDOW_BYTES: u32 = 32 << 20;
+/// The same of a peer that has not shown a certificate: one request to enrol.
+const STRANGER_WINDOW_BYTES: u32 = 64 << 10;
 /// Receive window of one stream in bytes.
 const STREAM_WINDOW_BYTES: u32 = 8 << 20;
 /// Data streams a node may have open at once.
@@ -129,10 +132,11 @@ fn server_config(app: &AppState) -> anyhow::Result<ServerConfig> {
     let mut transport = TransportConfig::default();
     transport
         .max_idle_timeout(Some(VarInt::from_u32(IDLE_TIMEOUT_MS as u32).into()))
-        .receive_window(VarInt::from_u32(CONNECTION_WINDOW_BYTES))
+        // Raised when the peer turns out to be a node.
+        .receive_window(VarInt::from_u32(STRANGER_WINDOW_BYTES))
         .stream_receive_window(VarInt::from_u32(STREAM_WINDOW_BYTES))
         .max_concurrent_bidi_streams(VarInt::from_u32(1))
-        .max_concurrent_uni_streams(VarInt::from_u32(DATA_STREAMS_MAX))
+        .max_concurrent_uni_streams(VarInt::from_u32(0))
         .datagram_receive_buffer_size(None);
     config.transport_config(Arc::new(transport));
     Ok(config)
@@ -151,6 +155,7 @@ impl TimeProvider for ClockTime {
 
 async fn accept(app: AppState, endpoint: Endpoint) {
     let handshakes = Arc::new(Semaphore::new(HANDSHAKES_MAX));
+    let by_source = Arc::new(Handshakes::default());
     let enrollments = Arc::new(Semaphore::new(ENROLLMENTS_MAX));
     loop {
         let incoming = tokio::select! {
@@ -164,6 +169,15 @@ async fn accept(app: AppState, endpoint: Endpoint) {
             let _ = incoming.retry();
             continue;
         }
+        let is_validated = incoming.remote_address_validated();
+        let Some(turn) = by_source.begin(incoming.remote_address().ip(), is_validated) else {
+            if is_validated {
+                incoming.refuse();
+            } else {
+                let _ = incoming.retry();
+            }
+            continue;
+        };
         let Ok(permit) = Arc::clone(&handshakes).try_acquire_owned() else {
             incoming.refuse();
             continue;
@@ -171,7 +185,7 @@ async fn accept(app: AppState, endpoint: Endpoint) {
         let (app, enrollments) = (app.clone(), Arc::clone(&enrollments));
         app.clone().tasks.spawn(async move {
             let shaken = shake_hands(incoming).await;
-            drop(permit);
+            drop((permit, turn));
             if let Some((connection, alpn)) = shaken {
                 serve_connection(app, connection, &alpn, &enrollments).await;
             }
@@ -215,7 +229,11 @@ async fn serve_connection(
     let node = match enrolls {
         true => None,
         false => match identify(&app, &connection).await {
-            Ok(node) => Some(node),
+            Ok(node) => {
+                connection.set_receive_window(VarInt::from_u32(CONNECTION_WINDOW_BYTES));
+                connection.set_max_concurrent_uni_streams(VarInt::from_u32(DATA_STREAMS_MAX));
+                Some(node)
+            }
             Err(code) => {
                 tracing::warn!(peer = %connection.remote_address(), code = code.name(), "connection refused");
                 return carrier.close(code);

@@ -12,6 +12,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use super::carrier::{Carrier, FrameReader, Writer, say_farewell};
+use super::handshakes::Handshakes;
 use super::{enroll, session};
 use crate::nodes::service;
 use crate::state::AppState;
@@ -27,6 +28,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 pub(super) async fn accept(app: AppState, listener: TcpListener, tls: rustls::ServerConfig) {
     let acceptor = TlsAcceptor::from(Arc::new(tls));
     let handshakes = Arc::new(Semaphore::new(HANDSHAKES_MAX));
+    let by_source = Arc::new(Handshakes::default());
     let enrollments = Arc::new(Semaphore::new(ENROLLMENTS_MAX));
     loop {
         let permit = tokio::select! {
@@ -44,11 +46,15 @@ pub(super) async fn accept(app: AppState, listener: TcpListener, tls: rustls::Se
                 }
             },
         };
+        // A TCP peer has proved its address.
+        let Some(turn) = by_source.begin(address.ip(), true) else {
+            continue;
+        };
         let (acceptor, enrollments, serving) = (acceptor.clone(), Arc::clone(&enrollments), app.clone());
         app.tasks.spawn(async move {
             let patience = Duration::from_millis(HANDSHAKE_TIMEOUT_MS);
             let shaken = tokio::time::timeout(patience, shake_hands(&acceptor, stream)).await;
-            drop(permit);
+            drop((permit, turn));
             match shaken {
                 Ok(Ok(stream)) => serve(serving, stream, address, &enrollments).await,
                 Ok(Err(error)) => tracing::warn!(peer = %address, %error, "handshake refused"),

@@ -95,6 +95,16 @@ pub async fn enroll_node(app: &AppState, request: &EnrollRequest) -> Result<Enro
     };
     let new_node_id = NodeId::new(secrets::new_uuid());
     let enrolled = async {
+        // Guesses cost no turn of the one writer.
+        if !store::is_invitation_good(
+            &mut app.db.read().await?,
+            &digest_of_secret(&request.secret),
+            now_ms,
+        )
+        .await?
+        {
+            return Err(StoreError::NotFound);
+        }
         let mut tx = app.db.write().await?;
         let enrollment = Enrollment {
             secret_sha256: &digest_of_secret(&request.secret),

@@ -114,6 +114,12 @@ pub async fn create_invitation(
     Ok(())
 }
 
+/// Whether there is an invitation with this secret that has not run out, used or not.
+pub async fn is_invitation_good(tx: &mut Tx, secret_sha256: &str, now_ms: i64) -> Result<bool, StoreError> {
+    let text = "select id from node_invitations where secret_sha256 = $1 and expires_at_ms > $2";
+    Ok(fetch_optional!(tx, (String,), text, secret_sha256, now_ms)?.is_some())
+}
+
 /// A node that shows the secret of an invitation.
 #[derive(Debug, Clone)]
 pub struct Enrollment<'a> {
