@@ -61,6 +61,43 @@ pub struct IssuedCertificate {
     pub not_after_ms: i64,
 }
 
+/// What tells a certificate of a key from others of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CertificateLife {
+    serial: [u8; 16],
+    not_before_ms: i64,
+    not_after_ms: i64,
+}
+
+impl CertificateLife {
+    /// Of a new certificate.
+    #[must_use]
+    pub fn new(now_ms: i64) -> Self {
+        Self {
+            serial: new_serial(),
+            not_before_ms: now_ms - CLOCK_SLACK_MS,
+            not_after_ms: now_ms + NODE_CERTIFICATE_MS,
+        }
+    }
+
+    /// Of one that was issued before; `None` when its serial number is none of ours.
+    #[must_use]
+    pub fn of(serial: &str, not_before_ms: i64, not_after_ms: i64) -> Option<Self> {
+        let mut bytes = [0; 16];
+        if serial.len() != 32 || !serial.is_ascii() {
+            return None;
+        }
+        for (at, byte) in bytes.iter_mut().enumerate() {
+            *byte = u8::from_str_radix(&serial[2 * at..2 * at + 2], 16).ok()?;
+        }
+        Some(Self {
+            serial: bytes,
+            not_before_ms,
+            not_after_ms,
+        })
+    }
+}
+
 /// A certificate signing request that passed: the holder has the key.
 #[derive(Debug)]
 pub struct CheckedRequest {
@@ -141,15 +178,19 @@ impl Authority {
         })
     }
 
-    /// Certifies a node's key.
+    /// Certifies a node's key. With the life of a certificate that was issued before for the same key it gives that
+    /// one again.
     pub fn certify_node(
         &self,
         node_id: &NodeId,
         checked: CheckedRequest,
-        now_ms: i64,
+        life: CertificateLife,
     ) -> anyhow::Result<IssuedCertificate> {
-        let serial = new_serial();
-        let (not_before_ms, not_after_ms) = (now_ms - CLOCK_SLACK_MS, now_ms + NODE_CERTIFICATE_MS);
+        let CertificateLife {
+            serial,
+            not_before_ms,
+            not_after_ms,
+        } = life;
         let mut params = leaf_params(
             node_id.as_str(),
             ExtendedKeyUsagePurpose::ClientAuth,
@@ -336,7 +377,9 @@ mod tests {
         greedy.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let csr = greedy.serialize_request(&key).unwrap();
         let checked = Authority::check_request(csr.der()).unwrap();
-        let issued = authority.certify_node(&node_id, checked, NOW_MS).unwrap();
+        let issued = authority
+            .certify_node(&node_id, checked, CertificateLife::new(NOW_MS))
+            .unwrap();
         let (_, leaf) = x509_parser::parse_x509_certificate(&issued.chain[0]).unwrap();
         assert_eq!(leaf.subject().to_string(), format!("CN={node_id}"));
         assert!(!leaf.is_ca());

@@ -11,12 +11,14 @@ use tancho_wire::enrollment::EnrollmentCode;
 use tancho_wire::frame::{
     CertificateIssued, CertificateRefused, EnrollAccepted, EnrollRefused, EnrollRequest,
 };
-use tancho_wire::limits::INVITATION_MS_MAX;
+use tancho_wire::limits::{INVITATION_MS_MAX, NODE_CERTIFICATE_MS};
 
-use super::authority::{Authority, IssuedCertificate, hex, serial_of};
+use super::authority::{Authority, CertificateLife, CheckedRequest, IssuedCertificate, hex, serial_of};
 use crate::secrets;
 use crate::state::AppState;
 
+/// Time between two new certificates of one node, in milliseconds.
+const RENEWAL_MS_MIN: i64 = 3_600_000;
 /// The shortest life of a code that makes sense.
 pub const INVITATION_MS_MIN: i64 = 60_000;
 
@@ -113,11 +115,13 @@ pub async fn enroll_node(app: &AppState, request: &EnrollRequest) -> Result<Enro
             state,
         };
         let node = store::redeem_invitation(&mut tx, &enrollment, now_ms).await?;
-        let issued = app
-            .authority
-            .certify_node(&node.id, checked, now_ms)
-            .map_err(|error| StoreError::Corrupt(error.to_string()))?;
-        record(&mut tx, &node, &issued, now_ms).await?;
+        if node.state == NodeState::Denied {
+            return Err(StoreError::NotFound);
+        }
+        let (issued, is_new) = certify(&mut tx, &app.authority, &node, checked, now_ms).await?;
+        if !is_new {
+            return Ok((node, issued));
+        }
         let detail = serde_json::json!({ "site_id": node.site_id.as_str(), "serial": issued.serial });
         let entry = Entry::by(
             Actor::Node(node.id.to_string()),
@@ -168,14 +172,41 @@ fn chain_of(issued: &IssuedCertificate) -> Vec<tancho_wire::frame::DerBytes> {
     issued.chain.iter().map(|der| der.to_vec().into()).collect()
 }
 
-async fn record(tx: &mut Tx, node: &Node, issued: &IssuedCertificate, now_ms: i64) -> Result<(), StoreError> {
+/// The certificate of a node's key: the one it has while that is young, else a new one. The second value says which.
+/// `Stale` when the node had a new one less than [`RENEWAL_MS_MIN`] ago.
+async fn certify(
+    tx: &mut Tx,
+    authority: &Authority,
+    node: &Node,
+    checked: CheckedRequest,
+    now_ms: i64,
+) -> Result<(IssuedCertificate, bool), StoreError> {
+    let defect = |error: anyhow::Error| StoreError::Corrupt(error.to_string());
+    let good_until_ms = now_ms + NODE_CERTIFICATE_MS / 2;
+    let known =
+        store::find_certificate_of_key(tx, &node.id, &checked.public_key_sha256, good_until_ms).await?;
+    let known =
+        known.and_then(|known| CertificateLife::of(&known.serial, known.not_before_ms, known.not_after_ms));
+    if let Some(life) = known {
+        return Ok((
+            authority.certify_node(&node.id, checked, life).map_err(defect)?,
+            false,
+        ));
+    }
+    if store::count_renewals(tx, node, now_ms - RENEWAL_MS_MIN, now_ms).await? > 0 {
+        return Err(StoreError::Stale);
+    }
+    let issued = authority
+        .certify_node(&node.id, checked, CertificateLife::new(now_ms))
+        .map_err(defect)?;
     let new = NewCertificate {
         serial: &issued.serial,
         public_key_sha256: &issued.public_key_sha256,
         not_before_ms: issued.not_before_ms,
         not_after_ms: issued.not_after_ms,
     };
-    store::record_certificate(tx, &node.id, &new, now_ms).await
+    store::record_certificate(tx, &node.id, &new, now_ms).await?;
+    Ok((issued, true))
 }
 
 /// Certifies a new key of a connected node.
@@ -204,11 +235,10 @@ pub async fn renew_certificate(
         if store::get_node(&mut tx, &scope, &node.id).await?.state != NodeState::Active {
             return Err(StoreError::NotFound);
         }
-        let issued = app
-            .authority
-            .certify_node(&node.id, checked, now_ms)
-            .map_err(|error| StoreError::Corrupt(error.to_string()))?;
-        record(&mut tx, node, &issued, now_ms).await?;
+        let (issued, is_new) = certify(&mut tx, &app.authority, node, checked, now_ms).await?;
+        if !is_new {
+            return Ok(issued);
+        }
         let detail = serde_json::json!({ "serial": issued.serial });
         let entry = Entry::by(
             Actor::Node(node.id.to_string()),
@@ -226,6 +256,10 @@ pub async fn renew_certificate(
             not_after_ms: issued.not_after_ms,
         }),
         Err(StoreError::NotFound) => Err(refused("node_denied", "this node may not have a certificate")),
+        Err(StoreError::Stale) => Err(refused(
+            "too_soon",
+            "the node had a new certificate within the last hour; use it, or ask again later",
+        )),
         Err(error) => {
             tracing::error!(%error, node.id = %node.id, "renewing a node's certificate failed");
             Err(refused(

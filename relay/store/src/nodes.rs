@@ -218,6 +218,50 @@ pub async fn record_certificate(
     Ok(())
 }
 
+/// A certificate that was recorded.
+#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+pub struct KnownCertificate {
+    /// Serial number, lower-case hexadecimal.
+    pub serial: String,
+    /// Start of its life.
+    pub not_before_ms: i64,
+    /// End of its life.
+    pub not_after_ms: i64,
+}
+
+/// The newest certificate of a node's key that is not revoked and good beyond `good_until_ms`.
+pub async fn find_certificate_of_key(
+    tx: &mut Tx,
+    node_id: &NodeId,
+    public_key_sha256: &str,
+    good_until_ms: i64,
+) -> Result<Option<KnownCertificate>, StoreError> {
+    fetch_optional!(
+        tx,
+        KnownCertificate,
+        "select serial, not_before_ms, not_after_ms from node_certificates where node_id = $1 \
+         and public_key_sha256 = $2 and revoked_at_ms is null and not_after_ms > $3 \
+         order by not_after_ms desc, serial limit 1",
+        node_id.as_str(),
+        public_key_sha256,
+        good_until_ms
+    )
+}
+
+/// Certificates of a node issued in `since_ms..=now_ms`, without the one it was enrolled with.
+pub async fn count_renewals(tx: &mut Tx, node: &Node, since_ms: i64, now_ms: i64) -> Result<i64, StoreError> {
+    let (n_issued,) = fetch_one!(
+        tx,
+        (i64,),
+        "select count(*) from node_certificates where node_id = $1 and issued_at_ms between $2 and $3",
+        node.id.as_str(),
+        since_ms,
+        now_ms
+    )?;
+    let enrolled = (since_ms..=now_ms).contains(&node.enrolled_at_ms);
+    Ok(n_issued - i64::from(enrolled))
+}
+
 /// The node behind a certificate that has not been revoked; `NotFound` otherwise.
 pub async fn find_node_by_certificate(tx: &mut Tx, serial: &str) -> Result<Node, StoreError> {
     let (node_id,) = fetch_one!(

@@ -8,6 +8,7 @@ use tancho_domain::ids::{CommandId, NodeId, ReadingRequestId};
 use tancho_relay::blobs::check::BlobName;
 use tancho_relay::ingest::silence::SilenceWatch;
 use tancho_relay::jobs::scrub;
+use tancho_relay::nodes::authority::serial_of;
 use tancho_store::reading;
 use tancho_store::sites::SiteKind;
 use tancho_wire::frame::{
@@ -580,6 +581,66 @@ async fn a_node_renews_its_certificate_over_the_line() {
         .await
         .expect("the old certificate is good until its end");
     talk_garbage_csr(&relay, &node).await;
+}
+
+/// A node asks for certificates as often as it likes and gets one an hour; a lost answer is given again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_has_one_certificate_and_a_node_one_new_one_an_hour() {
+    let World { relay, node, .. } = world().await;
+    let (mut talk, _) = connect(&relay, &node, 1).await.unwrap();
+    let ask = async |talk: &mut Talk, key: &KeyPair| {
+        let csr = CertificateParams::default().serialize_request(key).unwrap();
+        let csr_der = csr.der().to_vec();
+        talk.say(&Frame::CertificateRequest(CertificateRequest { csr_der }))
+            .await;
+        match talk.hear().await.unwrap() {
+            Frame::CertificateIssued(issued) => {
+                let leaf = Vec::from(issued.chain_der.into_iter().next().unwrap()).into();
+                Ok((serial_of(&leaf).unwrap(), issued.not_after_ms))
+            }
+            Frame::CertificateRefused(refused) => Err(refused.code),
+            other => panic!("{other:?}"),
+        }
+    };
+    let keys: Vec<KeyPair> = (0..2).map(|_| KeyPair::generate().unwrap()).collect();
+    let first = ask(&mut talk, &keys[0]).await.unwrap();
+    assert_eq!(
+        ask(&mut talk, &keys[0]).await.unwrap(),
+        first,
+        "the same certificate again"
+    );
+    assert_eq!(ask(&mut talk, &keys[1]).await.unwrap_err(), "too_soon");
+    drop(talk);
+    relay.advance(std::time::Duration::from_secs(3_601));
+    let (mut talk, _) = connect(&relay, &node, 2).await.unwrap();
+    let second = ask(&mut talk, &keys[1]).await.unwrap();
+    assert!(second.0 != first.0 && second.1 > first.1);
+}
+
+/// A code that was used, shown again with the key of its node, gives the same certificate, and none once it is denied.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_denied_node_gets_no_certificate_with_its_old_code() {
+    let relay = TestRelay::start().await;
+    let (scope, site_id) = relay.site("default", "DOTO", SiteKind::Requesting).await;
+    let admin = relay.person(&scope, &site_id, "admin", Role::Admin).await;
+    let code = invite(&relay, &admin, "DOTO").await;
+    let key = KeyPair::generate().unwrap();
+    let first = enroll(&relay, &code, &key).await.unwrap();
+    let again = enroll(&relay, &code, &key).await.unwrap();
+    assert_eq!(serial_of(&again.chain[0]), serial_of(&first.chain[0]));
+    let path = format!("/api/v1/nodes/{}/deny", first.node_id);
+    let denied = relay
+        .write(&admin, reqwest::Method::POST, &path, &json!({}))
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(denied.status(), 204);
+    assert!(enroll(&relay, &code, &key).await.is_err());
+    assert!(
+        enroll(&relay, &code, &KeyPair::generate().unwrap())
+            .await
+            .is_err()
+    );
 }
 
 async fn talk_garbage_csr(relay: &TestRelay, node: &NodeKey) {
