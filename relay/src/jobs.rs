@@ -15,6 +15,7 @@ use crate::metrics::JobLabels;
 use crate::secrets;
 use crate::state::AppState;
 
+pub mod clock_watch;
 pub mod email;
 pub mod housekeeping;
 pub mod scrub;
@@ -27,18 +28,14 @@ const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(30);
 const RETRY_AFTER_MIN: Duration = Duration::from_secs(10);
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(600);
 
-/// Starts the workers; they stop with the relay, after the job at hand.
+/// Starts the workers and what runs beside them; they stop with the relay, after the job at hand.
 pub fn start(app: &AppState) {
     for _ in 0..app.config.jobs.workers {
-        let app = app.clone();
-        app.clone().tasks.spawn(async move { work(app).await });
+        app.tasks.spawn(work(app.clone()));
     }
-    let app = app.clone();
-    app.clone().tasks.spawn({
-        let app = app.clone();
-        async move { housekeeping::run(app).await }
-    });
-    app.clone().tasks.spawn(async move { scrub::run(app).await });
+    app.tasks.spawn(housekeeping::run(app.clone()));
+    app.tasks.spawn(clock_watch::run(app.clone()));
+    app.tasks.spawn(scrub::run(app.clone()));
 }
 
 async fn work(app: AppState) {

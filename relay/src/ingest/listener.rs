@@ -47,7 +47,7 @@ const DENY_LIST_EVERY: Duration = Duration::from_secs(20);
 /// How often silent nodes are looked for; with the time until a node counts as silent below three minutes.
 const SILENCE_EVERY: Duration = Duration::from_secs(20);
 /// How often it is looked whether the relay's certificate has to be made anew.
-const CERTIFICATE_EVERY: Duration = Duration::from_secs(3600);
+const CERTIFICATE_EVERY: Duration = Duration::from_secs(60);
 /// How often partial files are made durable.
 const SYNC_EVERY: Duration = Duration::from_secs(1);
 /// How often another pair of ports is tried when any will do.

@@ -43,6 +43,7 @@ pub struct Authority {
 #[derive(Debug, Clone)]
 struct RelayCertificate {
     certified: Arc<CertifiedKey>,
+    made_at_ms: i64,
     renew_at_ms: i64,
 }
 
@@ -214,10 +215,11 @@ impl Authority {
         })
     }
 
-    /// Makes the relay's own certificate if there is none or a third of its life has passed.
+    /// Makes the relay's own certificate if there is none, a third of its life has passed, or the clock now shows a time
+    /// before it was made: nodes would not take it for good yet.
     pub fn refresh_relay_certificate(&self, now_ms: i64) -> anyhow::Result<()> {
         let current = self.relay_certificate();
-        if current.is_some_and(|current| now_ms < current.renew_at_ms) {
+        if current.is_some_and(|current| (current.made_at_ms..current.renew_at_ms).contains(&now_ms)) {
             return Ok(());
         }
         let key = KeyPair::generate().context("making the relay's key")?;
@@ -236,6 +238,7 @@ impl Authority {
         let chain = vec![certificate.der().clone(), self.certificate.clone()];
         let relay = RelayCertificate {
             certified: Arc::new(CertifiedKey::new(chain, key)),
+            made_at_ms: now_ms,
             renew_at_ms: now_ms + RELAY_LIFE_MS / 3,
         };
         *self
@@ -402,5 +405,20 @@ mod tests {
         assert!(Authority::check_request(&csr).is_err());
         assert!(Authority::check_request(&[]).is_err());
         assert!(Authority::check_request(&vec![0x30; CSR_BYTES_MAX + 1]).is_err());
+    }
+
+    #[test]
+    fn flt_074_the_relays_certificate_follows_a_clock_that_stepped_back() {
+        let dir = tempfile::tempdir().unwrap();
+        let authority = Authority::open(dir.path(), NOW_MS).unwrap();
+        let at = |now_ms| {
+            authority.refresh_relay_certificate(now_ms).unwrap();
+            authority.relay_certificate().unwrap().certified.cert[0].clone()
+        };
+        let first = at(NOW_MS);
+        assert_eq!(at(NOW_MS + 1), first);
+        let earlier = at(NOW_MS - 3_600_000);
+        assert_ne!(earlier, first);
+        assert_eq!(at(NOW_MS - 3_599_999), earlier);
     }
 }

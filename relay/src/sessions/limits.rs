@@ -51,7 +51,7 @@ impl LimitKeys {
             let Some(key) = key else { continue };
             let window_ms = millis(ATTEMPTS_WINDOW);
             let (n_failed, oldest_ms) =
-                sessions::count_login_failures(&mut tx, key, now_ms - window_ms).await?;
+                sessions::count_login_failures(&mut tx, key, now_ms - window_ms, now_ms).await?;
             if n_failed >= limit {
                 app.metrics.logins_refused.inc();
                 return Err(too_many(oldest_ms.unwrap_or(now_ms) + window_ms - now_ms));

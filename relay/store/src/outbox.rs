@@ -318,3 +318,10 @@ pub async fn count_jobs(tx: &mut Tx, state: JobState) -> Result<i64, StoreError>
     )?;
     Ok(n_jobs)
 }
+
+/// Moves the time of every queued job that is not due by `by_ms`: the wall clock was set, and the jobs were timed by the
+/// old one. Gives how many were moved. For the only relay of a store.
+pub async fn move_queued_jobs(tx: &mut Tx, by_ms: i64, now_ms: i64) -> Result<u64, StoreError> {
+    let text = "update outbox set run_at_ms = run_at_ms + $1 where state = 'queued' and run_at_ms > $2";
+    execute!(tx, text, by_ms, now_ms)
+}

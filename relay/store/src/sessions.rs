@@ -9,6 +9,9 @@ use tancho_domain::ids::{NetworkId, SessionId, SiteId, UserId};
 use crate::db::Tx;
 use crate::error::StoreError;
 
+/// How far ahead of the clock a session's beginning may lie, in milliseconds: relays that share a store differ a little.
+pub const CLOCK_SLACK_MS: i64 = 5 * 60 * 1000;
+
 /// A new session.
 #[derive(Debug, Clone)]
 pub struct NewSession<'a> {
@@ -72,7 +75,8 @@ struct SessionRow {
 }
 
 /// The session with this secret if it is neither ended, nor past its end, nor idle since before `idle_since_ms`,
-/// and its login is open. Anything else is `NotFound`.
+/// and its login is open. Anything else is `NotFound`; so is a session that begins in the future: the clock stepped
+/// back, and it would last longer than it may.
 pub async fn find_live_session(
     tx: &mut Tx,
     token_hash: &[u8; 32],
@@ -85,10 +89,11 @@ pub async fn find_live_session(
         "select s.id, s.network_id, s.user_id, u.role, u.site_id, s.last_used_at_ms, s.expires_at_ms \
          from sessions s join users u on u.id = s.user_id \
          where s.token_hash = $1 and s.ended_at_ms is null and s.expires_at_ms > $2 and s.last_used_at_ms >= $3 \
-           and u.disabled_at_ms is null",
+           and s.created_at_ms <= $4 and u.disabled_at_ms is null",
         token_hash.as_slice(),
         now_ms,
-        idle_since_ms
+        idle_since_ms,
+        now_ms + CLOCK_SLACK_MS
     )?;
     let role = Role::parse(&row.role).ok_or_else(|| StoreError::Corrupt("role".to_owned()))?;
     let principal = Principal {
@@ -137,15 +142,17 @@ pub async fn remove_old_sessions(tx: &mut Tx, before_ms: i64) -> Result<u64, Sto
     execute!(tx, "delete from sessions where expires_at_ms < $1", before_ms)
 }
 
-/// Failed logins under `limit_key` since `since_ms`, and when the oldest of them was.
+/// Failed logins under `limit_key` after `since_ms` and not after `now_ms`, and when the oldest of them was. Later ones
+/// come from a clock that stepped back; they would lock the login for as long as it stepped.
 pub async fn count_login_failures(
     tx: &mut Tx,
     limit_key: &str,
     since_ms: i64,
+    now_ms: i64,
 ) -> Result<(i64, Option<i64>), StoreError> {
-    let text =
-        "select count(*), min(failed_at_ms) from login_failures where limit_key = $1 and failed_at_ms > $2";
-    fetch_one!(tx, (i64, Option<i64>), text, limit_key, since_ms)
+    let text = "select count(*), min(failed_at_ms) from login_failures \
+                where limit_key = $1 and failed_at_ms > $2 and failed_at_ms <= $3";
+    fetch_one!(tx, (i64, Option<i64>), text, limit_key, since_ms, now_ms)
 }
 
 /// Notes a failed login under `limit_key`, a digest of the account or the address.

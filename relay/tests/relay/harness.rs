@@ -87,6 +87,11 @@ impl TestRelay {
         self.clock.advance(by);
     }
 
+    /// Sets the wall clock, as an operator does.
+    pub fn step_clock(&self, by_ms: i64) {
+        self.clock.step(by_ms);
+    }
+
     /// Makes a site, and its network when it is the first.
     pub async fn site(&self, network: &str, code: &str, kind: SiteKind) -> (Scope, SiteId) {
         let mut tx = self.app().db.write().await.unwrap();

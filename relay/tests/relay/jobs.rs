@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use tancho_domain::access::Role;
 use tancho_relay::jobs;
+use tancho_relay::jobs::clock_watch;
 use tancho_relay::jobs::email::{self, Email};
 use tancho_store::outbox::{self, JobState};
 
@@ -25,6 +26,40 @@ async fn enqueue(relay: &TestRelay, person: &Person) -> tancho_domain::ids::JobI
         .unwrap();
     tx.commit().await.unwrap();
     id
+}
+
+/// FLT-074: an hour that the clock is set back does not hold a job up for an hour.
+#[tokio::test]
+async fn flt_074_queued_jobs_follow_a_clock_that_is_set_back() {
+    let relay = TestRelay::start_with(|config| config.jobs.workers = 0).await;
+    let person = relay.someone(Role::Referrer).await;
+    let app = relay.app();
+    let due_ms = app.now_ms() + 600_000;
+    let mut tx = app.db.write().await.unwrap();
+    email::enqueue(&mut tx, &person.scope.network_id, &mail(), due_ms)
+        .await
+        .unwrap();
+    tx.commit().await.unwrap();
+    let next = async || {
+        outbox::next_job_at(&mut app.db.read().await.unwrap())
+            .await
+            .unwrap()
+    };
+    let lead = clock_watch::Lead::of(&*app.clock);
+    relay.step_clock(-1_000);
+    let lead = clock_watch::look(app, lead).await.unwrap();
+    assert_eq!(next().await, Some(due_ms), "a second is no step");
+    relay.step_clock(-3_600_000);
+    let lead = clock_watch::look(app, lead).await.unwrap();
+    assert_eq!(next().await, Some(due_ms - 3_600_000));
+    clock_watch::look(app, lead).await.unwrap();
+    relay.step_clock(3_600_000);
+    clock_watch::look(app, lead).await.unwrap();
+    assert_eq!(
+        next().await,
+        Some(due_ms - 3_600_000),
+        "rather too early than too late"
+    );
 }
 
 #[tokio::test]

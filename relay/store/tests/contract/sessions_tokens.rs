@@ -21,6 +21,10 @@ on_both_databases! {
         assert_eq!((live.last_used_at_ms, live.expires_at_ms), (NOW_MS, NOW_MS + HOUR_MS));
         let gone = |found: Result<_, StoreError>| matches!(found, Err(StoreError::NotFound));
         assert!(gone(sessions::find_live_session(&mut tx, &[8; 32], NOW_MS + 1, NOW_MS).await));
+        // FLT-074: the clock stepped back; a session is not good for longer than it was meant.
+        let back_ms = NOW_MS - sessions::CLOCK_SLACK_MS;
+        assert!(sessions::find_live_session(&mut tx, &[7; 32], back_ms, back_ms).await.is_ok());
+        assert!(gone(sessions::find_live_session(&mut tx, &[7; 32], back_ms - 1, back_ms - 1).await));
         assert!(gone(sessions::find_live_session(&mut tx, &[7; 32], NOW_MS + HOUR_MS, NOW_MS).await));
         assert!(gone(sessions::find_live_session(&mut tx, &[7; 32], NOW_MS + 2, NOW_MS + 1).await));
         sessions::touch_session(&mut tx, &id, NOW_MS + 10).await.unwrap();
@@ -73,12 +77,14 @@ on_both_databases! {
             sessions::record_login_failure(&mut tx, "one", at_ms).await.unwrap();
         }
         sessions::record_login_failure(&mut tx, "two", NOW_MS).await.unwrap();
-        let count = sessions::count_login_failures(&mut tx, "one", NOW_MS).await.unwrap();
+        let count = sessions::count_login_failures(&mut tx, "one", NOW_MS, NOW_MS + 2).await.unwrap();
         assert_eq!(count, (2, Some(NOW_MS + 1)));
+        let stepped_back = sessions::count_login_failures(&mut tx, "one", NOW_MS - HOUR_MS, NOW_MS).await.unwrap();
+        assert_eq!(stepped_back, (1, Some(NOW_MS)), "FLT-074: what is in the future locks nobody out");
         sessions::forgive_login_failure(&mut tx, "one", NOW_MS + 1).await.unwrap();
-        assert_eq!(sessions::count_login_failures(&mut tx, "one", 0).await.unwrap().0, 2);
+        assert_eq!(sessions::count_login_failures(&mut tx, "one", 0, NOW_MS + 2).await.unwrap().0, 2);
         sessions::clear_login_failures(&mut tx, "one").await.unwrap();
-        assert_eq!(sessions::count_login_failures(&mut tx, "one", 0).await.unwrap(), (0, None));
+        assert_eq!(sessions::count_login_failures(&mut tx, "one", 0, NOW_MS + 2).await.unwrap(), (0, None));
         assert_eq!(sessions::remove_old_login_failures(&mut tx, NOW_MS + 1).await.unwrap(), 1);
     }
 
