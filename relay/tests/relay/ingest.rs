@@ -6,11 +6,12 @@ use tancho_domain::access::Role;
 use tancho_domain::dicom::TransferSyntaxUid;
 use tancho_domain::ids::{CommandId, NodeId, ReadingRequestId};
 use tancho_relay::blobs::check::BlobName;
+use tancho_relay::ingest::incoming::part_key;
 use tancho_relay::ingest::silence::SilenceWatch;
 use tancho_relay::jobs::scrub;
 use tancho_relay::nodes::authority::serial_of;
-use tancho_store::reading;
 use tancho_store::sites::SiteKind;
+use tancho_store::{Db, reading};
 use tancho_wire::frame::{
     CertificateRequest, EnrollRequest, Offer, Receipt, RefusalKind, RequestForm, RequestOutcome,
     StudyManifest, Want, encode,
@@ -252,6 +253,55 @@ async fn flt_062_a_container_that_rotted_is_received_again() {
         scrub::check(relay.app(), &name).await.unwrap(),
         scrub::Found::Intact(len)
     );
+}
+
+/// One head that the store does not take keeps no other of its transaction away.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_head_that_cannot_be_recorded_holds_up_no_other() {
+    let World { relay, admin, node } = world().await;
+    let Db::Sqlite { writer, .. } = &relay.app().db else {
+        panic!("SQLite by default")
+    };
+    sqlx::query(
+        "create trigger poison before insert on instances when new.sop_instance_uid = '2.25.1.1.2' \
+         begin select raise(abort, 'poison'); end",
+    )
+    .execute(writer)
+    .await
+    .unwrap();
+    let slices: Vec<Coded> = (1..=3).map(|number| slice(number, "P1", 0)).collect();
+    let (mut talk, _) = connect(&relay, &node, 1).await.unwrap();
+    // Whole at the relay before the session looks at them: their heads come in one batch.
+    for coded in &slices {
+        let key = part_key(&admin.site_id, coded.sha256());
+        let (bytes, len) = (
+            bytes::Bytes::from(coded.bytes.clone()),
+            coded.item().container_len,
+        );
+        relay
+            .app()
+            .incoming
+            .write(&key, 0, &bytes, std::slice::from_ref(&(0..len)))
+            .unwrap();
+    }
+    let mut offer = slices[0].offer.clone();
+    offer.items = slices.iter().map(|coded| coded.item().clone()).collect();
+    talk.say(&Frame::Offer(offer)).await;
+    let (mut received, mut refused) = (Vec::new(), Vec::new());
+    while received.len() + refused.len() < 3 {
+        match talk.hear().await.unwrap() {
+            Frame::Receipt(receipt) => received.push(receipt.container_sha256),
+            Frame::Refusal(refusal) => {
+                assert_eq!(refusal.kind, RefusalKind::Later);
+                refused.push(refusal.container_sha256);
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    received.sort_unstable();
+    let mut expected = vec![slices[0].sha256(), slices[2].sha256()];
+    expected.sort_unstable();
+    assert_eq!((received, refused), (expected, vec![slices[1].sha256()]));
 }
 
 #[tokio::test(flavor = "multi_thread")]

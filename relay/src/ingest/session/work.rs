@@ -186,14 +186,27 @@ impl Session {
                 }
             }
         }
-        if let Err(error) = self.write_heads(&heads).await {
-            tracing::error!(%error, "heads could not be recorded");
-            self.with_receiver(|receiver| {
-                for (offered, _) in &heads {
-                    receiver.refuse(store_away(offered.item.container_sha256));
+        match self.write_heads(&heads).await {
+            Ok(()) => {}
+            // One that the store does not take must not keep the others of its transaction from the lists.
+            Err(error) if heads.len() > 1 && !matches!(error, StoreError::Unavailable(_)) => {
+                for head in &heads {
+                    if let Err(error) = self.write_heads(std::slice::from_ref(head)).await {
+                        self.put_rows_off(std::slice::from_ref(head), &error);
+                    }
                 }
-            });
+            }
+            Err(error) => self.put_rows_off(&heads, &error),
         }
+    }
+
+    fn put_rows_off(&self, heads: &[(OfferedInstance, Box<Head>)], error: &StoreError) {
+        tracing::error!(%error, n_heads = heads.len(), "heads could not be recorded");
+        self.with_receiver(|receiver| {
+            for (offered, _) in heads {
+                receiver.refuse(store_away(offered.item.container_sha256));
+            }
+        });
     }
 
     async fn write_heads(&self, heads: &[(OfferedInstance, Box<Head>)]) -> Result<(), StoreError> {
