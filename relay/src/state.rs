@@ -58,6 +58,8 @@ pub struct Shared {
     pub commits: ingest::CommitQueue,
     /// Turns of verifications, which cost processor time and memory.
     pub verifications: Semaphore,
+    /// The turn to walk an audit chain, which reads all of it.
+    pub audit_walks: Semaphore,
     /// Live updates.
     pub events: EventHub,
     /// Counters for `/metrics`.
@@ -103,6 +105,7 @@ impl AppState {
             focuses: ingest::Focuses::default(),
             commits: ingest::CommitQueue::default(),
             verifications: Semaphore::new(ingest::VERIFICATIONS_AT_ONCE_MAX),
+            audit_walks: Semaphore::new(1),
             events: EventHub::new(secrets::new_uuid().simple().to_string()),
             metrics,
             jobs_waiting: Notify::new(),

@@ -2,6 +2,7 @@
 
 use axum::Json;
 use axum::extract::{Query, State};
+use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use tancho_domain::access::Action;
 use tancho_store::audit::{self, AuditFilter, AuditRow, Verdict};
@@ -144,8 +145,12 @@ struct AuditVerdict {
 )]
 async fn verify_audit(State(app): State<AppState>, caller: Caller) -> Result<Json<AuditVerdict>, ApiError> {
     caller.require(Action::ViewAudit)?;
-    let mut tx = app.db.read().await?;
-    let verdict = match audit::verify_audit(&mut tx, &caller.scope.network_id).await? {
+    let Ok(_turn) = app.audit_walks.try_acquire() else {
+        let detail = "another verification is under way; ask again when it has ended";
+        let code = "verification_under_way";
+        return Err(ApiError::new(StatusCode::TOO_MANY_REQUESTS, code, detail));
+    };
+    let verdict = match audit::verify_audit(&app.db, &caller.scope.network_id).await? {
         Verdict::Intact { n_rows } => AuditVerdict {
             intact: true,
             n_rows: Some(n_rows),

@@ -45,11 +45,12 @@ pub async fn run(command: AuditCommand) -> anyhow::Result<()> {
 
 /// Does it.
 pub async fn verify(app: &AppState, _request: VerifyRequest) -> Result<Reply, Refusal> {
-    let mut tx = app.db.read().await?;
+    let _turn = app.audit_walks.acquire().await.map_err(anyhow::Error::from)?;
+    let networks = networks::list_networks(&mut app.db.read().await?).await?;
     let mut intact = true;
     let mut checked = Vec::new();
-    for network in networks::list_networks(&mut tx).await? {
-        let (n_rows, broken_at_seq) = match audit::verify_audit(&mut tx, &network.id).await? {
+    for network in networks {
+        let (n_rows, broken_at_seq) = match audit::verify_audit(&app.db, &network.id).await? {
             Verdict::Intact { n_rows } => (Some(n_rows), None),
             Verdict::Broken { seq } => (None, Some(seq)),
         };

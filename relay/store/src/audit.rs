@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 use tancho_domain::access::{Principal, Scope};
 use tancho_domain::ids::NetworkId;
 
-use crate::db::Tx;
+use crate::db::{Db, Tx};
 use crate::error::StoreError;
 
 /// The digest before the first row of every chain.
@@ -298,38 +298,80 @@ pub enum Verdict {
     },
 }
 
-/// Walks the whole chain of a network, a page at a time.
-pub async fn verify_audit(tx: &mut Tx, network_id: &NetworkId) -> Result<Verdict, StoreError> {
-    let mut expected_seq = 1;
-    let mut prev_hash = GENESIS.to_vec();
+/// Walks the chain of a network up to where it ended at the start, a page per transaction, so that neither the
+/// database nor a writer waits for a long chain.
+pub async fn verify_audit(db: &Db, network_id: &NetworkId) -> Result<Verdict, StoreError> {
+    let mut walk = match Walk::begin(&mut db.read().await?, network_id).await? {
+        Ok(walk) => walk,
+        Err(broken) => return Ok(broken),
+    };
     loop {
+        if let Some(verdict) = walk.page(&mut db.read().await?).await? {
+            return Ok(verdict);
+        }
+    }
+}
+
+/// How far a chain is walked.
+struct Walk<'a> {
+    network_id: &'a NetworkId,
+    /// Where the chain ended at the start, and the digest there.
+    head: (i64, Vec<u8>),
+    next_seq: i64,
+    prev_hash: Vec<u8>,
+}
+
+impl<'a> Walk<'a> {
+    /// Fixes the end. A row beyond it shows that the head was put back.
+    async fn begin(tx: &mut Tx, network_id: &'a NetworkId) -> Result<Result<Self, Verdict>, StoreError> {
+        let text = "select seq, hash from audit_heads where network_id = $1";
+        let head = fetch_one!(tx, (i64, Vec<u8>), text, network_id.as_str())?;
+        let text = "select coalesce(max(seq), 0) from audit where network_id = $1";
+        let (last_seq,) = fetch_one!(tx, (i64,), text, network_id.as_str())?;
+        if last_seq > head.0 {
+            return Ok(Err(Verdict::Broken { seq: head.0 + 1 }));
+        }
+        Ok(Ok(Self {
+            network_id,
+            head,
+            next_seq: 1,
+            prev_hash: GENESIS.to_vec(),
+        }))
+    }
+
+    /// Walks one page; the verdict when that was the last one.
+    async fn page(&mut self, tx: &mut Tx) -> Result<Option<Verdict>, StoreError> {
         let rows = fetch_all!(
             tx,
             AuditRow,
             "select seq, at_ms, actor_kind, actor_id, actor_role, actor_site_id, action, subject_kind, subject_id, \
              outcome, detail, request_id, prev_hash, hash from audit \
-             where network_id = $1 and seq >= $2 order by seq limit $3",
-            network_id.as_str(),
-            expected_seq,
+             where network_id = $1 and seq between $2 and $3 order by seq limit $4",
+            self.network_id.as_str(),
+            self.next_seq,
+            self.head.0,
             PAGE_ROWS_MAX
         )?;
+        let broken = Some(Verdict::Broken { seq: self.next_seq });
         if rows.is_empty() {
-            break;
+            let is_whole = self.next_seq == self.head.0 + 1 && self.prev_hash == self.head.1;
+            let n_rows = self.head.0;
+            return Ok(if is_whole {
+                Some(Verdict::Intact { n_rows })
+            } else {
+                broken
+            });
         }
         for row in rows {
-            let holds =
-                row.seq == expected_seq && row.prev_hash == prev_hash && row.hash == row.digest(network_id);
+            let holds = row.seq == self.next_seq
+                && row.prev_hash == self.prev_hash
+                && row.hash == row.digest(self.network_id);
             if !holds {
-                return Ok(Verdict::Broken { seq: expected_seq });
+                return Ok(Some(Verdict::Broken { seq: self.next_seq }));
             }
-            expected_seq += 1;
-            prev_hash = row.hash;
+            self.next_seq += 1;
+            self.prev_hash = row.hash;
         }
+        Ok(None)
     }
-    let text = "select seq, hash from audit_heads where network_id = $1";
-    let (head_seq, head_hash) = fetch_one!(tx, (i64, Vec<u8>), text, network_id.as_str())?;
-    if head_seq != expected_seq - 1 || head_hash != prev_hash {
-        return Ok(Verdict::Broken { seq: expected_seq });
-    }
-    Ok(Verdict::Intact { n_rows: head_seq })
 }

@@ -6,7 +6,7 @@ use tancho_domain::access::Role;
 use tancho_store::Db;
 
 use crate::command_line::tancho_relay;
-use crate::harness::TestRelay;
+use crate::harness::{TestRelay, problem_code};
 
 #[tokio::test]
 async fn flt_126_a_changed_entry_is_found_and_named() {
@@ -55,6 +55,22 @@ async fn flt_126_a_changed_entry_is_found_and_named() {
     );
     let (good, printed) = tancho_relay(relay.data_dir(), &["audit", "verify"], "").await;
     assert!(!good && printed.contains("broken at entry 2"), "{printed}");
+    relay.stop().await;
+}
+
+#[tokio::test]
+async fn one_chain_is_walked_at_a_time() {
+    let relay = TestRelay::start().await;
+    let admin = relay.someone(Role::Admin).await;
+    let turn = relay.app().audit_walks.acquire().await.unwrap();
+    let refused = relay.get(&admin, "/api/v1/audit/verification").await;
+    assert_eq!(
+        problem_code(refused, StatusCode::TOO_MANY_REQUESTS).await,
+        "verification_under_way"
+    );
+    drop(turn);
+    let verified = relay.get(&admin, "/api/v1/audit/verification").await;
+    assert_eq!(verified.status(), StatusCode::OK);
     relay.stop().await;
 }
 

@@ -25,15 +25,14 @@ async fn three_entries(db: &Db) -> Network {
 }
 
 async fn verdict(db: &Db, network: &Network) -> Verdict {
-    let mut tx = db.read().await.unwrap();
-    audit::verify_audit(&mut tx, &network.id).await.unwrap()
+    audit::verify_audit(db, &network.id).await.unwrap()
 }
 
 /// Someone with every right in the database itself.
 async fn tamper(db: &Db, text: &'static str) {
     match db {
         Db::Sqlite { writer, .. } => {
-            for trigger in ["audit_no_update", "audit_no_delete"] {
+            for trigger in ["audit_no_update", "audit_no_delete", "audit_heads_no_update"] {
                 let drop = format!("drop trigger if exists {trigger}");
                 sqlx::query(sqlx::AssertSqlSafe(drop))
                     .execute(writer)
@@ -44,6 +43,7 @@ async fn tamper(db: &Db, text: &'static str) {
         }
         Db::Postgres(pool) => {
             run_postgres(pool, "alter table audit disable trigger user").await;
+            run_postgres(pool, "alter table audit_heads disable trigger user").await;
             run_postgres(pool, text).await;
         }
     }
@@ -84,6 +84,27 @@ on_both_databases! {
         let network = three_entries(db).await;
         tamper(db, "delete from audit where seq = 3").await;
         assert_eq!(verdict(db, &network).await, Verdict::Broken { seq: 3 });
+    }
+
+    async fn flt_126_a_head_that_was_put_back_is_named(db: &Db) {
+        let network = three_entries(db).await;
+        tamper(db, "update audit_heads set seq = 2, hash = (select hash from audit where seq = 2)").await;
+        assert_eq!(verdict(db, &network).await, Verdict::Broken { seq: 3 });
+    }
+
+    /// A chain longer than a page, which grows meanwhile, is judged up to where it ended.
+    async fn a_chain_of_several_pages_is_walked_to_its_end(db: &Db) {
+        let (network, _, _) = small_network(db).await;
+        let n_rows = audit::PAGE_ROWS_MAX + 2;
+        let mut tx = db.write().await.unwrap();
+        for n in 0..n_rows {
+            let entry = Entry::by(Actor::Relay, "x", "y", &n.to_string());
+            audit::append(&mut tx, &network.id, entry, NOW_MS).await.unwrap();
+        }
+        tx.commit().await.unwrap();
+        assert_eq!(verdict(db, &network).await, Verdict::Intact { n_rows });
+        tamper(db, "update audit set action = 'nothing' where seq = 502").await;
+        assert_eq!(verdict(db, &network).await, Verdict::Broken { seq: 502 });
     }
 
     async fn flt_126_swapped_entries_are_named(db: &Db) {
