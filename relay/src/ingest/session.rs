@@ -101,11 +101,7 @@ pub async fn serve_node(app: AppState, carrier: Carrier, mut receive: FrameReade
         Ok(hello) => hello,
         Err(end) => return refuse(&carrier, send, end).await,
     };
-    let member = match app
-        .nodes_connected
-        .join(&node.id, hello.boot_id, &carrier)
-        .await
-    {
+    let member = match app.nodes_connected.join(&node.id, hello.boot_id, &carrier).await {
         Ok(member) => member,
         Err(code) => {
             if code == CloseCode::IDENTITY_IN_USE {
@@ -138,13 +134,7 @@ async fn refuse(carrier: &Carrier, mut send: Writer, end: End) {
 }
 
 impl Session {
-    fn new(
-        app: AppState,
-        node: Node,
-        carrier: Carrier,
-        member: Arc<Member>,
-        hello: &Hello,
-    ) -> Self {
+    fn new(app: AppState, node: Node, carrier: Carrier, member: Arc<Member>, hello: &Hello) -> Self {
         let origin = Origin {
             network_id: node.network_id.clone(),
             site_id: node.site_id.clone(),

@@ -5,6 +5,7 @@ use std::time::Duration;
 use tancho_store::{StoreError, commands, sessions};
 
 use crate::http::caller::millis;
+use crate::sessions::limits as sessions_limits;
 use crate::state::AppState;
 
 /// How often.
@@ -34,6 +35,8 @@ async fn tidy_up(app: &AppState) -> Result<(), StoreError> {
     let mut tx = app.db.write().await?;
     let n_sessions = sessions::remove_old_sessions(&mut tx, now_ms - millis(SESSIONS_KEPT)).await?;
     let n_failures = sessions::remove_old_login_failures(&mut tx, now_ms - millis(FAILURES_KEPT)).await?;
+    let known_ms = millis(sessions_limits::KNOWN_FOR);
+    sessions::remove_old_login_successes(&mut tx, now_ms - known_ms).await?;
     let n_commands = commands::remove_old_commands(&mut tx, now_ms - millis(COMMANDS_KEPT)).await?;
     tx.commit().await?;
     tracing::debug!(n_sessions, n_failures, n_commands, "old rows removed");

@@ -38,8 +38,7 @@ pub async fn log_in(
     request_id: &str,
 ) -> Result<LoggedIn, ApiError> {
     let keys = LimitKeys::of_login(&form.network, &form.login, address);
-    let started_at_ms = app.now_ms();
-    keys.count_attempt(app, started_at_ms).await?;
+    let attempt = keys.count_attempt(app, app.now_ms()).await?;
     let found = find(app, &form).await?;
     let hash = found
         .as_ref()
@@ -60,7 +59,7 @@ pub async fn log_in(
         role: record.user.role,
         site_id: record.user.site_id,
     };
-    keys.forgive(&mut tx, started_at_ms).await?;
+    keys.forgive(&mut tx, &attempt, app.now_ms()).await?;
     end_old_session(&mut tx, old_secret, now_ms).await?;
     let (secret, token_hash) = secrets::new_secret();
     let id = SessionId::new(secrets::new_uuid());
@@ -152,8 +151,7 @@ pub async fn confirm_password(
         return Err(ApiError::unprocessable("password_required", detail));
     };
     let keys = LimitKeys::of_signer(&caller.principal);
-    let started_at_ms = app.now_ms();
-    keys.count_attempt(app, started_at_ms).await?;
+    let attempt = keys.count_attempt(app, app.now_ms()).await?;
     let network_id = &caller.scope.network_id;
     let mut tx = app.db.read().await?;
     let me = users::get_user(&mut tx, network_id, &caller.principal.user_id).await?;
@@ -162,7 +160,7 @@ pub async fn confirm_password(
     let is_right = secrets::verify_password(password.to_owned(), record.password_hash).await;
     let mut tx = app.db.write().await?;
     if is_right {
-        keys.forgive(&mut tx, started_at_ms).await?;
+        keys.forgive(&mut tx, &attempt, app.now_ms()).await?;
         tx.commit().await?;
         return Ok(());
     }

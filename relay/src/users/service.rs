@@ -4,11 +4,12 @@ use tancho_domain::access::{Role, Scope};
 use tancho_domain::ids::UserId;
 use tancho_store::audit::{self, Actor, Entry};
 use tancho_store::users::{self, NewUser, User};
-use tancho_store::{StoreError, Tx, sites};
+use tancho_store::{StoreError, Tx, networks, sites};
 
 use super::dto::AddUser;
 use crate::error::ApiError;
 use crate::secrets;
+use crate::sessions::limits;
 use crate::sites::service::{check_name, check_phone};
 
 /// Longest login.
@@ -60,7 +61,7 @@ pub async fn add_user(
     Ok(user)
 }
 
-/// Sets another password: the person's sessions end.
+/// Sets another password: the person's sessions and tokens end, failed logins are forgotten.
 pub async fn set_password(
     tx: &mut Tx,
     scope: &Scope,
@@ -70,6 +71,9 @@ pub async fn set_password(
     now_ms: i64,
 ) -> Result<(), ApiError> {
     users::set_password(tx, scope, id, password_hash, now_ms).await?;
+    let login = users::get_user(tx, &scope.network_id, id).await?.login;
+    let network = networks::get_network(tx, &scope.network_id).await?.name;
+    limits::forget_failures(tx, &network, &login).await?;
     audit::append(
         tx,
         &scope.network_id,

@@ -155,21 +155,67 @@ pub async fn count_login_failures(
     fetch_one!(tx, (i64, Option<i64>), text, limit_key, since_ms, now_ms)
 }
 
-/// Notes a failed login under `limit_key`, a digest of the account or the address.
-pub async fn record_login_failure(tx: &mut Tx, limit_key: &str, now_ms: i64) -> Result<(), StoreError> {
+/// Notes a failed login under `limit_key`, which names a digest of account or address. The rows of one attempt share
+/// `attempt_id`.
+pub async fn record_login_failure(
+    tx: &mut Tx,
+    limit_key: &str,
+    attempt_id: &str,
+    now_ms: i64,
+) -> Result<(), StoreError> {
     execute!(
         tx,
-        "insert into login_failures (limit_key, failed_at_ms) values ($1, $2)",
+        "insert into login_failures (limit_key, attempt_id, failed_at_ms) values ($1, $2, $3)",
+        limit_key,
+        attempt_id,
+        now_ms
+    )?;
+    Ok(())
+}
+
+/// Forgets the failures under `limit_key`.
+pub async fn clear_login_failures(tx: &mut Tx, limit_key: &str) -> Result<(), StoreError> {
+    execute!(tx, "delete from login_failures where limit_key = $1", limit_key)?;
+    Ok(())
+}
+
+/// Forgets the failures of every attempt under `limit_key`, and with them those under keys that begin with `prefix`.
+pub async fn clear_login_attempts(tx: &mut Tx, limit_key: &str, prefix: &str) -> Result<(), StoreError> {
+    execute!(
+        tx,
+        "delete from login_failures where limit_key like $2 || '%' \
+         and attempt_id in (select attempt_id from login_failures where limit_key = $1)",
+        limit_key,
+        prefix
+    )?;
+    clear_login_failures(tx, limit_key).await
+}
+
+/// Notes a good login under `limit_key`.
+pub async fn record_login_success(tx: &mut Tx, limit_key: &str, now_ms: i64) -> Result<(), StoreError> {
+    execute!(
+        tx,
+        "insert into login_successes (limit_key, succeeded_at_ms) values ($1, $2) \
+         on conflict (limit_key) do update set succeeded_at_ms = excluded.succeeded_at_ms",
         limit_key,
         now_ms
     )?;
     Ok(())
 }
 
-/// Forgets the failures under `limit_key` after a good login.
-pub async fn clear_login_failures(tx: &mut Tx, limit_key: &str) -> Result<(), StoreError> {
-    execute!(tx, "delete from login_failures where limit_key = $1", limit_key)?;
-    Ok(())
+/// Whether there was a good login under `limit_key` after `since_ms`.
+pub async fn has_login_success(tx: &mut Tx, limit_key: &str, since_ms: i64) -> Result<bool, StoreError> {
+    let text = "select limit_key from login_successes where limit_key = $1 and succeeded_at_ms > $2";
+    Ok(fetch_optional!(tx, (String,), text, limit_key, since_ms)?.is_some())
+}
+
+/// Removes good logins older than `before_ms`.
+pub async fn remove_old_login_successes(tx: &mut Tx, before_ms: i64) -> Result<u64, StoreError> {
+    execute!(
+        tx,
+        "delete from login_successes where succeeded_at_ms < $1",
+        before_ms
+    )
 }
 
 /// Removes failures older than `before_ms`.
@@ -181,13 +227,9 @@ pub async fn remove_old_login_failures(tx: &mut Tx, before_ms: i64) -> Result<u6
     )
 }
 
-/// Takes back the failure noted at `failed_at_ms` when the attempt turned out good.
-pub async fn forgive_login_failure(
-    tx: &mut Tx,
-    limit_key: &str,
-    failed_at_ms: i64,
-) -> Result<(), StoreError> {
-    let text = "delete from login_failures where limit_key = $1 and failed_at_ms = $2";
-    execute!(tx, text, limit_key, failed_at_ms)?;
+/// Takes an attempt back under every key: it turned out good, or was not let through.
+pub async fn forgive_login_attempt(tx: &mut Tx, attempt_id: &str) -> Result<(), StoreError> {
+    let text = "delete from login_failures where attempt_id = $1";
+    execute!(tx, text, attempt_id)?;
     Ok(())
 }

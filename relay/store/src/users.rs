@@ -189,7 +189,7 @@ pub async fn find_login(tx: &mut Tx, network_id: &NetworkId, login: &str) -> Res
     })
 }
 
-/// Sets another password and ends every session of the person.
+/// Sets another password: every session of the person ends, every token is revoked.
 pub async fn set_password(
     tx: &mut Tx,
     scope: &Scope,
@@ -202,7 +202,8 @@ pub async fn set_password(
     if execute!(tx, text, scope.network_id.as_str(), id.as_str(), password_hash)? == 0 {
         return Err(StoreError::NotFound);
     }
-    crate::sessions::end_sessions_of_user(tx, scope, id, now_ms).await
+    crate::sessions::end_sessions_of_user(tx, scope, id, now_ms).await?;
+    crate::tokens::revoke_tokens_of_user(tx, scope, id, now_ms).await
 }
 
 /// Closes a login: its sessions end and its tokens are revoked at once. `Stale` when it is closed already.

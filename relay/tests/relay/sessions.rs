@@ -5,6 +5,7 @@ use std::time::Duration;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use tancho_domain::access::Role;
+use tancho_store::Db;
 
 use crate::harness::{NOW_MS, PASSWORD, TestRelay, problem_code};
 
@@ -99,6 +100,68 @@ async fn flt_098_five_wrong_attempts_close_an_account_for_a_quarter_of_an_hour()
     }
     relay.advance(15 * MINUTE);
     assert_eq!(relay.log_in("hanako", PASSWORD).await.status(), StatusCode::OK);
+    relay.stop().await;
+}
+
+async fn log_in_from(relay: &TestRelay, address: &str, login: &str, password: &str) -> StatusCode {
+    let form = json!({ "login": login, "password": password });
+    let request = relay.request(Method::POST, "/api/v1/session").json(&form);
+    let answer = request.header("X-Forwarded-For", address).send().await.unwrap();
+    answer.status()
+}
+
+/// Whoever knows a login name must not be able to keep its owner out.
+#[tokio::test]
+async fn flt_098_failures_elsewhere_do_not_lock_a_person_out() {
+    let relay = TestRelay::start_with(|config| config.http.behind_proxy = true).await;
+    let reader = relay.someone(Role::Reader).await;
+    let admin = relay
+        .person(&reader.scope, &reader.site_id, "admin", Role::Admin)
+        .await;
+    let home = "198.51.100.7";
+    for _ in 0..6 {
+        log_in_from(&relay, "203.0.113.1", "hanako", "wrong password").await;
+    }
+    let locked = log_in_from(&relay, "203.0.113.1", "hanako", PASSWORD).await;
+    assert_eq!(
+        locked,
+        StatusCode::TOO_MANY_REQUESTS,
+        "there, even with the password"
+    );
+    assert_eq!(
+        log_in_from(&relay, home, "hanako", PASSWORD).await,
+        StatusCode::OK
+    );
+    // Many addresses together close the account, but not where its owner has been before.
+    let Db::Sqlite { writer, .. } = &relay.app().db else {
+        panic!("SQLite by default")
+    };
+    sqlx::query(
+        "with recursive n (i) as (select 1 union all select i + 1 from n where i < 20) \
+         insert into login_failures (limit_key, attempt_id, failed_at_ms) \
+         select f.limit_key, 'elsewhere ' || n.i, f.failed_at_ms from login_failures f, n \
+         where f.limit_key not like 'pair:%'",
+    )
+    .execute(writer)
+    .await
+    .unwrap();
+    let locked = log_in_from(&relay, "192.0.2.1", "hanako", PASSWORD).await;
+    assert_eq!(locked, StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(
+        log_in_from(&relay, home, "hanako", PASSWORD).await,
+        StatusCode::OK
+    );
+    // Another password opens the account everywhere.
+    let path = format!("/api/v1/users/{}/password", reader.id);
+    let form = json!({ "password": "another good password" });
+    let changed = relay
+        .write(&admin, Method::PUT, &path, &form)
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(changed.status(), StatusCode::NO_CONTENT);
+    let opened = log_in_from(&relay, "192.0.2.1", "hanako", "another good password").await;
+    assert_eq!(opened, StatusCode::OK);
     relay.stop().await;
 }
 

@@ -44,7 +44,12 @@ on_both_databases! {
             let new = NewSession { id: &id, user_id: &reader.id, token_hash: hash, expires_at_ms: NOW_MS + HOUR_MS };
             sessions::start_session(&mut tx, &network.id, &new, NOW_MS).await.unwrap();
         }
+        let id = SessionId::new(uuid());
+        let new = NewToken { id: &id, user_id: &reader.id, token_hash: [4; 32], expires_at_ms: NOW_MS + HOUR_MS };
+        tokens::create_token(&mut tx, &scope, &new, NOW_MS).await.unwrap();
         users::set_password(&mut tx, &scope, &reader.id, "another", NOW_MS + 1).await.unwrap();
+        let found = tokens::find_live_token(&mut tx, &[4; 32], NOW_MS + 2).await;
+        assert!(matches!(found, Err(StoreError::NotFound)), "{found:?}");
         for hash in [[1; 32], [2; 32]] {
             let found = sessions::find_live_session(&mut tx, &hash, NOW_MS + 2, NOW_MS).await;
             assert!(matches!(found, Err(StoreError::NotFound)), "{found:?}");
@@ -74,18 +79,38 @@ on_both_databases! {
     async fn failed_logins_are_counted_in_a_window_and_forgiven(db: &Db) {
         let mut tx = db.write().await.unwrap();
         for at_ms in [NOW_MS, NOW_MS + 1, NOW_MS + 2] {
-            sessions::record_login_failure(&mut tx, "one", at_ms).await.unwrap();
+            sessions::record_login_failure(&mut tx, "one", &format!("attempt at {at_ms}"), at_ms).await.unwrap();
         }
-        sessions::record_login_failure(&mut tx, "two", NOW_MS).await.unwrap();
+        sessions::record_login_failure(&mut tx, "two", "attempt of two", NOW_MS).await.unwrap();
         let count = sessions::count_login_failures(&mut tx, "one", NOW_MS, NOW_MS + 2).await.unwrap();
         assert_eq!(count, (2, Some(NOW_MS + 1)));
         let stepped_back = sessions::count_login_failures(&mut tx, "one", NOW_MS - HOUR_MS, NOW_MS).await.unwrap();
         assert_eq!(stepped_back, (1, Some(NOW_MS)), "FLT-074: what is in the future locks nobody out");
-        sessions::forgive_login_failure(&mut tx, "one", NOW_MS + 1).await.unwrap();
+        sessions::forgive_login_attempt(&mut tx, &format!("attempt at {}", NOW_MS + 1)).await.unwrap();
         assert_eq!(sessions::count_login_failures(&mut tx, "one", 0, NOW_MS + 2).await.unwrap().0, 2);
         sessions::clear_login_failures(&mut tx, "one").await.unwrap();
         assert_eq!(sessions::count_login_failures(&mut tx, "one", 0, NOW_MS + 2).await.unwrap(), (0, None));
         assert_eq!(sessions::remove_old_login_failures(&mut tx, NOW_MS + 1).await.unwrap(), 1);
+    }
+
+    async fn an_account_is_opened_with_all_its_attempts_and_no_others(db: &Db) {
+        let mut tx = db.write().await.unwrap();
+        for (attempt, keys) in [("1", ["account", "pair:a", "address"]), ("2", ["other", "pair:b", "address"])] {
+            for key in keys {
+                sessions::record_login_failure(&mut tx, key, attempt, NOW_MS).await.unwrap();
+            }
+        }
+        sessions::clear_login_attempts(&mut tx, "account", "pair:").await.unwrap();
+        let mut counts = Vec::new();
+        for key in ["account", "pair:a", "other", "pair:b", "address"] {
+            counts.push(sessions::count_login_failures(&mut tx, key, 0, NOW_MS).await.unwrap().0);
+        }
+        assert_eq!(counts, [0, 0, 1, 1, 2]);
+        sessions::record_login_success(&mut tx, "pair:a", NOW_MS).await.unwrap();
+        sessions::record_login_success(&mut tx, "pair:a", NOW_MS + 2).await.unwrap();
+        assert!(sessions::has_login_success(&mut tx, "pair:a", NOW_MS + 1).await.unwrap());
+        assert!(!sessions::has_login_success(&mut tx, "pair:b", 0).await.unwrap());
+        assert_eq!(sessions::remove_old_login_successes(&mut tx, NOW_MS + 3).await.unwrap(), 1);
     }
 
     async fn sessions_long_past_their_end_are_removed(db: &Db) {
