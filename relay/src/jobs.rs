@@ -15,6 +15,7 @@ use crate::metrics::JobLabels;
 use crate::secrets;
 use crate::state::AppState;
 
+pub mod audit_checkpoints;
 pub mod clock_watch;
 pub mod email;
 pub mod housekeeping;
@@ -35,6 +36,7 @@ pub fn start(app: &AppState) {
     }
     app.tasks.spawn(housekeeping::run(app.clone()));
     app.tasks.spawn(clock_watch::run(app.clone()));
+    app.tasks.spawn(audit_checkpoints::run(app.clone()));
     app.tasks.spawn(scrub::run(app.clone()));
 }
 

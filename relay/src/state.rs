@@ -14,6 +14,7 @@ use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::audit::checkpoints::Checkpoints;
 use crate::blobs::Blobs;
 use crate::clock::Clock;
 use crate::config::Config;
@@ -58,6 +59,8 @@ pub struct Shared {
     pub commits: ingest::CommitQueue,
     /// Turns of verifications, which cost processor time and memory.
     pub verifications: Semaphore,
+    /// What is known of the audit trail outside the database.
+    pub checkpoints: Checkpoints,
     /// The turn to walk an audit chain, which reads all of it.
     pub audit_walks: Semaphore,
     /// Live updates.
@@ -93,6 +96,8 @@ impl AppState {
         let blobs = Blobs::open(&config.data_dir).context("opening the blob store")?;
         let authority = Authority::open(&config.data_dir, clock.now_ms())?;
         let incoming = ingest::Incoming::open(&config.data_dir).context("opening the incoming folder")?;
+        let checkpoints =
+            Checkpoints::open(&config.data_dir).context("opening the checkpoints of the audit trail")?;
         let metrics = Metrics::new();
         blobs.register(&metrics);
         Ok(Self(Arc::new(Shared {
@@ -105,6 +110,7 @@ impl AppState {
             focuses: ingest::Focuses::default(),
             commits: ingest::CommitQueue::default(),
             verifications: Semaphore::new(ingest::VERIFICATIONS_AT_ONCE_MAX),
+            checkpoints,
             audit_walks: Semaphore::new(1),
             events: EventHub::new(secrets::new_uuid().simple().to_string()),
             metrics,
@@ -151,4 +157,20 @@ pub fn make_private_dir(dir: &Path) -> std::io::Result<()> {
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
     builder.create(dir)
+}
+
+/// Writes a file that only this account can read, durably: either the whole file is there or none.
+pub fn write_private(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let mut temporary = path.as_os_str().to_owned();
+    temporary.push(".new");
+    let temporary = std::path::PathBuf::from(temporary);
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create(true).truncate(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut file = options.open(&temporary)?;
+    std::io::Write::write_all(&mut file, bytes)?;
+    file.sync_all()?;
+    std::fs::rename(&temporary, path)?;
+    std::fs::File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()
 }

@@ -28,7 +28,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Walks the network's audit chain. */
+        /** Walks the network's audit chain and compares it with what was noted outside the database. */
         get: operations["verify_audit"];
         put?: never;
         post?: never;

@@ -14,7 +14,8 @@ use crate::state::AppState;
 /// The audit trail.
 #[derive(Debug, Subcommand)]
 pub enum AuditCommand {
-    /// Walk every network's chain and name the first entry that does not hold.
+    /// Walk every network's chain, compare it with the checkpoints in the data folder, and name the first entry that
+    /// does not hold.
     Verify(Common),
 }
 
@@ -26,15 +27,21 @@ pub struct VerifyRequest {}
 pub async fn run(command: AuditCommand) -> anyhow::Result<()> {
     let AuditCommand::Verify(common) = command;
     let reply = control::ask(&common, Request::AuditVerify(VerifyRequest {})).await?;
-    let lines: Vec<String> = reply.value["networks"]
+    let mut lines: Vec<String> = reply.value["networks"]
         .as_array()
         .into_iter()
         .flatten()
         .map(|network| match network["broken_at_seq"].as_i64() {
             Some(seq) => format!("{}: broken at entry {seq}", network["network"]),
-            None => format!("{}: {} entries, intact", network["network"], network["n_rows"]),
+            None => format!(
+                "{}: {} entries, intact, {} checkpoints agree",
+                network["network"], network["n_rows"], network["n_checkpoints"]
+            ),
         })
         .collect();
+    if let Some(n_damaged) = reply.value["n_checkpoints_damaged"].as_u64().filter(|n| *n > 0) {
+        lines.push(format!("{n_damaged} checkpoints are not what the relay wrote"));
+    }
     common.print(&reply.value, &lines.join("\n"))?;
     if reply.value["intact"] == true {
         Ok(())
@@ -47,15 +54,30 @@ pub async fn run(command: AuditCommand) -> anyhow::Result<()> {
 pub async fn verify(app: &AppState, _request: VerifyRequest) -> Result<Reply, Refusal> {
     let _turn = app.audit_walks.acquire().await.map_err(anyhow::Error::from)?;
     let networks = networks::list_networks(&mut app.db.read().await?).await?;
-    let mut intact = true;
+    let reading = app.clone();
+    let noted = tokio::task::spawn_blocking(move || reading.checkpoints.read());
+    let noted = noted
+        .await
+        .map_err(anyhow::Error::from)?
+        .map_err(anyhow::Error::from)?;
+    let mut intact = noted.n_damaged == 0;
     let mut checked = Vec::new();
     for network in networks {
-        let (n_rows, broken_at_seq) = match audit::verify_audit(&app.db, &network.id).await? {
+        let known = noted.by_network.get(&network.id).cloned().unwrap_or_default();
+        let (n_rows, broken_at_seq) = match audit::verify_audit(&app.db, &network.id, &known).await? {
             Verdict::Intact { n_rows } => (Some(n_rows), None),
             Verdict::Broken { seq } => (None, Some(seq)),
         };
         intact &= broken_at_seq.is_none();
-        checked.push(json!({ "network": network.name, "n_rows": n_rows, "broken_at_seq": broken_at_seq }));
+        checked.push(json!({
+            "network": network.name,
+            "n_rows": n_rows,
+            "n_checkpoints": known.len(),
+            "broken_at_seq": broken_at_seq,
+        }));
     }
-    Ok(Reply::of(json!({ "intact": intact, "networks": checked }))?)
+    let n_damaged = noted.n_damaged;
+    Ok(Reply::of(
+        json!({ "intact": intact, "n_checkpoints_damaged": n_damaged, "networks": checked }),
+    )?)
 }

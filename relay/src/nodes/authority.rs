@@ -4,8 +4,7 @@
 //! enrolled node would be locked out. Losing the folder means enrolling every node again.
 
 use std::fs;
-use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
@@ -21,7 +20,7 @@ use sha2::{Digest as _, Sha256};
 use tancho_domain::ids::NodeId;
 use tancho_wire::limits::{CSR_BYTES_MAX, NODE_CERTIFICATE_MS, RELAY_NAME};
 
-use crate::state::make_private_dir;
+use crate::state::{make_private_dir, write_private};
 
 const CERTIFICATE_FILE: &str = "ca-certificate.der";
 const KEY_FILE: &str = "ca-key.pem";
@@ -317,22 +316,6 @@ pub fn hex(bytes: &[u8]) -> String {
 pub fn serial_of(certificate: &CertificateDer<'_>) -> Option<String> {
     let (_, parsed) = x509_parser::parse_x509_certificate(certificate).ok()?;
     Some(hex(parsed.raw_serial()))
-}
-
-/// Writes a file that only this account can read, durably: either the whole file is there or none.
-fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut temporary = path.as_os_str().to_owned();
-    temporary.push(".new");
-    let temporary = PathBuf::from(temporary);
-    let mut options = fs::OpenOptions::new();
-    options.write(true).create(true).truncate(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = options.open(&temporary)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    fs::rename(&temporary, path)?;
-    fs::File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()
 }
 
 #[cfg(test)]

@@ -5,6 +5,8 @@
 //! head serialises the writers of a network until the commit. Details are ids and codes, never patient data.
 
 use serde_json::Value;
+use std::collections::BTreeMap;
+
 use sha2::{Digest, Sha256};
 use tancho_domain::access::{Principal, Scope};
 use tancho_domain::ids::NetworkId;
@@ -298,10 +300,24 @@ pub enum Verdict {
     },
 }
 
+/// Where the chain of a network ends, and the digest there.
+pub async fn get_head(tx: &mut Tx, network_id: &NetworkId) -> Result<(i64, [u8; 32]), StoreError> {
+    let text = "select seq, hash from audit_heads where network_id = $1";
+    let (seq, hash) = fetch_one!(tx, (i64, Vec<u8>), text, network_id.as_str())?;
+    let hash = hash
+        .try_into()
+        .map_err(|_| StoreError::Corrupt("head of the audit trail".to_owned()))?;
+    Ok((seq, hash))
+}
+
 /// Walks the chain of a network up to where it ended at the start, a page per transaction, so that neither the
-/// database nor a writer waits for a long chain.
-pub async fn verify_audit(db: &Db, network_id: &NetworkId) -> Result<Verdict, StoreError> {
-    let mut walk = match Walk::begin(&mut db.read().await?, network_id).await? {
+/// database nor a writer waits for a long chain. `noted` are digests by position that are known from elsewhere.
+pub async fn verify_audit(
+    db: &Db,
+    network_id: &NetworkId,
+    noted: &BTreeMap<i64, Vec<u8>>,
+) -> Result<Verdict, StoreError> {
+    let mut walk = match Walk::begin(&mut db.read().await?, network_id, noted).await? {
         Ok(walk) => walk,
         Err(broken) => return Ok(broken),
     };
@@ -319,21 +335,28 @@ struct Walk<'a> {
     head: (i64, Vec<u8>),
     next_seq: i64,
     prev_hash: Vec<u8>,
+    noted: &'a BTreeMap<i64, Vec<u8>>,
 }
 
 impl<'a> Walk<'a> {
-    /// Fixes the end. A row beyond it shows that the head was put back.
-    async fn begin(tx: &mut Tx, network_id: &'a NetworkId) -> Result<Result<Self, Verdict>, StoreError> {
+    /// Fixes the end. A row beyond it, or one known from elsewhere, shows that the end was put back.
+    async fn begin(
+        tx: &mut Tx,
+        network_id: &'a NetworkId,
+        noted: &'a BTreeMap<i64, Vec<u8>>,
+    ) -> Result<Result<Self, Verdict>, StoreError> {
         let text = "select seq, hash from audit_heads where network_id = $1";
         let head = fetch_one!(tx, (i64, Vec<u8>), text, network_id.as_str())?;
         let text = "select coalesce(max(seq), 0) from audit where network_id = $1";
         let (last_seq,) = fetch_one!(tx, (i64,), text, network_id.as_str())?;
-        if last_seq > head.0 {
+        let last_noted = noted.keys().next_back().copied().unwrap_or(0);
+        if last_seq.max(last_noted) > head.0 {
             return Ok(Err(Verdict::Broken { seq: head.0 + 1 }));
         }
         Ok(Ok(Self {
             network_id,
             head,
+            noted,
             next_seq: 1,
             prev_hash: GENESIS.to_vec(),
         }))
@@ -365,7 +388,8 @@ impl<'a> Walk<'a> {
         for row in rows {
             let holds = row.seq == self.next_seq
                 && row.prev_hash == self.prev_hash
-                && row.hash == row.digest(self.network_id);
+                && row.hash == row.digest(self.network_id)
+                && self.noted.get(&row.seq).is_none_or(|noted| *noted == row.hash);
             if !holds {
                 return Ok(Some(Verdict::Broken { seq: self.next_seq }));
             }

@@ -3,6 +3,7 @@
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use tancho_domain::access::Role;
+use tancho_relay::jobs::audit_checkpoints;
 use tancho_store::Db;
 
 use crate::command_line::tancho_relay;
@@ -55,6 +56,45 @@ async fn flt_126_a_changed_entry_is_found_and_named() {
     );
     let (good, printed) = tancho_relay(relay.data_dir(), &["audit", "verify"], "").await;
     assert!(!good && printed.contains("broken at entry 2"), "{printed}");
+    relay.stop().await;
+}
+
+/// Whoever writes the database can make a chain that holds in itself, but not one that agrees with the checkpoints.
+#[tokio::test]
+async fn flt_126_an_end_that_was_cut_off_with_its_head_is_found_by_the_checkpoints() {
+    let relay = TestRelay::start().await;
+    let admin = relay.someone(Role::Admin).await;
+    for code in ["A", "B", "C"] {
+        let form = json!({ "code": code, "name": "n" });
+        let written = relay.write(&admin, Method::POST, "/api/v1/sites", &form).send();
+        assert_eq!(written.await.unwrap().status(), StatusCode::CREATED);
+    }
+    audit_checkpoints::note(relay.app()).await.unwrap();
+    let (good, printed) = tancho_relay(relay.data_dir(), &["audit", "verify"], "").await;
+    assert!(
+        good && printed.contains("3 entries, intact, 1 checkpoints agree"),
+        "{printed}"
+    );
+    let Db::Sqlite { writer, .. } = &relay.app().db else {
+        panic!("SQLite by default")
+    };
+    for text in [
+        "drop trigger audit_no_delete",
+        "drop trigger audit_heads_no_update",
+        "delete from audit where seq = 3",
+        "update audit_heads set seq = 2, hash = (select hash from audit where seq = 2)",
+    ] {
+        sqlx::query(text).execute(writer).await.unwrap();
+    }
+    let (good, printed) = tancho_relay(relay.data_dir(), &["audit", "verify"], "").await;
+    assert!(!good && printed.contains("broken at entry 3"), "{printed}");
+    let verified: Value = relay
+        .get(&admin, "/api/v1/audit/verification")
+        .await
+        .json()
+        .await
+        .unwrap();
+    assert_eq!(verified["broken_at_seq"], 3);
     relay.stop().await;
 }
 

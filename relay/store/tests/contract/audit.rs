@@ -1,5 +1,7 @@
 //! The audit chain: every change of it shows.
 
+use std::collections::BTreeMap;
+
 use serde_json::json;
 use sqlx::{PgPool, SqlitePool};
 use tancho_store::Db;
@@ -25,7 +27,9 @@ async fn three_entries(db: &Db) -> Network {
 }
 
 async fn verdict(db: &Db, network: &Network) -> Verdict {
-    audit::verify_audit(db, &network.id).await.unwrap()
+    audit::verify_audit(db, &network.id, &BTreeMap::new())
+        .await
+        .unwrap()
 }
 
 /// Someone with every right in the database itself.
@@ -90,6 +94,20 @@ on_both_databases! {
         let network = three_entries(db).await;
         tamper(db, "update audit_heads set seq = 2, hash = (select hash from audit where seq = 2)").await;
         assert_eq!(verdict(db, &network).await, Verdict::Broken { seq: 3 });
+    }
+
+    /// A chain that was written anew holds in itself; what is known from elsewhere shows it.
+    async fn flt_126_a_chain_that_disagrees_with_what_was_noted_is_broken(db: &Db) {
+        let network = three_entries(db).await;
+        let (seq, hash) = audit::get_head(&mut db.read().await.unwrap(), &network.id).await.unwrap();
+        assert_eq!(seq, 3);
+        let verdict = async |noted: &[(i64, Vec<u8>)]| {
+            let noted = noted.iter().cloned().collect();
+            audit::verify_audit(db, &network.id, &noted).await.unwrap()
+        };
+        assert_eq!(verdict(&[(3, hash.to_vec())]).await, Verdict::Intact { n_rows: 3 });
+        assert_eq!(verdict(&[(2, hash.to_vec())]).await, Verdict::Broken { seq: 2 });
+        assert_eq!(verdict(&[(4, hash.to_vec())]).await, Verdict::Broken { seq: 4 });
     }
 
     /// A chain longer than a page, which grows meanwhile, is judged up to where it ended.
