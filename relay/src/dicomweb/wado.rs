@@ -470,10 +470,10 @@ impl Reader {
 
     /// Has the scrub look at a container that could not be read.
     fn suspect(&self, instance: &Instance, error: &ContainerError) {
-        if !matches!(error, ContainerError::Io(_) | ContainerError::TooLarge(_)) {
-            if let Some(digest) = parse_hex(&instance.container_sha256) {
-                self.blobs.suspect(&self.network_id, &digest);
-            }
+        if !matches!(error, ContainerError::Io(_) | ContainerError::TooLarge(_))
+            && let Some(digest) = parse_hex(&instance.container_sha256)
+        {
+            self.blobs.suspect(&self.network_id, &digest);
         }
     }
 }

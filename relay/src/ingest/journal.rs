@@ -120,7 +120,10 @@ impl Journal {
     /// Has every further record refused as on a full disk.
     #[cfg(all(test, unix))]
     pub(super) fn fill_up(&mut self) {
-        self.file = OpenOptions::new().write(true).open("/dev/full").unwrap();
+        self.file = OpenOptions::new()
+            .write(true)
+            .open("/dev/full")
+            .expect("Unix has it");
     }
 
     /// Whether it is time for [`Journal::rewrite`].

@@ -165,7 +165,7 @@ async fn turn(
     };
     let found = check(app, &name).await?;
     note(counters, &name, found);
-    if counters.containers.get() % PLACE_EVERY == 0 {
+    if counters.containers.get().is_multiple_of(PLACE_EVERY) {
         write_place(path, place)?;
     }
     match found {

@@ -544,12 +544,13 @@ pub async fn verify_instance(
         verified.relation.as_str()
     )?;
     let (study_id, sop_instance_uid, state, revision, original_len) = changed.ok_or(StoreError::Stale)?;
-    if revision > 1 && state == "verified" {
-        if let Some(first) = find_hidden_first(tx, origin, &sop_instance_uid).await? {
-            let conflicts = verified.relation == Relation::Conflict && first.verified_at_ms.is_some();
-            swap_with_first(tx, verified.instance_id, revision, &first).await?;
-            return count_verified(tx, &study_id, Some((original_len, 1)), conflicts, now_ms).await;
-        }
+    if revision > 1
+        && state == "verified"
+        && let Some(first) = find_hidden_first(tx, origin, &sop_instance_uid).await?
+    {
+        let conflicts = verified.relation == Relation::Conflict && first.verified_at_ms.is_some();
+        swap_with_first(tx, verified.instance_id, revision, &first).await?;
+        return count_verified(tx, &study_id, Some((original_len, 1)), conflicts, now_ms).await;
     }
     let displayed = revision == 1 && state == "verified";
     // Another revision became the first one since the caller compared: both are kept and people are told.
