@@ -4,9 +4,14 @@
 //! chunk in memory. Reading trusts nothing: every length is checked against the bytes, every section
 //! against its SHA-256. Containers are immutable once written.
 
+mod check;
 mod code;
+mod dictionary;
+mod frames;
 mod header;
 mod reader;
+mod samples;
+mod turns;
 mod writer;
 
 use std::io::{self, Read, Seek, SeekFrom};
@@ -17,13 +22,18 @@ use tancho_domain::dicom::{
     SeriesInstanceUid, SopClassUid, SopInstanceUid, StudyInstanceUid, TransferSyntaxUid,
 };
 
+pub use dictionary::Dictionary;
 pub use header::parse_header;
-pub use reader::Container;
-pub use writer::{Encoder, encode};
+pub use reader::{Container, LowFrame};
+pub use samples::FrameGeometry;
+pub use turns::{CodingTurns, Urgent};
+pub use writer::{Coding, Encoder, Object, encode};
 
 /// What a container holds, read from its first bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ContainerHeader {
+    /// Version of the format.
+    pub version: u16,
     /// Transfer syntax the data set was received in.
     pub transfer_syntax: TransferSyntaxUid,
     /// SOP Class UID of the data set.
@@ -42,6 +52,14 @@ pub struct ContainerHeader {
     pub frame_count: u32,
     /// Bytes to reverse in each unit of a native frame to get little endian; 1 for none.
     pub swap_bytes: u8,
+    /// How the samples of HTJ2K frames lie in their bytes; none when no frame is HTJ2K.
+    pub geometry: Option<FrameGeometry>,
+    /// How often the sides of an HTJ2K image are halved in the section that begins a frame: 0 to 2.
+    pub low_halvings: u8,
+    /// SHA-256 of the expanded head that expands this one; none when the head stands for itself.
+    pub dictionary_sha256: Option<[u8; 32]>,
+    /// Whether the expanded head may be the dictionary of others.
+    pub is_dictionary: bool,
     /// Length of this header with its table of sections: the offset of the first section. Bytes.
     pub header_len: u64,
     /// The sections in order; their expansions, one after the other, are the original.
@@ -62,8 +80,18 @@ impl ContainerHeader {
     pub fn head_end(&self) -> u64 {
         self.sections
             .first()
-            .filter(|section| section.kind == SectionKind::Head)
+            .filter(|section| section.kind.is_head())
             .map_or(self.header_len, |head| head.offset + head.stored_len)
+    }
+
+    /// First byte after the first sections of all frames, when they are HTJ2K: what must arrive for the whole stack
+    /// to be readable at a quarter of its resolution.
+    #[must_use]
+    pub fn preview_end(&self) -> Option<u64> {
+        let of_first = |section: &&Section| section.frame != 0 && !section.kind.is_rest();
+        self.geometry.as_ref()?;
+        let last = self.sections.iter().rfind(of_first)?;
+        Some(last.offset + last.stored_len)
     }
 
     /// Whether a head section is there to read elements from.
@@ -71,7 +99,7 @@ impl ContainerHeader {
     pub fn has_head(&self) -> bool {
         self.sections
             .first()
-            .is_some_and(|section| section.kind == SectionKind::Head)
+            .is_some_and(|section| section.kind.is_head())
     }
 }
 
@@ -89,6 +117,30 @@ pub enum SectionKind {
     Tail = 4,
     /// Bytes without structure, zstd; part of a frame when the frame number is not 0.
     Opaque = 5,
+    /// The first bytes of a native frame's HTJ2K codestream, up to a quarter of its resolution; with the rest and the
+    /// side bits it stands for the frame.
+    Htj2kLow = 6,
+    /// The rest of the codestream.
+    Htj2kRest = 7,
+    /// What the codestream does not hold of a native frame: its bytes XOR those rebuilt from the samples, split into
+    /// byte planes, then zstd.
+    SideBits = 8,
+    /// Elements before the first frame, zstd with the dictionary that the header names.
+    HeadWithDictionary = 9,
+}
+
+impl SectionKind {
+    /// Whether it is the head, however coded.
+    #[must_use]
+    pub fn is_head(self) -> bool {
+        matches!(self, Self::Head | Self::HeadWithDictionary)
+    }
+
+    /// Whether it completes a frame that an earlier section began.
+    #[must_use]
+    pub fn is_rest(self) -> bool {
+        matches!(self, Self::Htj2kRest | Self::SideBits)
+    }
 }
 
 /// One row of the table of sections.
@@ -139,6 +191,9 @@ pub enum ContainerError {
     /// A section could not be proved by decoding it.
     #[error("section {0} could not be proved")]
     ProofFailed(usize),
+    /// The head needs the expanded head of another instance, which is not at hand.
+    #[error("dictionary of the head expected, found none")]
+    DictionaryMissing([u8; 32]),
     /// There is no such frame.
     #[error("frame {0} expected between 1 and the number of frames")]
     NoSuchFrame(u32),
@@ -160,6 +215,7 @@ impl ContainerError {
             Self::OriginalMismatch => "original_digest_mismatch",
             Self::SourceChanged => "source_changed",
             Self::ProofFailed(_) => "proof_failed",
+            Self::DictionaryMissing(_) => "dictionary_missing",
             Self::NoSuchFrame(_) => "frame_not_found",
             Self::TooLarge(_) => "part_too_large",
             Self::Io(_) => "io_failed",

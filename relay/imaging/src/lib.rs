@@ -12,6 +12,7 @@ mod dictionary;
 mod walk;
 pub mod scan;
 pub mod part10;
+pub mod htj2k;
 pub mod container;
 pub mod metadata;
 pub mod compare;

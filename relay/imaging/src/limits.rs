@@ -12,6 +12,8 @@ pub mod pieces {
     pub const SECTIONS_MAX: u64 = 200_000;
     /// Longest container header with its table of sections. Bytes.
     pub const CONTAINER_HEADER_BYTES_MAX: u64 = 16 * 1024 * 1024;
+    /// Longest expanded head that other heads are coded with. Bytes.
+    pub const DICTIONARY_BYTES_MAX: u64 = 1024 * 1024;
     /// Largest identity value (a name, a description) that is read for indexing. Bytes.
     pub const INDEXED_VALUE_BYTES_MAX: u64 = 4096;
     /// Most warnings kept for one object; further ones are counted as the last.

@@ -52,6 +52,8 @@ pub const ENCAPSULATED_UNCOMPRESSED: &str = "1.2.840.10008.1.2.1.98";
 pub const DEFLATED: &str = "1.2.840.10008.1.2.1.99";
 /// Explicit VR Big Endian.
 pub const EXPLICIT_BIG: &str = "1.2.840.10008.1.2.2";
+/// High-Throughput JPEG 2000 with RPCL Options, lossless only: how native frames travel and rest.
+pub const HTJ2K_LOSSLESS_RPCL: &str = "1.2.840.10008.1.2.4.202";
 /// RLE Lossless.
 pub const RLE: &str = "1.2.840.10008.1.2.5";
 /// Deflated Image Frame Compression.

@@ -1,8 +1,9 @@
 //! Coding of one section: byte planes and zstd, with bounded decoding.
 
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 
 use super::ContainerError;
+use crate::limits::pieces;
 
 /// Largest zstd window accepted when decoding, as a power of two: 8 MiB. Ours are smaller.
 const WINDOW_LOG_MAX: u32 = 23;
@@ -36,10 +37,45 @@ pub(super) fn join(planes: &[u8], sample_bytes: usize, out: &mut Vec<u8>) {
     }
 }
 
+/// Whether a head of so many bytes may be a dictionary.
+pub(super) fn fits_dictionary(len: u64) -> bool {
+    (1..=pieces::DICTIONARY_BYTES_MAX).contains(&len)
+}
+
+/// Codes with zstd, given the bytes of a dictionary as if they had come just before.
+pub(super) fn pack_with(dictionary: &[u8], plain: &[u8], level: i32) -> io::Result<Vec<u8>> {
+    let mut encoder = zstd::stream::write::Encoder::with_ref_prefix(Vec::new(), level, dictionary)?;
+    encoder.set_pledged_src_size(Some(plain.len() as u64))?;
+    encoder.write_all(plain)?;
+    encoder.finish()
+}
+
 /// Expands zstd to exactly `expanded_len` bytes; memory grows with what is decoded.
 pub(super) fn unpack(packed: &[u8], expanded_len: u64, out: &mut Vec<u8>) -> Result<(), ContainerError> {
+    expand(
+        zstd::stream::read::Decoder::with_buffer(packed)?,
+        expanded_len,
+        out,
+    )
+}
+
+/// As [`unpack`], for what [`pack_with`] coded with the same dictionary.
+pub(super) fn unpack_with(
+    dictionary: &[u8],
+    packed: &[u8],
+    expanded_len: u64,
+    out: &mut Vec<u8>,
+) -> Result<(), ContainerError> {
+    let decoder = zstd::stream::read::Decoder::with_ref_prefix(packed, dictionary)?;
+    expand(decoder, expanded_len, out)
+}
+
+fn expand(
+    mut decoder: zstd::stream::read::Decoder<'_, &[u8]>,
+    expanded_len: u64,
+    out: &mut Vec<u8>,
+) -> Result<(), ContainerError> {
     out.clear();
-    let mut decoder = zstd::stream::read::Decoder::with_buffer(packed)?;
     decoder.window_log_max(WINDOW_LOG_MAX)?;
     let malformed = |_: io::Error| ContainerError::Malformed("section does not expand");
     decoder

@@ -1,25 +1,30 @@
-//! The header and table of sections as bytes; every rule of `CONTAINER.md` is checked here.
+//! The header and table of sections as bytes; the rules between them are in `check.rs`.
 
 use sha2::{Digest, Sha256};
 
-use super::{ContainerError, ContainerHeader, Section, SectionKind};
+use super::{ContainerError, ContainerHeader, FrameGeometry, Section, SectionKind, check};
 use crate::limits::pieces;
 
 pub(super) const MAGIC: &[u8; 8] = b"TanchoIC";
-pub(super) const VERSION: u16 = 1;
-/// Bytes before the identifiers.
+/// The version that is written.
+pub(super) const VERSION: u16 = 2;
+/// The oldest version that is read.
+const VERSION_MIN: u16 = 1;
+/// Bytes before the identifiers in version 1, and the first bytes of every version.
 const FIXED_BYTES: usize = 64;
+/// Bytes that version 2 has between those and the identifiers.
+const FIXED_BYTES_V2: usize = 48;
 /// Bytes of one row of the table.
 const ROW_BYTES: usize = 56;
 /// Bytes of the digest that ends the header.
 const DIGEST_BYTES: usize = 32;
-/// Longest head section when expanded.
-const HEAD_EXPANDED_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// Flag: the head may be the dictionary of others.
+const FLAG_IS_DICTIONARY: u8 = 1;
 
-/// Length of the header for these identifiers and so many sections.
+/// Length of the header for these identifiers and so many sections, in the version that is written.
 pub(super) fn header_len(uids: &[&str; 5], sections: usize) -> u64 {
     let texts: usize = uids.iter().map(|uid| 1 + uid.len()).sum();
-    (FIXED_BYTES + texts + sections * ROW_BYTES + DIGEST_BYTES) as u64
+    (FIXED_BYTES + FIXED_BYTES_V2 + texts + sections * ROW_BYTES + DIGEST_BYTES) as u64
 }
 
 /// The header as bytes.
@@ -27,12 +32,18 @@ pub(super) fn write(header: &ContainerHeader) -> Vec<u8> {
     let mut out = Vec::with_capacity(header.header_len as usize);
     out.extend_from_slice(MAGIC);
     out.extend_from_slice(&VERSION.to_le_bytes());
-    out.extend_from_slice(&[header.swap_bytes, 0]);
+    let flags = u8::from(header.is_dictionary) * FLAG_IS_DICTIONARY;
+    out.extend_from_slice(&[header.swap_bytes, flags]);
     out.extend_from_slice(&(header.header_len as u32).to_le_bytes());
     out.extend_from_slice(&header.original_len.to_le_bytes());
     out.extend_from_slice(&header.original_sha256);
     out.extend_from_slice(&header.frame_count.to_le_bytes());
     out.extend_from_slice(&(header.sections.len() as u32).to_le_bytes());
+    let geometry = header.geometry.as_ref();
+    out.extend_from_slice(
+        &geometry.map_or([0; 16], |geometry| geometry_bytes(geometry, header.low_halvings)),
+    );
+    out.extend_from_slice(&header.dictionary_sha256.unwrap_or_default());
     for uid in header.uids() {
         out.push(uid.len() as u8);
         out.extend_from_slice(uid.as_bytes());
@@ -49,6 +60,46 @@ pub(super) fn write(header: &ContainerHeader) -> Vec<u8> {
     out
 }
 
+fn geometry_bytes(geometry: &FrameGeometry, low_halvings: u8) -> [u8; 16] {
+    let ([r0, r1], [c0, c1]) = (geometry.rows.to_le_bytes(), geometry.columns.to_le_bytes());
+    let mut bytes = [0; 16];
+    bytes[..11].copy_from_slice(&[
+        r0,
+        r1,
+        c0,
+        c1,
+        geometry.samples_per_pixel,
+        geometry.bits_allocated,
+        geometry.bits_stored,
+        geometry.high_bit,
+        u8::from(geometry.is_signed),
+        u8::from(geometry.is_planar),
+        low_halvings,
+    ]);
+    bytes
+}
+
+/// The geometry, and how often the sides are halved in the sections that begin frames.
+fn read_geometry(bytes: [u8; 16]) -> Result<(Option<FrameGeometry>, u8), ContainerError> {
+    if bytes == [0; 16] {
+        return Ok((None, 0));
+    }
+    if bytes[8] > 1 || bytes[9] > 1 || bytes[11..] != [0; 5] {
+        return Err(ContainerError::Malformed("frame geometry"));
+    }
+    let geometry = FrameGeometry {
+        rows: u16::from_le_bytes([bytes[0], bytes[1]]),
+        columns: u16::from_le_bytes([bytes[2], bytes[3]]),
+        samples_per_pixel: bytes[4],
+        bits_allocated: bytes[5],
+        bits_stored: bytes[6],
+        high_bit: bytes[7],
+        is_signed: bytes[8] == 1,
+        is_planar: bytes[9] == 1,
+    };
+    Ok((Some(geometry), bytes[10]))
+}
+
 /// Reads the header from the first bytes of a container; `None` when more bytes are needed.
 ///
 /// # Errors
@@ -61,12 +112,13 @@ pub fn parse_header(bytes: &[u8]) -> Result<Option<ContainerHeader>, ContainerEr
     let Some(front) = bytes.get(..16) else {
         return Ok(None);
     };
-    if front[8..10] != VERSION.to_le_bytes() {
+    let version = u16::from_le_bytes([front[8], front[9]]);
+    if !(VERSION_MIN..=VERSION).contains(&version) {
         return Err(ContainerError::Malformed("version not known"));
     }
     let len = u32::from_le_bytes([front[12], front[13], front[14], front[15]]);
-    if u64::from(len) > pieces::CONTAINER_HEADER_BYTES_MAX || (len as usize) < FIXED_BYTES + 5 + DIGEST_BYTES
-    {
+    let shortest = FIXED_BYTES + 5 + DIGEST_BYTES + if version == 1 { 0 } else { FIXED_BYTES_V2 };
+    if u64::from(len) > pieces::CONTAINER_HEADER_BYTES_MAX || (len as usize) < shortest {
         return Err(ContainerError::Malformed("header length"));
     }
     let Some(all) = bytes.get(..len as usize) else {
@@ -76,8 +128,8 @@ pub fn parse_header(bytes: &[u8]) -> Result<Option<ContainerHeader>, ContainerEr
     if Sha256::digest(body)[..] != *digest {
         return Err(ContainerError::Malformed("header differs from its digest"));
     }
-    let header = read(body, u64::from(len))?;
-    check(&header)?;
+    let header = read(body, version, u64::from(len))?;
+    check::check(&header)?;
     Ok(Some(header))
 }
 
@@ -118,15 +170,25 @@ impl<'a> Fields<'a> {
     }
 }
 
-fn read(body: &[u8], header_len: u64) -> Result<ContainerHeader, ContainerError> {
+fn read(body: &[u8], version: u16, header_len: u64) -> Result<ContainerHeader, ContainerError> {
     let mut fields = Fields(body);
     fields.take(10)?;
-    let swap_bytes = fields.take(2)?[0];
+    let [swap_bytes, flags] = fields.array()?;
     fields.take(4)?;
     let original_len = fields.u64()?;
     let original_sha256 = fields.array()?;
     let frame_count = fields.u32()?;
     let section_count = fields.u32()? as usize;
+    let (mut geometry, mut low_halvings) = (None, 0);
+    let (mut dictionary_sha256, mut is_dictionary) = (None, false);
+    if version >= 2 {
+        (geometry, low_halvings) = read_geometry(fields.array()?)?;
+        dictionary_sha256 = Some(fields.array()?).filter(|sha256| *sha256 != [0; 32]);
+        is_dictionary = flags == FLAG_IS_DICTIONARY;
+        if flags & !FLAG_IS_DICTIONARY != 0 {
+            return Err(ContainerError::Malformed("flags"));
+        }
+    }
     let transfer_syntax = fields.uid()?;
     let sop_class_uid = fields.uid()?;
     let sop_instance_uid = fields.uid()?;
@@ -140,7 +202,7 @@ fn read(body: &[u8], header_len: u64) -> Result<ContainerHeader, ContainerError>
     for row in fields.0.chunks_exact(ROW_BYTES) {
         let mut row = Fields(row);
         let [kind, sample_bytes, _, _] = row.array()?;
-        let kind = SectionKind::of(kind).ok_or(ContainerError::Malformed("section kind"))?;
+        let kind = SectionKind::of(kind, version).ok_or(ContainerError::Malformed("section kind"))?;
         let frame = row.u32()?;
         let stored_len = row.u64()?;
         let expanded_len = row.u64()?;
@@ -159,6 +221,7 @@ fn read(body: &[u8], header_len: u64) -> Result<ContainerHeader, ContainerError>
             .ok_or(ContainerError::Malformed("section lengths"))?;
     }
     Ok(ContainerHeader {
+        version,
         transfer_syntax,
         sop_class_uid,
         sop_instance_uid,
@@ -168,96 +231,36 @@ fn read(body: &[u8], header_len: u64) -> Result<ContainerHeader, ContainerError>
         original_sha256,
         frame_count,
         swap_bytes,
+        geometry,
+        low_halvings,
+        dictionary_sha256,
+        is_dictionary,
         header_len,
         sections,
     })
 }
 
-/// The rules that hold between the rows.
-fn check(header: &ContainerHeader) -> Result<(), ContainerError> {
-    let rule = |good: bool, what: &'static str| {
-        if good {
-            Ok(())
-        } else {
-            Err(ContainerError::Malformed(what))
-        }
-    };
-    rule(!header.sections.is_empty(), "no sections")?;
-    rule(
-        header.sections.len() as u64 <= pieces::SECTIONS_MAX,
-        "too many sections",
-    )?;
-    rule(matches!(header.swap_bytes, 1 | 2 | 4 | 8), "swap unit")?;
-    let mut total = 0u64;
-    let mut frame = 0u32;
-    let mut in_tail = false;
-    for (idx, section) in header.sections.iter().enumerate() {
-        total = total
-            .checked_add(section.expanded_len)
-            .ok_or(ContainerError::Malformed("section lengths"))?;
-        let expanded_max = match section.kind {
-            SectionKind::Head => HEAD_EXPANDED_BYTES_MAX,
-            SectionKind::NativeFrame => pieces::FRAME_SECTION_BYTES_MAX,
-            SectionKind::Tail | SectionKind::Opaque => pieces::OPAQUE_CHUNK_BYTES,
-            SectionKind::Fragment => 8 + u64::from(u32::MAX),
-        };
-        rule(section.expanded_len <= expanded_max, "section too long")?;
-        if section.kind == SectionKind::Fragment {
-            rule(
-                section.stored_len.checked_add(8) == Some(section.expanded_len),
-                "fragment length",
-            )?;
-        } else {
-            // zstd never grows data by more than this.
-            let stored_max = section.expanded_len + section.expanded_len / 128 + 1024;
-            rule(
-                section.stored_len <= stored_max,
-                "section stored longer than it is",
-            )?;
-        }
-        if section.kind == SectionKind::NativeFrame {
-            let whole = section
-                .expanded_len
-                .is_multiple_of(u64::from(section.sample_bytes.max(1)));
-            rule(
-                matches!(section.sample_bytes, 1 | 2 | 4 | 8) && whole,
-                "sample size",
-            )?;
-        } else {
-            rule(section.sample_bytes == 0, "sample size")?;
-        }
-        rule(section.kind != SectionKind::Head || idx == 0, "head not first")?;
-        let numbered = matches!(section.kind, SectionKind::NativeFrame | SectionKind::Fragment)
-            || (section.kind == SectionKind::Opaque && section.frame != 0);
-        if numbered {
-            let next = section.frame == frame || Some(section.frame) == frame.checked_add(1);
-            rule(section.frame >= 1 && next && !in_tail, "frame order")?;
-            rule(
-                section.kind != SectionKind::NativeFrame || section.frame != frame,
-                "frame order",
-            )?;
-            frame = section.frame;
-        } else {
-            rule(section.frame == 0, "frame order")?;
-            in_tail |= idx > 0;
-        }
-    }
-    rule(frame == header.frame_count, "frame count")?;
-    rule(total == header.original_len, "original length")
-}
-
 impl SectionKind {
-    /// The kind written as this number.
-    fn of(number: u8) -> Option<Self> {
-        [
+    /// The kind written as this number in this version.
+    fn of(number: u8, version: u16) -> Option<Self> {
+        let since_1 = [
             Self::Head,
             Self::NativeFrame,
             Self::Fragment,
             Self::Tail,
             Self::Opaque,
-        ]
-        .into_iter()
-        .find(|kind| *kind as u8 == number)
+        ];
+        let since_2 = [
+            Self::Htj2kLow,
+            Self::Htj2kRest,
+            Self::SideBits,
+            Self::HeadWithDictionary,
+        ];
+        let later = since_2.into_iter().filter(|_| version >= 2);
+        since_1
+            .into_iter()
+            .chain(later)
+            .find(|kind| *kind as u8 == number)
     }
 }
 

@@ -1,18 +1,39 @@
 //! Reads a container: sections on demand, each against its digest before it is given out.
 
 use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::ops::Range;
 
 use sha2::{Digest, Sha256};
 
-use super::{ContainerError, ContainerHeader, PIECE_BYTES, SectionKind};
-use super::{code, header, item_header};
+use super::{ContainerError, ContainerHeader, Dictionary, PIECE_BYTES, SectionKind};
+use super::{code, frames, header, item_header};
 use crate::limits::{ScanLimits, pieces};
 use crate::scan::{self, HeadScan, ScanError};
+
+/// Gives the expanded head that has this SHA-256, when it is at hand.
+type FindDictionary = Box<dyn Fn(&[u8; 32]) -> io::Result<Option<Dictionary>> + Send>;
 
 /// A container open for reading.
 pub struct Container<R> {
     src: R,
     header: ContainerHeader,
+    /// Which sections begin frames, and which complete them; both in the order of the frames.
+    firsts: Range<usize>,
+    rests: Range<usize>,
+    find_dictionary: Option<FindDictionary>,
+}
+
+/// The beginning of an HTJ2K frame: its image at a quarter of the resolution, or the nearest that it has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LowFrame {
+    /// First bytes of the codestream.
+    pub codestream: Vec<u8>,
+    /// Columns of the image they hold.
+    pub columns: u32,
+    /// Rows of the image they hold.
+    pub rows: u32,
+    /// How often the sides were halved: 0 to 2.
+    pub halvings: u8,
 }
 
 impl<R: Read + Seek> Container<R> {
@@ -22,6 +43,19 @@ impl<R: Read + Seek> Container<R> {
     /// When it is none, is cut or has bytes too many.
     pub fn open(mut src: R) -> Result<Self, ContainerError> {
         let total = src.seek(SeekFrom::End(0))?;
+        let container = Self::open_part(src)?;
+        if container.header.container_len() != total {
+            return Err(ContainerError::Malformed("container length"));
+        }
+        Ok(container)
+    }
+
+    /// As [`Self::open`], for a container of which only some bytes have come: what is lacking may be cut off or
+    /// filled with anything, because no byte is given out that does not have its section's digest.
+    ///
+    /// # Errors
+    /// When the header is not there or is none.
+    pub fn open_part(mut src: R) -> Result<Self, ContainerError> {
         src.seek(SeekFrom::Start(0))?;
         let mut bytes = Vec::new();
         src.by_ref().take(16).read_to_end(&mut bytes)?;
@@ -34,10 +68,31 @@ impl<R: Read + Seek> Container<R> {
             .saturating_sub(16);
         src.by_ref().take(rest).read_to_end(&mut bytes)?;
         let header = super::parse_header(&bytes)?.ok_or(ContainerError::Malformed("header cut"))?;
-        if header.container_len() != total {
-            return Err(ContainerError::Malformed("container length"));
-        }
-        Ok(Self { src, header })
+        let sections = &header.sections;
+        let first = usize::from(header.has_head());
+        let end_of = |from: usize, belongs: fn(&super::Section) -> bool| {
+            let n = sections[from..].iter().take_while(|section| belongs(section));
+            from + n.count()
+        };
+        let firsts = first..end_of(first, |section| section.frame != 0 && !section.kind.is_rest());
+        let rests = firsts.end..end_of(firsts.end, |section| section.kind.is_rest());
+        Ok(Self {
+            src,
+            firsts,
+            rests,
+            header,
+            find_dictionary: None,
+        })
+    }
+
+    /// Says where the dictionary of the head is found, should it need one.
+    #[must_use]
+    pub fn with_dictionaries(
+        mut self,
+        find: impl Fn(&[u8; 32]) -> io::Result<Option<Dictionary>> + Send + 'static,
+    ) -> Self {
+        self.find_dictionary = Some(Box::new(find));
+        self
     }
 
     /// The header.
@@ -76,7 +131,9 @@ impl<R: Read + Seek> Container<R> {
         let mut buffers = Buffers::default();
         for idx in 0..self.header.sections.len() {
             let section = self.header.sections[idx];
-            if section.kind == SectionKind::Fragment {
+            if section.kind.is_rest() {
+                // Read with the frame it completes.
+            } else if section.kind == SectionKind::Fragment {
                 hashed.write_all(&item_header(section.stored_len)?)?;
                 self.stream_stored(idx, &mut hashed)?;
             } else {
@@ -152,23 +209,88 @@ impl<R: Read + Seek> Container<R> {
     /// # Errors
     /// [`ContainerError::NoSuchFrame`], or when a section differs from its digest.
     pub fn frame(&mut self, number: u32) -> Result<Vec<u8>, ContainerError> {
-        if number == 0 || number > self.header.frame_count {
-            return Err(ContainerError::NoSuchFrame(number));
-        }
         let mut frame = Vec::new();
         let mut buffers = Buffers::default();
-        for idx in 0..self.header.sections.len() {
-            let section = self.header.sections[idx];
-            if section.frame != number {
-                continue;
-            }
-            if section.kind == SectionKind::Fragment {
+        for idx in self.firsts_of(number)? {
+            if self.header.sections[idx].kind == SectionKind::Fragment {
                 self.stream_stored(idx, &mut frame)?;
+            } else if frame.is_empty() {
+                self.expand(idx, &mut buffers)?;
+                frame = std::mem::take(&mut buffers.expanded);
             } else {
                 frame.extend_from_slice(self.expand(idx, &mut buffers)?);
             }
         }
         Ok(frame)
+    }
+
+    /// The sections that begin a frame.
+    fn firsts_of(&self, number: u32) -> Result<Range<usize>, ContainerError> {
+        if number == 0 || number > self.header.frame_count {
+            return Err(ContainerError::NoSuchFrame(number));
+        }
+        Ok(self.of_frame(&self.firsts, number))
+    }
+
+    /// The sections of a frame in a part of the table that is in the order of the frames.
+    fn of_frame(&self, part: &Range<usize>, number: u32) -> Range<usize> {
+        let sections = &self.header.sections[part.clone()];
+        let from = sections.partition_point(|section| section.frame < number);
+        let to = sections.partition_point(|section| section.frame <= number);
+        part.start + from..part.start + to
+    }
+
+    /// The HTJ2K section that begins a frame; `None` when the frame is coded otherwise.
+    fn low_of(&self, number: u32) -> Result<Option<usize>, ContainerError> {
+        let mut firsts = self.firsts_of(number)?;
+        Ok(firsts.find(|idx| self.header.sections[*idx].kind == SectionKind::Htj2kLow))
+    }
+
+    /// Whether [`Self::codestream`] gives this frame.
+    ///
+    /// # Errors
+    /// [`ContainerError::NoSuchFrame`].
+    pub fn has_codestream(&self, number: u32) -> Result<bool, ContainerError> {
+        let low = self.low_of(number)?;
+        let by_pixel = self.header.geometry.is_some_and(|geometry| !geometry.is_planar);
+        Ok(by_pixel && low.is_some_and(|low| self.rest_of(low, SectionKind::SideBits).is_none()))
+    }
+
+    /// Frame `number` as its HTJ2K codestream (1.2.840.10008.1.2.4.202); `None` when it is coded otherwise, or when
+    /// the codestream alone would not give all bytes of the frame back in their order.
+    ///
+    /// # Errors
+    /// [`ContainerError::NoSuchFrame`], or when a section differs from its digest.
+    pub fn codestream(&mut self, number: u32) -> Result<Option<Vec<u8>>, ContainerError> {
+        let Some(low) = self
+            .low_of(number)?
+            .filter(|_| self.has_codestream(number).unwrap_or(false))
+        else {
+            return Ok(None);
+        };
+        let mut codestream = Vec::new();
+        self.read_codestream(low, &mut codestream)?;
+        Ok(Some(codestream))
+    }
+
+    /// The beginning of frame `number`, for a preview; `None` when the frame is not HTJ2K. Also from a container of
+    /// which only some bytes have come.
+    ///
+    /// # Errors
+    /// [`ContainerError::NoSuchFrame`]; [`ContainerError::DigestMismatch`] when its bytes are not all there yet.
+    pub fn low_frame(&mut self, number: u32) -> Result<Option<LowFrame>, ContainerError> {
+        let (Some(low), Some(geometry)) = (self.low_of(number)?, self.header.geometry) else {
+            return Ok(None);
+        };
+        let mut codestream = Vec::new();
+        self.read_stored(low, &mut codestream)?;
+        let halvings = self.header.low_halvings;
+        Ok(Some(LowFrame {
+            codestream,
+            columns: u32::from(geometry.columns).div_ceil(1 << halvings),
+            rows: u32::from(geometry.rows).div_ceil(1 << halvings),
+            halvings,
+        }))
     }
 
     /// As [`Self::frame`], with native samples in little endian order whatever they came in.
@@ -204,24 +326,93 @@ impl<R: Read + Seek> Container<R> {
         Ok(())
     }
 
-    /// The original bytes of a section that is not a fragment.
+    /// The original bytes of a section that is not a fragment; they are in `buffers.expanded` as well.
     fn expand<'b>(&mut self, idx: usize, buffers: &'b mut Buffers) -> Result<&'b [u8], ContainerError> {
         let section = self.header.sections[idx];
-        if section.kind == SectionKind::Fragment {
-            return Err(ContainerError::Malformed("fragment without frame"));
+        buffers.expanded.clear();
+        match section.kind {
+            SectionKind::Fragment => return Err(ContainerError::Malformed("fragment without frame")),
+            SectionKind::Htj2kRest | SectionKind::SideBits => {}
+            SectionKind::Htj2kLow => self.expand_htj2k(idx, buffers)?,
+            SectionKind::HeadWithDictionary => {
+                let dictionary = self.dictionary()?;
+                self.read_stored(idx, &mut buffers.packed)?;
+                let expanded = &mut buffers.expanded;
+                code::unpack_with(
+                    dictionary.bytes(),
+                    &buffers.packed,
+                    section.expanded_len,
+                    expanded,
+                )?;
+            }
+            _ => {
+                self.read_stored(idx, &mut buffers.packed)?;
+                if section.sample_bytes > 1 {
+                    code::unpack(&buffers.packed, section.expanded_len, &mut buffers.plain)?;
+                    let sample_bytes = usize::from(section.sample_bytes);
+                    code::join(&buffers.plain, sample_bytes, &mut buffers.expanded);
+                } else {
+                    code::unpack(&buffers.packed, section.expanded_len, &mut buffers.expanded)?;
+                }
+            }
         }
-        buffers.packed.clear();
-        self.stream_stored(idx, &mut buffers.packed)?;
-        code::unpack(&buffers.packed, section.expanded_len, &mut buffers.plain)?;
-        if section.sample_bytes > 1 {
-            code::join(
-                &buffers.plain,
-                usize::from(section.sample_bytes),
-                &mut buffers.joined,
-            );
-            return Ok(&buffers.joined);
+        Ok(&buffers.expanded)
+    }
+
+    fn expand_htj2k(&mut self, idx: usize, buffers: &mut Buffers) -> Result<(), ContainerError> {
+        let geometry = self
+            .header
+            .geometry
+            .ok_or(ContainerError::Malformed("frame geometry"))?;
+        self.read_codestream(idx, &mut buffers.packed)?;
+        let side = self.rest_of(idx, SectionKind::SideBits);
+        let mut packed_side = Vec::new();
+        if let Some(side) = side {
+            self.read_stored(side, &mut packed_side)?;
         }
-        Ok(&buffers.plain)
+        let packed_side = side.map(|_| packed_side.as_slice());
+        let (codestream, expanded) = (&buffers.packed, &mut buffers.expanded);
+        buffers
+            .frames
+            .rebuild(&geometry, codestream, packed_side, expanded)?;
+        code::swap(&mut buffers.expanded, usize::from(self.header.swap_bytes));
+        Ok(())
+    }
+
+    /// The codestream of the HTJ2K frame that section `first` begins.
+    fn read_codestream(&mut self, first: usize, out: &mut Vec<u8>) -> Result<(), ContainerError> {
+        self.read_stored(first, out)?;
+        match self.rest_of(first, SectionKind::Htj2kRest) {
+            Some(rest) => self.stream_stored(rest, out),
+            None => Ok(()),
+        }
+    }
+
+    /// The section of this kind that completes the frame that section `first` begins.
+    fn rest_of(&self, first: usize, kind: SectionKind) -> Option<usize> {
+        let rests = self.of_frame(&self.rests, self.header.sections[first].frame);
+        rests
+            .into_iter()
+            .find(|idx| self.header.sections[*idx].kind == kind)
+    }
+
+    fn read_stored(&mut self, idx: usize, packed: &mut Vec<u8>) -> Result<(), ContainerError> {
+        packed.clear();
+        self.stream_stored(idx, packed)
+    }
+
+    fn dictionary(&self) -> Result<Dictionary, ContainerError> {
+        let sha256 = self
+            .header
+            .dictionary_sha256
+            .ok_or(ContainerError::Malformed("dictionary"))?;
+        let found = match &self.find_dictionary {
+            Some(find) => find(&sha256)?,
+            None => None,
+        };
+        found
+            .filter(|dictionary| *dictionary.sha256() == sha256)
+            .ok_or(ContainerError::DictionaryMissing(sha256))
     }
 }
 
@@ -229,7 +420,8 @@ impl<R: Read + Seek> Container<R> {
 struct Buffers {
     packed: Vec<u8>,
     plain: Vec<u8>,
-    joined: Vec<u8>,
+    expanded: Vec<u8>,
+    frames: frames::FrameRebuilder,
 }
 
 /// A writer that hashes what passes.
@@ -274,7 +466,7 @@ impl<R: Read + Seek> Read for Expanding<'_, R> {
             self.next += 1;
         }
         let got = (self.len - self.at).min(buf.len());
-        buf[..got].copy_from_slice(&self.buffers.plain[self.at..self.at + got]);
+        buf[..got].copy_from_slice(&self.buffers.expanded[self.at..self.at + got]);
         self.at += got;
         Ok(got)
     }

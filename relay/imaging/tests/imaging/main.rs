@@ -3,6 +3,9 @@
 
 mod data;
 mod container;
+mod dictionary;
+mod frames;
+mod golden;
 mod hostile;
 mod oracle;
 mod real;

@@ -2,9 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::io::Cursor;
+use std::path::Path;
+use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
-use tancho_imaging::container::{Container, encode};
+use tancho_imaging::container::{
+    Coding, CodingTurns, Container, Dictionary, Encoder, Object, SectionKind, encode,
+};
 use tancho_imaging::limits::ScanLimits;
 use tancho_imaging::scan::{WarningKind, scan, scan_head};
 use tancho_imaging::syntax::{Codestream, codestream_of};
@@ -79,6 +83,61 @@ fn every_real_file_is_rebuilt_byte_for_byte() {
     for (name, code) in expected {
         assert_eq!(refused.get(name), Some(&code), "{name}");
     }
+}
+
+/// Bytes of the files of a series and of their containers, coded as a node does: every head but the first with that
+/// of the first. Every container is rebuilt.
+fn coded_series(root: &Path, folder: &str) -> (u64, u64) {
+    let mut encoder = Encoder::new(Arc::new(CodingTurns::new(2, 1 << 30))).unwrap();
+    let mut dictionary: Option<Dictionary> = None;
+    let (mut files_len, mut containers_len) = (0, 0);
+    for path in data::files(root, &[folder]) {
+        let object = data::data_set(&path).unwrap();
+        let mut src = Cursor::new(&object.bytes);
+        let scan = scan(&mut src, &object.transfer_syntax, &ScanLimits::default()).unwrap();
+        let described = Object {
+            scan: &scan,
+            transfer_syntax: &object.transfer_syntax,
+            original_sha256: &object.sha256,
+        };
+        let coding = Coding {
+            dictionary: dictionary.as_ref(),
+            is_dictionary: dictionary.is_none(),
+            ..Coding::default()
+        };
+        let (mut scratch, mut out) = (Cursor::new(Vec::new()), Cursor::new(Vec::new()));
+        encoder
+            .encode(&mut src, &described, &coding, &mut scratch, &mut out)
+            .unwrap();
+        files_len += std::fs::metadata(&path).unwrap().len();
+        containers_len += out.get_ref().len() as u64;
+        let at_hand = dictionary.clone();
+        let mut container = Container::open(out)
+            .unwrap()
+            .with_dictionaries(move |_| Ok(at_hand.clone()));
+        let mut back = Vec::new();
+        container.rebuild(&mut back).unwrap();
+        assert!(back == object.bytes, "{path:?}");
+        let kinds = container.header().sections.iter().map(|section| section.kind);
+        assert!(
+            kinds.into_iter().any(|kind| kind == SectionKind::Htj2kLow),
+            "{path:?}"
+        );
+        if dictionary.is_none() {
+            dictionary = Dictionary::new(container.head_bytes(u64::MAX).unwrap());
+        }
+    }
+    println!("{folder}: {files_len} bytes of files, {containers_len} of containers");
+    (files_len, containers_len)
+}
+
+#[test]
+fn a_head_ct_and_a_brain_mr_become_as_small_as_the_thin_line_needs() {
+    let Some(root) = data::folder() else { return };
+    let (_, ct) = coded_series(&root, "ct-head-ge");
+    assert!(ct <= 3_320_000, "{ct}");
+    let (files, mr) = coded_series(&root, "mr-brain-t1-sag");
+    assert!(mr * 13 / 2 <= files, "{files} / {mr}");
 }
 
 #[test]
