@@ -19,6 +19,7 @@ use crate::metrics::Metrics;
 use crate::state::make_private_dir;
 
 pub mod check;
+mod dictionaries;
 
 use check::BlobName;
 
@@ -255,7 +256,7 @@ impl Blobs {
         }
     }
 
-    /// Opens a blob as a container; its header is checked.
+    /// Opens a blob as a container; its header is checked, and the dictionary of its head is found when it is needed.
     ///
     /// # Errors
     /// [`BlobError::Missing`], or [`BlobError::Damaged`] when the header does not hold.
@@ -268,7 +269,7 @@ impl Blobs {
         if !matches!(opened, Ok(_) | Err(ContainerError::Io(_))) {
             self.suspect(network_id, container_sha256);
         }
-        Ok(opened?)
+        Ok(self.resolve(network_id, opened?))
     }
 
     fn path(&self, network_id: &NetworkId, container_sha256: &[u8; 32]) -> PathBuf {

@@ -6,6 +6,7 @@
 
 pub mod carrier;
 pub mod commit;
+pub mod dictionaries;
 pub mod enroll;
 pub mod focus;
 pub mod handshakes;
@@ -13,6 +14,7 @@ pub mod head;
 pub mod incoming;
 pub mod journal;
 pub mod listener;
+pub mod preview;
 pub mod readable;
 pub mod recover;
 pub mod registry;
@@ -25,6 +27,7 @@ pub mod tcp;
 pub mod verify;
 
 pub use commit::CommitQueue;
+pub use dictionaries::Dictionaries;
 pub use focus::Focuses;
 pub use incoming::Incoming;
 pub use listener::serve;

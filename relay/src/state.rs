@@ -55,6 +55,8 @@ pub struct Shared {
     pub readable: ingest::Readable,
     /// Where readers look.
     pub focuses: ingest::Focuses,
+    /// Heads that other heads are coded with.
+    pub dictionaries: Arc<ingest::Dictionaries>,
     /// Verified instances on their way to their transaction.
     pub commits: ingest::CommitQueue,
     /// Turns of verifications, which cost processor time and memory.
@@ -101,6 +103,7 @@ impl AppState {
         let metrics = Metrics::new();
         blobs.register(&metrics);
         Ok(Self(Arc::new(Shared {
+            dictionaries: Arc::new(ingest::Dictionaries::new(blobs.clone())),
             blobs,
             dicomweb: dicomweb::Serving::default(),
             authority: Arc::new(authority),

@@ -63,7 +63,8 @@ impl Blobs {
         if container::digest(&mut file)? != *container_sha256 {
             return Err(BlobError::NotItsDigest);
         }
-        container::Container::open(file)?.rebuild(&mut io::sink())?;
+        let container = container::Container::open(file)?;
+        self.resolve(network_id, container).rebuild(&mut io::sink())?;
         Ok(())
     }
 }

@@ -38,7 +38,16 @@ pub(super) fn choose(
             Wrapping::Single
         });
     }
-    offers.iter().find_map(|offer| {
+    choose_of(offers.into_iter(), media, transfer_syntax, several)
+}
+
+fn choose_of(
+    mut offers: impl Iterator<Item = Offer>,
+    media: &str,
+    transfer_syntax: &str,
+    several: bool,
+) -> Option<Wrapping> {
+    offers.find_map(|offer| {
         let syntax = offer.transfer_syntax.as_deref();
         let syntax_fits = syntax.is_none_or(|syntax| syntax == "*" || syntax == transfer_syntax);
         if offer.media == "multipart/related" {
@@ -52,6 +61,23 @@ pub(super) fn choose(
         };
         (syntax_fits && takes(&offer.media, media)).then_some(wrapping)
     })
+}
+
+/// As [`choose`], for content in a transfer syntax that only clients get who name it: the frames could also be given as
+/// they were received.
+pub(super) fn choose_named(
+    headers: &HeaderMap,
+    media: &str,
+    transfer_syntax: &str,
+    several: bool,
+) -> Option<Wrapping> {
+    let offers = parse(headers).into_iter();
+    choose_of(
+        offers.filter(|offer| offer.transfer_syntax.as_deref() == Some(transfer_syntax)),
+        media,
+        transfer_syntax,
+        several,
+    )
 }
 
 /// Whether `pattern` covers `media`. Octet streams stand for any frame: the content type says what it is.
@@ -115,6 +141,30 @@ mod tests {
             headers.insert(ACCEPT, accept.parse().unwrap());
         }
         choose(&headers, media, transfer_syntax, several)
+    }
+
+    #[test]
+    fn a_transfer_syntax_that_was_not_received_is_for_those_who_name_it() {
+        let htj2k = "1.2.840.10008.1.2.4.202";
+        let named = |accept: &str, several| {
+            let mut headers = HeaderMap::new();
+            headers.insert(ACCEPT, accept.parse().unwrap());
+            choose_named(&headers, "image/jphc", htj2k, several)
+        };
+        for accept in [
+            "*/*",
+            "image/jphc",
+            "multipart/related; type=application/octet-stream; transfer-syntax=*",
+        ] {
+            assert_eq!(named(accept, false), None, "{accept}");
+        }
+        let single = "image/jphc; transfer-syntax=1.2.840.10008.1.2.4.202, */*";
+        assert_eq!(named(single, false), Some(Wrapping::Single));
+        assert_eq!(named(single, true), Some(Wrapping::Multipart));
+        let multipart =
+            "multipart/related; type=\"application/octet-stream\"; transfer-syntax=1.2.840.10008.1.2.4.202";
+        assert_eq!(named(multipart, false), Some(Wrapping::Multipart));
+        assert_eq!(choose_named(&HeaderMap::new(), "image/jphc", htj2k, false), None);
     }
 
     #[test]

@@ -15,6 +15,7 @@ use tancho_domain::dicom::{Priority, TransferSyntaxUid};
 use tancho_domain::ids::{NetworkId, NodeId, SessionId, SiteId, StudyId, UserId};
 use tancho_imaging::container;
 use tancho_imaging::element::{Tag, Vr};
+use tancho_imaging::htj2k;
 use tancho_imaging::limits::ScanLimits;
 use tancho_imaging::part10;
 use tancho_imaging::scan::scan;
@@ -382,6 +383,82 @@ async fn native_frames_leave_in_little_endian_whatever_they_came_in() {
         );
         assert_eq!(parts(&answer), [(content_type.to_owned(), little_endian())]);
     }
+}
+
+/// A slice large enough to travel as HTJ2K.
+fn large(number: u32) -> CtSlice {
+    CtSlice {
+        rows: 96,
+        columns: 80,
+        samples: (0..96 * 80)
+            .map(|n: i32| (n % 80 * 13 + n / 80 * 7) as i16)
+            .collect(),
+        ..slice(number)
+    }
+}
+
+#[tokio::test]
+async fn native_frames_leave_as_htj2k_for_those_who_name_it() {
+    let relay = Relay::new().await;
+    let token = relay.referrer().await;
+    let written = syntax::EXPLICIT_BIG;
+    let ts = TransferSyntaxUid::parse(written).unwrap();
+    let samples: Vec<i32> = large(1).samples.iter().map(|sample| i32::from(*sample)).collect();
+    relay.store(&large(1).data_set(&ts).unwrap(), written, true).await;
+    relay.store(&native(2, written), written, true).await;
+    let htj2k = "image/jphc;transfer-syntax=1.2.840.10008.1.2.4.202";
+    let decoded = |codestream: &[u8]| {
+        let shape = htj2k::ImageShape {
+            width: 80,
+            height: 96,
+            components: 1,
+            precision: 16,
+            signed: true,
+        };
+        let mut samples = Vec::new();
+        htj2k::decode(codestream, &shape, &mut samples).unwrap();
+        samples
+    };
+
+    let answer = relay.get(&token, &frame_path(1), &[("accept", htj2k)]).await;
+    assert_eq!(
+        (answer.status, answer.header("content-type")),
+        (StatusCode::OK, htj2k)
+    );
+    assert_eq!(decoded(&answer.body), samples);
+    let whole = answer.body;
+    let headers = [("accept", htj2k), ("range", "bytes=0-99")];
+    let answer = relay.get(&token, &frame_path(1), &headers).await;
+    assert_eq!(
+        answer.header("content-range"),
+        format!("bytes 0-99/{}", whole.len())
+    );
+    assert_eq!(answer.body, whole[..100]);
+    let accept = "multipart/related; type=\"image/jphc\"; transfer-syntax=1.2.840.10008.1.2.4.202";
+    let answer = relay.get(&token, &frame_path(1), &[("accept", accept)]).await;
+    assert_eq!(parts(&answer), [(htj2k.to_owned(), whole)]);
+
+    let little: Vec<u8> = large(1)
+        .samples
+        .iter()
+        .flat_map(|sample| sample.to_le_bytes())
+        .collect();
+    for accept in [
+        "*/*",
+        "multipart/related; type=application/octet-stream; transfer-syntax=*",
+    ] {
+        let answer = relay.get(&token, &frame_path(1), &[("accept", accept)]).await;
+        assert!(
+            answer.header("content-type").contains("application/octet-stream"),
+            "{accept}"
+        );
+        assert!(answer.body.windows(little.len()).any(|window| window == little));
+    }
+    let answer = relay.get(&token, &frame_path(2), &[("accept", htj2k)]).await;
+    answer.refused(StatusCode::NOT_ACCEPTABLE, "not_acceptable");
+    let either = format!("{htj2k}, application/octet-stream");
+    let answer = relay.get(&token, &frame_path(2), &[("accept", &either)]).await;
+    assert_eq!(answer.body, little_endian(), "too small to gain by it");
 }
 
 #[tokio::test]

@@ -199,12 +199,16 @@ pub(super) async fn retrieve_frames(
     let instance = located.into_iter().next().ok_or_else(ApiError::not_found)?;
     let reader = Reader::new(&app, &caller);
     let (opening, of) = (reader.clone(), instance.clone());
-    let (mut container, frame_bytes) = blocking(move || {
+    let asked = numbers.clone();
+    let (mut container, frame_bytes, has_codestreams) = blocking(move || {
         let container = opening.container(&of)?;
         let header = container.header();
         let sections = header.sections.iter().filter(|section| section.frame == 1);
         let frame_bytes = sections.map(|section| section.expanded_len).sum::<u64>();
-        Ok((container, frame_bytes))
+        let has_codestreams = asked
+            .iter()
+            .all(|number| container.has_codestream(*number).unwrap_or(false));
+        Ok((container, frame_bytes, has_codestreams))
     })
     .await?;
     if numbers.iter().any(|number| *number > container.frame_count()) {
@@ -218,15 +222,32 @@ pub(super) async fn retrieve_frames(
             ApiError::not_found()
         });
     }
-    let form = FrameForm::of(&instance.transfer_syntax_uid);
+    let several = numbers.len() > 1;
+    let coded = FrameForm::htj2k();
+    let wrapping_coded = if has_codestreams {
+        accept::choose_named(&headers, coded.media, &coded.transfer_syntax, several)
+    } else {
+        None
+    };
+    let form = match wrapping_coded {
+        Some(_) => coded,
+        None => FrameForm::of(&instance.transfer_syntax_uid),
+    };
     // A range is of the frame's own bytes, so that the next one fits to it.
     let wrapping = if headers.contains_key(RANGE) && numbers.len() == 1 {
         Wrapping::Single
     } else {
-        accept::choose(&headers, form.media, &form.transfer_syntax, numbers.len() > 1)
+        wrapping_coded
+            .or_else(|| accept::choose(&headers, form.media, &form.transfer_syntax, several))
             .ok_or_else(not_acceptable)?
     };
-    let mib = u32::try_from((frame_bytes >> 20) + 1)
+    // Decoding a codestream takes its samples and as much again for the wavelet.
+    let memory = if container.header().geometry.is_some() && !form.is_stored_htj2k {
+        frame_bytes * 5
+    } else {
+        frame_bytes
+    };
+    let mib = u32::try_from((memory >> 20) + 1)
         .unwrap_or(u32::MAX)
         .min(FRAME_MIB_MAX as u32);
     let permit = app
@@ -239,7 +260,7 @@ pub(super) async fn retrieve_frames(
     if wrapping == Wrapping::Single {
         let number = numbers[0];
         let frame = blocking(move || {
-            let frame = container.frame_little_endian(number);
+            let frame = form.read(&mut container, number);
             frame
                 .inspect_err(|error| reader.suspect(&instance, error))
                 .map_err(BlobError::from)
@@ -254,7 +275,7 @@ pub(super) async fn retrieve_frames(
     let body = stream::body("frames", move |out| {
         for number in numbers {
             stream::begin_part(out, &boundary, &content_type)?;
-            let frame = container.frame_little_endian(number);
+            let frame = form.read(&mut container, number);
             let frame = frame.inspect_err(|error| reader.suspect(&instance, error));
             out.write_all(&frame.map_err(io::Error::other)?)?;
             stream::end_part(out)?;
@@ -297,6 +318,8 @@ pub(super) async fn retrieve_bulk_data(
 struct FrameForm {
     media: &'static str,
     transfer_syntax: String,
+    /// Native frames leave as the codestreams they are stored as.
+    is_stored_htj2k: bool,
 }
 
 impl FrameForm {
@@ -307,12 +330,31 @@ impl FrameForm {
             return Self {
                 media: OCTETS,
                 transfer_syntax: syntax::EXPLICIT_LITTLE.to_owned(),
+                is_stored_htj2k: false,
             };
         }
         Self {
             media: syntax::frame_media_type(transfer_syntax),
             transfer_syntax: transfer_syntax.to_owned(),
+            is_stored_htj2k: false,
         }
+    }
+
+    /// Frames that were received uncompressed, in the form they travelled in.
+    fn htj2k() -> Self {
+        Self {
+            media: syntax::frame_media_type(syntax::HTJ2K_LOSSLESS_RPCL),
+            transfer_syntax: syntax::HTJ2K_LOSSLESS_RPCL.to_owned(),
+            is_stored_htj2k: true,
+        }
+    }
+
+    fn read(&self, container: &mut Container<File>, number: u32) -> Result<Vec<u8>, ContainerError> {
+        if self.is_stored_htj2k {
+            let codestream = container.codestream(number)?;
+            return codestream.ok_or(ContainerError::NoSuchFrame(number));
+        }
+        container.frame_little_endian(number)
     }
 
     /// The transfer syntax is always named: viewers guess wrongly without it.

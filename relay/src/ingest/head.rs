@@ -3,8 +3,9 @@
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::Path;
+use std::sync::Arc;
 
-use tancho_domain::ids::{InstanceId, SeriesId, StudyId};
+use tancho_domain::ids::{InstanceId, NetworkId, SeriesId, StudyId};
 use tancho_imaging::container::{Container, ContainerError, ContainerHeader};
 use tancho_imaging::limits::ScanLimits;
 use tancho_imaging::scan::{HeadScan, InstanceIdentity};
@@ -14,6 +15,7 @@ use tancho_store::studies::{
 use tancho_store::{StoreError, Tx};
 use tancho_wire::transfer::OfferedInstance;
 
+use super::dictionaries::{Dictionaries, HeadDigest};
 use crate::secrets;
 
 /// What a head says.
@@ -23,6 +25,8 @@ pub struct Head {
     study: StudyFacts,
     series: SeriesFacts,
     instance: InstanceFacts,
+    /// The digest by which other heads name it as their dictionary.
+    pub serves_as: Option<HeadDigest>,
 }
 
 /// Why a head cannot be used.
@@ -34,6 +38,9 @@ pub enum HeadFault {
     /// The head names other identifiers or digests than the offer.
     #[error("the offer contradicts the head")]
     Contradicts,
+    /// It is coded with the head of another instance, which is not at hand.
+    #[error("the head needs that of another instance")]
+    NeedsDictionary(HeadDigest),
     /// The disk failed.
     #[error("reading a partial file failed")]
     Io(#[from] io::Error),
@@ -46,6 +53,7 @@ impl HeadFault {
         match self {
             Self::Unreadable(code) => code,
             Self::Contradicts => "offer_contradicts_head",
+            Self::NeedsDictionary(_) => "dictionary_missing",
             Self::Io(_) => "io_failed",
         }
     }
@@ -58,33 +66,52 @@ pub enum HeadRead {
     Head(Box<Head>),
     /// Only the whole container can tell.
     NeedsWhole,
+    /// The head of another instance must come first.
+    NeedsDictionary(HeadDigest),
+}
+
+/// Where heads belong, and those at hand.
+#[derive(Debug, Clone)]
+pub struct Heads {
+    /// The tenant.
+    pub network_id: NetworkId,
+    /// Heads that others are coded with.
+    pub dictionaries: Arc<Dictionaries>,
 }
 
 /// Reads the head of a part of which the first `head_end` bytes are there. Blocks on the disk.
-pub fn read_head(path: &Path, offered: &OfferedInstance) -> Result<HeadRead, HeadFault> {
+pub fn read_head(path: &Path, offered: &OfferedInstance, heads: &Heads) -> Result<HeadRead, HeadFault> {
     let view = PartView {
         file: File::open(path)?,
         len: offered.item.container_len,
         at: 0,
     };
-    let mut container = Container::open(view).map_err(fault)?;
+    let container = Container::open(view).map_err(fault)?;
     check_header(container.header(), offered)?;
     if !container.header().has_head() {
         return Ok(HeadRead::NeedsWhole);
     }
-    read_identity(&mut container, offered).map(HeadRead::Head)
+    match read_identity(container, offered, heads) {
+        Err(HeadFault::NeedsDictionary(sha256)) => Ok(HeadRead::NeedsDictionary(sha256)),
+        read => read.map(HeadRead::Head),
+    }
 }
 
 /// Reads the head of a part that is whole. Blocks on the disk.
-pub fn read_head_of_whole(whole: File, offered: &OfferedInstance) -> Result<Box<Head>, HeadFault> {
-    let mut container = Container::open(whole).map_err(fault)?;
+pub fn read_head_of_whole(
+    whole: File,
+    offered: &OfferedInstance,
+    heads: &Heads,
+) -> Result<Box<Head>, HeadFault> {
+    let container = Container::open(whole).map_err(fault)?;
     check_header(container.header(), offered)?;
-    read_identity(&mut container, offered)
+    read_identity(container, offered, heads)
 }
 
 fn fault(error: ContainerError) -> HeadFault {
     match error {
         ContainerError::Io(error) => HeadFault::Io(error),
+        ContainerError::DictionaryMissing(sha256) => HeadFault::NeedsDictionary(sha256),
         other => HeadFault::Unreadable(other.code()),
     }
 }
@@ -103,9 +130,15 @@ fn check_header(header: &ContainerHeader, offered: &OfferedInstance) -> Result<(
 }
 
 fn read_identity<R: Read + Seek>(
-    container: &mut Container<R>,
+    container: Container<R>,
     offered: &OfferedInstance,
+    heads: &Heads,
 ) -> Result<Box<Head>, HeadFault> {
+    let mut container = heads.dictionaries.resolve(&heads.network_id, container);
+    let served = heads
+        .dictionaries
+        .note_head(&heads.network_id, &mut container)
+        .map_err(fault)?;
     let scan = container
         .scan_identity(&ScanLimits::default())
         .map_err(fault)?
@@ -118,7 +151,10 @@ fn read_identity<R: Read + Seek>(
     if !same {
         return Err(HeadFault::Contradicts);
     }
-    Ok(Box::new(facts(scan, offered)))
+    Ok(Box::new(Head {
+        serves_as: served,
+        ..facts(scan, offered)
+    }))
 }
 
 fn facts(scan: HeadScan, offered: &OfferedInstance) -> Head {
@@ -179,6 +215,7 @@ fn facts(scan: HeadScan, offered: &OfferedInstance) -> Head {
         study,
         series,
         instance,
+        serves_as: None,
     }
 }
 

@@ -60,6 +60,8 @@ pub struct Session {
     heads: Mutex<HashMap<Digest, ArrivedInstance>>,
     /// Room on the disk for containers that were asked for.
     promises: Mutex<HashMap<Digest, Promise>>,
+    /// Heads that wait for another.
+    heads_waiting: Mutex<work::HeadsWaiting>,
     /// How often a container's bytes turned out wrong.
     bad_digests: Mutex<HashMap<Digest, u32>>,
     noted_at_ms: Mutex<i64>,
@@ -154,6 +156,7 @@ impl Session {
             working: Notify::new(),
             heads: Mutex::default(),
             promises: Mutex::default(),
+            heads_waiting: Mutex::default(),
             bad_digests: Mutex::default(),
             noted_at_ms: Mutex::new(0),
             forms: Mutex::default(),

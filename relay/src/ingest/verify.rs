@@ -12,6 +12,9 @@ use tancho_imaging::limits::ScanLimits;
 use tancho_store::studies::Relation;
 use tancho_wire::frame::OfferItem;
 
+use super::dictionaries::HeadDigest;
+use super::head::Heads;
+
 /// Why a whole container is not taken.
 #[derive(Debug, thiserror::Error)]
 pub enum VerifyFault {
@@ -21,13 +24,20 @@ pub enum VerifyFault {
     /// The container is what was sent, but does not give the original back.
     #[error("the container does not rebuild the original: {0}")]
     NotTheOriginal(&'static str),
+    /// Its head is coded with another head, which is not at hand.
+    #[error("the head of another instance is missing")]
+    DictionaryMissing(HeadDigest),
     /// The disk failed.
     #[error("reading a container failed")]
     Io(#[from] io::Error),
 }
 
-/// Verifies a whole container against its offer. Blocks.
-pub fn verify_container(mut file: File, item: &OfferItem) -> Result<(), VerifyFault> {
+/// Verifies a whole container against its offer; gives the dictionary that its head needs. Blocks.
+pub fn verify_container(
+    mut file: File,
+    item: &OfferItem,
+    heads: &Heads,
+) -> Result<Option<HeadDigest>, VerifyFault> {
     if file.metadata()?.len() != item.container_len {
         return Err(VerifyFault::ContainerDigest);
     }
@@ -35,15 +45,17 @@ pub fn verify_container(mut file: File, item: &OfferItem) -> Result<(), VerifyFa
         return Err(VerifyFault::ContainerDigest);
     }
     file.rewind()?;
-    let mut container = Container::open(file).map_err(fault)?;
+    let container = Container::open(file).map_err(fault)?;
+    let mut container = heads.dictionaries.resolve(&heads.network_id, container);
     let header = container.header();
     if header.original_sha256 != item.original_sha256.0 || header.sop_instance_uid != item.sop_instance_uid {
         return Err(VerifyFault::NotTheOriginal("offer_contradicts_head"));
     }
+    let dictionary_sha256 = header.dictionary_sha256;
     // Rebuilding reads every section against its digest, then compares the whole.
     let rebuilt = container.rebuild(&mut io::sink()).map_err(fault)?;
     if rebuilt == item.original_sha256.0 {
-        Ok(())
+        Ok(dictionary_sha256)
     } else {
         Err(VerifyFault::NotTheOriginal("original_digest_mismatch"))
     }
@@ -52,15 +64,24 @@ pub fn verify_container(mut file: File, item: &OfferItem) -> Result<(), VerifyFa
 fn fault(error: ContainerError) -> VerifyFault {
     match error {
         ContainerError::Io(error) => VerifyFault::Io(error),
+        ContainerError::DictionaryMissing(sha256) => VerifyFault::DictionaryMissing(sha256),
         other => VerifyFault::NotTheOriginal(other.code()),
     }
 }
 
 /// What `second` is to `first`, two containers of one SOP Instance UID with different originals: the same elements
 /// written in another way, or other content. Rebuilds both into files in `scratch`. Blocks.
-pub fn relation_between(first: File, second: File, scratch: &Path) -> Result<Relation, VerifyFault> {
-    let mut first = Container::open(first).map_err(fault)?;
-    let mut second = Container::open(second).map_err(fault)?;
+pub fn relation_between(
+    first: File,
+    second: File,
+    scratch: &Path,
+    heads: &Heads,
+) -> Result<Relation, VerifyFault> {
+    let open = |file| -> Result<Container<File>, VerifyFault> {
+        let container = Container::open(file).map_err(fault)?;
+        Ok(heads.dictionaries.resolve(&heads.network_id, container))
+    };
+    let (mut first, mut second) = (open(first)?, open(second)?);
     if first.header().original_sha256 == second.header().original_sha256 {
         return Ok(Relation::Reencoding);
     }

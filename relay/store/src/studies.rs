@@ -8,8 +8,8 @@ mod manifest;
 
 pub use arrival::{
     ArrivedInstance, ArrivingInstance, InstanceFacts, InstanceState, KnownInstance, Relation, SeriesFacts,
-    StudyFacts, VerifiedInstance, begin_instance, find_by_container, find_first_revision,
-    find_instance_of_site, verify_instance, withdraw_instance,
+    StudyFacts, VerifiedInstance, begin_instance, find_by_container, find_by_original, find_first_revision,
+    find_instance_of_site, list_containers_of_series, verify_instance, withdraw_instance,
 };
 pub use manifest::{
     Manifest, StudyArrival, StudyProgress, get_study_arrival, get_study_progress, get_study_uid,

@@ -25,10 +25,10 @@ use crate::line::{
     slice,
 };
 
-struct World {
-    relay: TestRelay,
-    admin: Person,
-    node: NodeKey,
+pub struct World {
+    pub relay: TestRelay,
+    pub admin: Person,
+    pub node: NodeKey,
 }
 
 pub async fn invite(relay: &TestRelay, admin: &Person, site: &str) -> String {
@@ -43,7 +43,7 @@ pub async fn invite(relay: &TestRelay, admin: &Person, site: &str) -> String {
     answer["code"].as_str().unwrap().to_owned()
 }
 
-async fn world() -> World {
+pub async fn world() -> World {
     let relay = TestRelay::start().await;
     let (scope, site_id) = relay.site("default", "DOTO", SiteKind::Requesting).await;
     let admin = relay.person(&scope, &site_id, "admin", Role::Admin).await;
@@ -54,21 +54,21 @@ async fn world() -> World {
     World { relay, admin, node }
 }
 
-fn receipt(frame: Frame) -> Receipt {
+pub fn receipt(frame: Frame) -> Receipt {
     match frame {
         Frame::Receipt(receipt) => receipt,
         other => panic!("a receipt expected, not {other:?}"),
     }
 }
 
-fn wanted(frame: Frame) -> Vec<(u64, u64)> {
+pub fn wanted(frame: Frame) -> Vec<(u64, u64)> {
     match frame {
         Frame::Want(Want { items }) => items.into_iter().flat_map(|item| item.ranges).collect(),
         other => panic!("a want expected, not {other:?}"),
     }
 }
 
-async fn original_at_relay(relay: &TestRelay, admin: &Person, coded: &Coded) -> Vec<u8> {
+pub async fn original_at_relay(relay: &TestRelay, admin: &Person, coded: &Coded) -> Vec<u8> {
     let blobs = relay.app().blobs.clone();
     let (network_id, digest) = (admin.scope.network_id.clone(), coded.sha256().0);
     let mut container = blobs.container(&network_id, &digest).unwrap();

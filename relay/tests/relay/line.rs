@@ -16,7 +16,7 @@ use sha2::{Digest as _, Sha256};
 use tancho_domain::dicom::{
     Priority, SeriesInstanceUid, SopClassUid, SopInstanceUid, StudyInstanceUid, TransferSyntaxUid,
 };
-use tancho_imaging::container::encode as encode_container;
+use tancho_imaging::container::{Coding, CodingTurns, Encoder, Object};
 use tancho_imaging::limits::ScanLimits;
 use tancho_imaging::scan::scan;
 use tancho_imaging::synthetic::{CT_IMAGE_STORAGE, CtSlice};
@@ -275,6 +275,11 @@ impl Coded {
 
 /// Slice `number` of a study; `patient_id` and `shade` vary what is in it.
 pub fn slice(number: u32, patient_id: &str, shade: i16) -> Coded {
+    slice_as(number, patient_id, shade, &Coding::default())
+}
+
+/// As [`slice`], coded in another way.
+pub fn slice_as(number: u32, patient_id: &str, shade: i16, coding: &Coding<'_>) -> Coded {
     let side = 128_u16;
     // Not compressible to nothing, so that a container has several ranges.
     let mut noise = 1_u32;
@@ -295,16 +300,29 @@ pub fn slice(number: u32, patient_id: &str, shade: i16) -> Coded {
         samples: samples.collect(),
     };
     let ts = TransferSyntaxUid::parse(EXPLICIT).unwrap();
-    coded(slice.data_set(&ts).unwrap(), &ts)
+    coded_as(slice.data_set(&ts).unwrap(), &ts, coding)
 }
 
 /// Puts a data set into its container and its offer.
 pub fn coded(data_set: Vec<u8>, ts: &TransferSyntaxUid) -> Coded {
+    coded_as(data_set, ts, &Coding::default())
+}
+
+fn coded_as(data_set: Vec<u8>, ts: &TransferSyntaxUid, coding: &Coding<'_>) -> Coded {
     let mut source = Cursor::new(&data_set);
     let scan = scan(&mut source, ts, &ScanLimits::default()).unwrap();
     let mut out = Cursor::new(Vec::new());
     let original_sha256: [u8; 32] = Sha256::digest(&data_set).into();
-    let summary = encode_container(&mut source, &scan, ts, &original_sha256, &mut out).unwrap();
+    let object = Object {
+        scan: &scan,
+        transfer_syntax: ts,
+        original_sha256: &original_sha256,
+    };
+    let mut encoder = Encoder::new(Arc::new(CodingTurns::new(1, u64::MAX))).unwrap();
+    let mut scratch = Cursor::new(Vec::new());
+    let summary = encoder
+        .encode(&mut source, &object, coding, &mut scratch, &mut out)
+        .unwrap();
     let bytes = out.into_inner();
     let offer = Offer {
         study_instance_uid: StudyInstanceUid::parse(scan.identity.study_instance_uid.as_str()).unwrap(),
@@ -322,7 +340,7 @@ pub fn coded(data_set: Vec<u8>, ts: &TransferSyntaxUid) -> Coded {
             original_sha256: Digest(original_sha256),
             original_len: data_set.len() as u64,
             received_at_ms: NOW_MS,
-            preview_end: None,
+            preview_end: summary.header.preview_end(),
         }],
     };
     Coded {

@@ -1,22 +1,25 @@
 //! What the receiver asks for: look up what is held, write the rows of heads, verify and commit whole containers.
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use tancho_domain::ids::NetworkId;
+use tancho_imaging::container::{Container, ContainerError};
 use tancho_store::StoreError;
 use tancho_store::studies::{self, ArrivedInstance, KnownInstance, Relation};
 use tancho_wire::Digest;
-use tancho_wire::frame::{Receipt, Refusal, RefusalKind};
+use tancho_wire::frame::{OfferItem, Receipt, Refusal, RefusalKind};
 use tancho_wire::transfer::{Action, Finish, Holding, OfferedInstance, refuse_final, refuse_later};
 
 use super::data::{DISK_RETRY_MS, disk_code};
 use super::{End, Session, lock};
 use crate::blobs::{BlobError, Blobs};
 use crate::ingest::commit::Verified;
-use crate::ingest::head::{self, Head, HeadFault, HeadRead};
+use crate::ingest::dictionaries::HeadDigest;
+use crate::ingest::head::{self, Head, HeadFault, HeadRead, Heads};
 use crate::ingest::incoming::part_key;
 use crate::ingest::verify::{self, VerifyFault};
 use crate::ingest::{requests, status};
@@ -29,6 +32,8 @@ const STORE_RETRY_MS: u64 = 5_000;
 const BUSY_RETRY_MS: u64 = 2_000;
 /// Transfers of one container whose bytes turned out wrong before it is refused.
 const BAD_DIGESTS_MAX: u32 = 3;
+/// Containers of a series that are looked through for the head that others need; it came with the first.
+const CONTAINERS_SEARCHED_MAX: i64 = 256;
 
 /// A whole container that waits for its verification.
 #[derive(Debug, Clone)]
@@ -51,7 +56,32 @@ impl Whole {
     }
 }
 
-type Heads = Vec<(OfferedInstance, Result<HeadRead, HeadFault>)>;
+type HeadsRead = Vec<(OfferedInstance, Result<HeadRead, HeadFault>)>;
+
+/// Heads that wait for the head they are coded with, by its digest. They are as many as offers are open.
+#[derive(Debug, Default)]
+pub(super) struct HeadsWaiting(HashMap<HeadDigest, Vec<Digest>>);
+
+impl HeadsWaiting {
+    /// Adds a head; whether it is the first that waits for this one.
+    fn wait(&mut self, dictionary: HeadDigest, digest: Digest) -> bool {
+        let waiting = self.0.entry(dictionary).or_default();
+        waiting.push(digest);
+        waiting.len() == 1
+    }
+
+    /// The container is answered.
+    fn forget(&mut self, digest: &Digest) {
+        for waiting in self.0.values_mut() {
+            waiting.retain(|other| other != digest);
+        }
+        self.0.retain(|_, waiting| !waiting.is_empty());
+    }
+
+    fn take(&mut self, dictionary: &HeadDigest) -> Vec<Digest> {
+        self.0.remove(dictionary).unwrap_or_default()
+    }
+}
 
 impl Session {
     pub(super) async fn work(self: Arc<Self>) -> End {
@@ -76,7 +106,10 @@ impl Session {
             }
             self.look_up(lookups).await;
             for digests in heads.chunks(HEADS_AT_ONCE_MAX) {
-                self.begin_heads(digests).await;
+                let mut readable = digests.to_vec();
+                while !readable.is_empty() {
+                    readable = self.begin_heads(&readable).await;
+                }
             }
             self.begin_previews(&previews).await;
             for digest in complete {
@@ -120,10 +153,15 @@ impl Session {
                 )));
                 continue;
             }
-            let known = studies::find_by_container(&mut tx, &self.origin, &digest.hex()).await?;
+            let mut known = studies::find_by_container(&mut tx, &self.origin, &digest.hex()).await?;
+            if known.is_none() {
+                // The same bytes from the same site in another container: a node that forgot codes them anew.
+                let (uid, original) = (&offered.item.sop_instance_uid, offered.item.original_sha256.hex());
+                known = studies::find_by_original(&mut tx, &self.origin, uid, &original).await?;
+            }
             let durable = known
-                .and_then(|known| receipt_of(&digest, &known))
-                .filter(|_| self.has_blob(&digest));
+                .filter(|known| known.verified_at_ms.is_some() && self.has_blob(&known.container_sha256))
+                .and_then(|known| receipt_of(&digest, &known));
             holdings.push(match durable {
                 Some(receipt) => Holding::Durable(receipt),
                 None => {
@@ -142,7 +180,10 @@ impl Session {
 
     /// Whether the container's blob is there. An instance whose blob was lost is asked for again: its receipt would let
     /// the site delete the last copy.
-    fn has_blob(&self, digest: &Digest) -> bool {
+    fn has_blob(&self, container_sha256: &str) -> bool {
+        let Some(digest) = Digest::parse_hex(container_sha256) else {
+            return false;
+        };
         let is_there = self.app.blobs.exists(&self.origin.network_id, &digest.0);
         if !matches!(is_there, Ok(true)) {
             tracing::error!(container = %digest, "a stored container is missing; it is received again");
@@ -151,7 +192,8 @@ impl Session {
     }
 
     /// Reads heads that are there and writes their rows, so that lists show the instances while the rest arrives.
-    async fn begin_heads(&self, digests: &[Digest]) {
+    /// Gives those that waited for one of these and can be read now.
+    async fn begin_heads(&self, digests: &[Digest]) -> Vec<Digest> {
         let offered: Vec<OfferedInstance> = {
             let receiver = self.receiver();
             digests
@@ -163,19 +205,31 @@ impl Session {
             .iter()
             .map(|offered| self.part_path(&offered.item.container_sha256))
             .collect();
-        let read = tokio::task::spawn_blocking(move || -> Heads {
+        let at_hand = self.heads_at_hand();
+        let read = tokio::task::spawn_blocking(move || -> HeadsRead {
             let read = |(offered, path): (OfferedInstance, PathBuf)| {
-                let head = head::read_head(&path, &offered);
+                let head = head::read_head(&path, &offered, &at_hand);
                 (offered, head)
             };
             offered.into_iter().zip(paths).map(read).collect()
         });
-        let Ok(read) = read.await else { return };
+        let Ok(read) = read.await else { return Vec::new() };
         let mut heads = Vec::new();
+        let mut dictionaries: Vec<HeadDigest> = Vec::new();
         for (offered, head) in read {
             match head {
-                Ok(HeadRead::Head(head)) => heads.push((offered, head)),
+                Ok(HeadRead::Head(head)) => {
+                    dictionaries.extend(head.serves_as);
+                    heads.push((offered, head));
+                }
                 Ok(HeadRead::NeedsWhole) => {}
+                Ok(HeadRead::NeedsDictionary(sha256)) => {
+                    let digest = offered.item.container_sha256;
+                    let is_first = lock(&self.heads_waiting).wait(sha256, digest);
+                    if is_first && self.find_dictionary(&offered, &sha256).await {
+                        dictionaries.push(sha256);
+                    }
+                }
                 // Moved to the blob store by a run that ended before its commit; read when it is finished.
                 Err(HeadFault::Io(error)) if error.kind() == std::io::ErrorKind::NotFound => {}
                 Err(HeadFault::Io(error)) => self.put_head_off(&offered, &error),
@@ -198,6 +252,51 @@ impl Session {
             }
             Err(error) => self.put_rows_off(&heads, &error),
         }
+        let mut waiting = lock(&self.heads_waiting);
+        dictionaries
+            .iter()
+            .flat_map(|sha256| waiting.take(sha256))
+            .collect()
+    }
+
+    fn heads_at_hand(&self) -> Heads {
+        Heads {
+            network_id: self.origin.network_id.clone(),
+            dictionaries: Arc::clone(&self.app.dictionaries),
+        }
+    }
+
+    /// Looks for the head that another head needs in the containers of its series, arriving or stored: memory forgets.
+    async fn find_dictionary(&self, offered: &OfferedInstance, sha256: &HeadDigest) -> bool {
+        let listed = async {
+            let mut tx = self.app.db.read().await?;
+            let uids = (&offered.study_instance_uid, &offered.series_instance_uid);
+            studies::list_containers_of_series(&mut tx, &self.origin, uids, CONTAINERS_SEARCHED_MAX).await
+        };
+        let listed = match listed.await {
+            Ok(listed) => listed,
+            Err(error) => {
+                tracing::warn!(%error, "the containers of a series could not be looked through for a head");
+                return false;
+            }
+        };
+        let containers: Vec<Whole> = listed
+            .iter()
+            .filter_map(|name| self.whole(&Digest::parse_hex(name)?))
+            .collect();
+        let (at_hand, wanted) = (self.heads_at_hand(), *sha256);
+        let search = move || {
+            containers.iter().any(|container| {
+                let found = container.open().map_err(ContainerError::Io).and_then(|file| {
+                    let container = Container::open_part(file)?;
+                    at_hand
+                        .dictionaries
+                        .take_head(&at_hand.network_id, container, &wanted)
+                });
+                found.unwrap_or(false)
+            })
+        };
+        tokio::task::spawn_blocking(search).await.unwrap_or(false)
     }
 
     fn put_rows_off(&self, heads: &[(OfferedInstance, Box<Head>)], error: &StoreError) {
@@ -293,6 +392,7 @@ impl Session {
         lock(&self.heads).remove(&digest);
         if finish != Finish::Again {
             lock(&self.promises).remove(&digest);
+            lock(&self.heads_waiting).forget(&digest);
         }
         self.with_receiver(|receiver| receiver.finish(&digest, finish));
     }
@@ -309,17 +409,19 @@ impl Session {
             // Thrown away while it arrived, because the disk had lost bytes of it.
             return Finish::Again;
         }
-        let verified = {
-            let whole = whole.clone();
-            tokio::task::spawn_blocking(move || verify::verify_container(whole.open()?, &item)).await
-        };
-        match verified {
-            Ok(Ok(())) => {}
+        let mut verified = self.verify(whole.clone(), &item).await;
+        if let Ok(Err(VerifyFault::DictionaryMissing(sha256))) = &verified
+            && self.find_dictionary(offered, sha256).await
+        {
+            verified = self.verify(whole.clone(), &item).await;
+        }
+        let dictionary = match verified {
+            Ok(Ok(dictionary)) => dictionary,
             Ok(Err(fault)) => return self.after_fault(&digest, &fault),
-            Err(_) => {
-                let text = "the relay's verification of this object failed; it stays at the site";
-                return Finish::Refused(refuse_final(digest, "verification_failed", text));
-            }
+            Err(_) => return Finish::Refused(recode(digest, "verification_failed")),
+        };
+        if let Some(refusal) = self.keep_dictionary(&digest, dictionary).await {
+            return Finish::Refused(refusal);
         }
         let arrived = match self.arrived(offered, whole.clone()).await {
             Ok(arrived) => arrived,
@@ -373,6 +475,27 @@ impl Session {
         blob_refusal(digest, put).map_or(Ok(()), Err)
     }
 
+    async fn verify(
+        &self,
+        whole: Whole,
+        item: &OfferItem,
+    ) -> Result<Result<Option<HeadDigest>, VerifyFault>, tokio::task::JoinError> {
+        let (item, at_hand) = (item.clone(), self.heads_at_hand());
+        tokio::task::spawn_blocking(move || verify::verify_container(whole.open()?, &item, &at_hand)).await
+    }
+
+    /// Makes the dictionary of a verified container durable, because its receipt promises that it can be given back.
+    async fn keep_dictionary(&self, digest: &Digest, dictionary: Option<HeadDigest>) -> Option<Refusal> {
+        let sha256 = dictionary?;
+        let at_hand = self.heads_at_hand();
+        let keep = move || at_hand.dictionaries.make_durable(&at_hand.network_id, &sha256);
+        match tokio::task::spawn_blocking(keep).await {
+            Ok(Ok(true)) => None,
+            Ok(Ok(false)) => Some(recode(*digest, "dictionary_missing")),
+            failed => blob_refusal(*digest, failed.map(|kept| kept.map(drop))),
+        }
+    }
+
     /// The receipt of a container whose instance is recorded as whole.
     async fn recorded(&self, digest: &Digest) -> Option<Receipt> {
         let mut tx = self.app.db.read().await.ok()?;
@@ -393,13 +516,8 @@ impl Session {
                 let text = "the bytes that arrive do not have the object's digest; it stays at the site";
                 Finish::Refused(refuse_final(*digest, "container_digest_mismatch", text))
             }
-            VerifyFault::NotTheOriginal(code) => Finish::Refused(Refusal {
-                container_sha256: *digest,
-                kind: RefusalKind::Recode,
-                code: (*code).to_owned(),
-                text: "the container does not give the original back; code it in its plain form".to_owned(),
-                retry_after_ms: 0,
-            }),
+            VerifyFault::NotTheOriginal(code) => Finish::Refused(recode(*digest, code)),
+            VerifyFault::DictionaryMissing(_) => Finish::Refused(recode(*digest, "dictionary_missing")),
             VerifyFault::Io(error) => Finish::Refused(refuse_later(
                 *digest,
                 disk_code(error),
@@ -416,8 +534,9 @@ impl Session {
             return Ok(arrived);
         }
         let read = {
-            let offered = offered.clone();
-            tokio::task::spawn_blocking(move || head::read_head_of_whole(whole.open()?, &offered)).await
+            let (offered, at_hand) = (offered.clone(), self.heads_at_hand());
+            let read = move || head::read_head_of_whole(whole.open()?, &offered, &at_hand);
+            tokio::task::spawn_blocking(read).await
         };
         let head = match read {
             Ok(Ok(head)) => head,
@@ -429,6 +548,7 @@ impl Session {
                     STORE_RETRY_MS,
                 ));
             }
+            Ok(Err(fault @ HeadFault::NeedsDictionary(_))) => return Err(recode(digest, fault.code())),
             Ok(Err(fault)) => {
                 return Err(refuse_final(
                     digest,
@@ -471,10 +591,10 @@ impl Session {
             return Relation::Conflict;
         };
         let (blobs, network_id) = (self.app.blobs.clone(), self.origin.network_id.clone());
-        let scratch = self.app.incoming.dir().to_owned();
+        let (scratch, at_hand) = (self.app.incoming.dir().to_owned(), self.heads_at_hand());
         let compared = tokio::task::spawn_blocking(move || {
             let first = blobs.file(&network_id, &first.0).ok()?;
-            verify::relation_between(first, whole.open().ok()?, &scratch).ok()
+            verify::relation_between(first, whole.open().ok()?, &scratch, &at_hand).ok()
         });
         // Doubt is a conflict: both are kept and people are told.
         compared.await.ok().flatten().unwrap_or(Relation::Conflict)
@@ -533,6 +653,17 @@ fn receipt_of(container_sha256: &Digest, known: &KnownInstance) -> Option<Receip
         original_sha256: Digest::parse_hex(&known.original_sha256)?,
         durable_at_ms: known.verified_at_ms?,
     })
+}
+
+/// Asks for a container that needs nothing but itself.
+fn recode(digest: Digest, code: &str) -> Refusal {
+    Refusal {
+        container_sha256: digest,
+        kind: RefusalKind::Recode,
+        code: code.to_owned(),
+        text: "the container does not give the original back; code it in its plain form".to_owned(),
+        retry_after_ms: 0,
+    }
 }
 
 fn store_away(digest: Digest) -> Refusal {

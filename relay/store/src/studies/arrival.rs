@@ -236,6 +236,52 @@ pub async fn find_first_revision(
     )
 }
 
+/// A whole instance of this site with this SOP Instance UID and this original, however its container is coded.
+pub async fn find_by_original(
+    tx: &mut Tx,
+    origin: &Origin,
+    uid: &SopInstanceUid,
+    original_sha256: &str,
+) -> Result<Option<KnownInstance>, StoreError> {
+    fetch_optional!(
+        tx,
+        KnownInstance,
+        "select id, study_id, state, revision, container_sha256, original_sha256, transfer_syntax_uid, verified_at_ms \
+         from instances where network_id = $1 and site_id = $2 and sop_instance_uid = $3 and original_sha256 = $4 \
+         and verified_at_ms is not null order by revision limit 1",
+        origin.network_id.as_str(),
+        origin.site_id.as_str(),
+        uid.as_str(),
+        original_sha256
+    )
+}
+
+/// The containers of a series of this site, arriving or whole, in the order their heads came.
+pub async fn list_containers_of_series(
+    tx: &mut Tx,
+    origin: &Origin,
+    (study, series): (&StudyInstanceUid, &SeriesInstanceUid),
+    limit: i64,
+) -> Result<Vec<String>, StoreError> {
+    let rows = fetch_all!(
+        tx,
+        (String,),
+        "select i.container_sha256 from instances i join studies s on s.id = i.study_id \
+         join series e on e.id = i.series_id where s.network_id = $1 and s.site_id = $2 \
+         and s.study_instance_uid = $3 and e.series_instance_uid = $4 \
+         order by i.first_arrival_at_ms, i.id limit $5",
+        origin.network_id.as_str(),
+        origin.site_id.as_str(),
+        study.as_str(),
+        series.as_str(),
+        limit
+    )?;
+    Ok(rows
+        .into_iter()
+        .map(|(container_sha256,)| container_sha256)
+        .collect())
+}
+
 /// The instance of a site with this container and its network, over all networks: what a restart compares with the
 /// incoming folder.
 pub async fn find_instance_of_site(

@@ -180,6 +180,45 @@ on_both_databases! {
         assert!(studies::get_study_uid(&mut tx, &b, foreign.study_id.as_str()).await.is_err());
     }
 
+    async fn an_original_is_found_whatever_its_container(db: &Db) {
+        let mut tx = db.write().await.unwrap();
+        let origin = origin(&mut tx, "default", "S1").await;
+        let other = self::origin(&mut tx, "default", "S2").await;
+        let first = arrive(&mut tx, &origin, &patient("P1"), 1, "c1").await;
+        let uid = |n: u32| SopInstanceUid::parse(&format!("1.9.{n}")).unwrap();
+        let original = "original of c1";
+        assert!(studies::find_by_original(&mut tx, &origin, &uid(1), original).await.unwrap().is_none(), "not whole");
+        verify(&mut tx, &origin, &first.instance_id, Relation::First).await.unwrap();
+        let known = studies::find_by_original(&mut tx, &origin, &uid(1), original).await.unwrap().unwrap();
+        assert_eq!((known.id, known.container_sha256.as_str()), (first.instance_id, "c1"));
+        for (origin, uid, original) in
+            [(&origin, uid(2), original), (&origin, uid(1), "another"), (&other, uid(1), original)]
+        {
+            assert!(studies::find_by_original(&mut tx, origin, &uid, original).await.unwrap().is_none());
+        }
+    }
+
+    async fn the_containers_of_a_series_come_in_the_order_of_their_heads(db: &Db) {
+        let mut tx = db.write().await.unwrap();
+        let origin = origin(&mut tx, "default", "S1").await;
+        let first = arrive(&mut tx, &origin, &patient("P1"), 1, "c1").await;
+        arrive(&mut tx, &origin, &patient("P1"), 1, "c2").await;
+        arrive(&mut tx, &origin, &patient("P2"), 2, "c3").await;
+        verify(&mut tx, &origin, &first.instance_id, Relation::First).await.unwrap();
+        let other = self::origin(&mut tx, "default", "S2").await;
+        arrive(&mut tx, &other, &patient("P1"), 1, "c4").await;
+        let series = |uid| SeriesInstanceUid::parse(uid).unwrap();
+        let (mine, none) = (series("1.2.3.4"), series("1.2.3.5"));
+        let study = study_uid();
+        let mut listed = studies::list_containers_of_series(&mut tx, &origin, (&study, &mine), 10).await.unwrap();
+        listed.sort();
+        assert_eq!(listed, ["c1", "c2", "c3"]);
+        let one = studies::list_containers_of_series(&mut tx, &origin, (&study, &mine), 1).await.unwrap();
+        assert_eq!(one.len(), 1);
+        let of_none = studies::list_containers_of_series(&mut tx, &origin, (&study, &none), 10).await.unwrap();
+        assert!(of_none.is_empty());
+    }
+
     /// FLT-005: other bytes under one SOP Instance UID are kept beside the first, and the study is marked.
     async fn flt_005_other_bytes_are_another_revision(db: &Db) {
         let mut tx = db.write().await.unwrap();
