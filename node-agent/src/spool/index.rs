@@ -24,7 +24,9 @@ pub use delivered::{
     sum_delivered, sum_partly_delivered, take_over_delivered,
 };
 pub use held::{HeldRow, list_held, list_held_groups, set_held};
-pub use line::{CodedObject, Queued, StoredObject, get_outbound, list_outbound, list_stored};
+pub use line::{
+    CodedObject, Queued, StoredObject, find_first_of_series, get_outbound, list_outbound, list_stored,
+};
 pub use objects::{
     NewObject, ObjectStanding, delete_object, find_object, find_same_bytes, forget_damaged_copy,
     has_instance, has_object, insert_object, list_expired, list_states, newest_folder, set_coded,
@@ -43,7 +45,7 @@ pub type IndexError = sqlx::Error;
 
 /// Each step makes the tables of one version from those of the version before. An index that is newer than this
 /// program is rebuilt from the files.
-const SCHEMA_STEPS: [&str; 3] = [SCHEMA, delivered::SCHEMA, held::SCHEMA];
+const SCHEMA_STEPS: [&str; 4] = [SCHEMA, delivered::SCHEMA, held::SCHEMA, line::SCHEMA];
 
 /// Tables of version 1.
 const SCHEMA: &str = "

@@ -28,6 +28,8 @@ pub struct OutboundObject {
     pub container_len: u64,
     /// Bytes from the container's start that hold its header, table of contents and head section.
     pub head_end: u64,
+    /// Bytes from the container's start that hold the low-resolution parts of all frames as well.
+    pub preview_end: Option<u64>,
     /// SHA-256 over the data set as received.
     pub original_sha256: [u8; 32],
     /// Length of the data set as received, in bytes.

@@ -13,7 +13,7 @@ use tancho_agent::spool::object_file::{DataSet, ObjectHeader};
 use tancho_agent::spool::{OutboundObject, Spool};
 use tancho_agent::{Agent, StartError};
 use tancho_domain::dicom::TransferSyntaxUid;
-use tancho_imaging::container::Container;
+use tancho_imaging::container::{Container, Dictionary};
 use tancho_imaging::synthetic::CtSlice;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
@@ -111,13 +111,35 @@ impl TestAgent {
         })
     }
 
+    /// Heads in the line that others may be coded with.
+    fn heads(&self) -> Vec<Dictionary> {
+        let mut heads = Vec::new();
+        for object in self.spool().outbound() {
+            let file = self.block_on(self.spool().container_file(&object.object_id));
+            let mut container = Container::open(file.unwrap()).unwrap();
+            if container.header().is_dictionary {
+                heads.extend(Dictionary::new(container.head_bytes(u64::MAX).unwrap()));
+            }
+        }
+        heads
+    }
+
     /// The data set that an object's container gives back.
     pub fn rebuilt(&self, object: &OutboundObject) -> Vec<u8> {
         let file = self
             .block_on(self.spool().container_file(&object.object_id))
             .unwrap();
         let mut bytes = Vec::new();
-        Container::open(file).unwrap().rebuild(&mut bytes).unwrap();
+        let heads = self.heads();
+        let of = |sha256: &[u8; 32]| heads.iter().find(|head| head.sha256() == sha256).cloned();
+        let head = Container::open(file.try_clone().unwrap())
+            .unwrap()
+            .header()
+            .dictionary_sha256
+            .and_then(|sha256| of(&sha256));
+        let container = Container::open(file).unwrap();
+        let mut container = container.with_dictionaries(move |_| Ok(head.clone()));
+        container.rebuild(&mut bytes).unwrap();
         assert_eq!(<[u8; 32]>::from(Sha256::digest(&bytes)), object.original_sha256);
         bytes
     }

@@ -2,19 +2,30 @@
 
 use sqlx::Row;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
-use tancho_domain::dicom::TransferSyntaxUid;
+use tancho_domain::dicom::{SeriesInstanceUid, StudyInstanceUid, TransferSyntaxUid};
 use tancho_domain::ids::ObjectId;
 
 use super::{digest, object_id, priority, uid, unsigned};
 use crate::spool::outbound::OutboundObject;
+
+/// Where the low-resolution parts of a container end, from version 4 of the tables on.
+pub(super) const SCHEMA: &str = "alter table objects add column preview_end integer;";
 
 /// An object the coder has to work on.
 #[derive(Debug, Clone)]
 pub struct StoredObject {
     /// Our identifier.
     pub object_id: ObjectId,
+    /// Order of arrival.
+    pub seq: i64,
     /// Numbered folder its files are in.
     pub folder: i64,
+    /// Study it belongs to.
+    pub study_instance_uid: StudyInstanceUid,
+    /// Series it belongs to.
+    pub series_instance_uid: SeriesInstanceUid,
+    /// The relay could not rebuild it from the container it was given.
+    pub is_coded_again: bool,
     /// Transfer syntax it came in.
     pub transfer_syntax: TransferSyntaxUid,
     /// Digest of the data set.
@@ -34,6 +45,8 @@ pub struct CodedObject {
     pub container_sha256: [u8; 32],
     /// Bytes up to the end of the head section.
     pub head_end: u64,
+    /// Bytes up to the end of the low-resolution parts of all frames; none when it has none.
+    pub preview_end: Option<u64>,
 }
 
 /// An object in the order of the line.
@@ -47,26 +60,57 @@ pub struct Queued {
     pub object: OutboundObject,
 }
 
-/// Objects waiting for the coder, most urgent and oldest first.
-pub async fn list_stored(db: &mut SqliteConnection, limit: usize) -> sqlx::Result<Vec<StoredObject>> {
+/// Objects waiting for the coder, most urgent and oldest first: only those of stat priority, or only the others.
+pub async fn list_stored(
+    db: &mut SqliteConnection,
+    is_stat: bool,
+    limit: usize,
+) -> sqlx::Result<Vec<StoredObject>> {
+    let priorities = if is_stat { 0..=0 } else { 1..=2 };
     let rows = sqlx::query(
-        "select object_id, folder, transfer_syntax, original_sha256, original_len
-         from objects where state = 'stored' order by priority, seq limit $1",
+        "select object_id, seq, folder, study_instance_uid, series_instance_uid, transfer_syntax, original_sha256,
+             original_len, coalesce(reason, '') = 'coded_again'
+         from objects where state = 'stored' and priority between $1 and $2 order by priority, seq limit $3",
     )
+    .bind(priorities.start())
+    .bind(priorities.end())
     .bind(limit as i64)
     .fetch_all(db)
     .await?;
-    rows.into_iter()
-        .map(|row| {
-            Ok(StoredObject {
-                object_id: object_id(&row, 0)?,
-                folder: row.try_get(1)?,
-                transfer_syntax: uid(row.try_get(2)?)?,
-                original_sha256: digest(row.try_get(3)?)?,
-                original_len: unsigned(row.try_get(4)?),
-            })
-        })
-        .collect()
+    rows.iter().map(stored).collect()
+}
+
+/// The object of a series that came first, of those that are sent or were sent.
+pub async fn find_first_of_series(
+    db: &mut SqliteConnection,
+    study: &StudyInstanceUid,
+    series: &SeriesInstanceUid,
+) -> sqlx::Result<Option<StoredObject>> {
+    let row = sqlx::query(
+        "select object_id, seq, folder, study_instance_uid, series_instance_uid, transfer_syntax, original_sha256,
+             original_len, coalesce(reason, '') = 'coded_again'
+         from objects where study_instance_uid = $1 and series_instance_uid = $2
+             and state in ('stored', 'coded', 'receipted') order by seq limit 1",
+    )
+    .bind(study.as_str())
+    .bind(series.as_str())
+    .fetch_optional(db)
+    .await?;
+    row.as_ref().map(stored).transpose()
+}
+
+fn stored(row: &SqliteRow) -> sqlx::Result<StoredObject> {
+    Ok(StoredObject {
+        object_id: object_id(row, 0)?,
+        seq: row.try_get(1)?,
+        folder: row.try_get(2)?,
+        study_instance_uid: uid(row.try_get(3)?)?,
+        series_instance_uid: uid(row.try_get(4)?)?,
+        transfer_syntax: uid(row.try_get(5)?)?,
+        original_sha256: digest(row.try_get(6)?)?,
+        original_len: unsigned(row.try_get(7)?),
+        is_coded_again: row.try_get(8)?,
+    })
 }
 
 /// Coded objects without a receipt with their sequence numbers, most urgent and oldest first.
@@ -74,7 +118,7 @@ pub async fn list_outbound(db: &mut SqliteConnection, limit: usize) -> sqlx::Res
     let rows = sqlx::query(
         "select seq, folder, object_id, study_instance_uid, series_instance_uid, sop_instance_uid, sop_class_uid,
              transfer_syntax, container_sha256, container_len, head_end, original_sha256, original_len,
-             calling_ae, called_ae, priority, received_at_ms
+             calling_ae, called_ae, priority, received_at_ms, preview_end
          from objects where state = 'coded' order by priority, seq limit $1",
     )
     .bind(limit as i64)
@@ -88,7 +132,7 @@ pub async fn get_outbound(db: &mut SqliteConnection, id: &ObjectId) -> sqlx::Res
     let row = sqlx::query(
         "select seq, folder, object_id, study_instance_uid, series_instance_uid, sop_instance_uid, sop_class_uid,
              transfer_syntax, container_sha256, container_len, head_end, original_sha256, original_len,
-             calling_ae, called_ae, priority, received_at_ms
+             calling_ae, called_ae, priority, received_at_ms, preview_end
          from objects where state = 'coded' and object_id = $1",
     )
     .bind(id.as_str())
@@ -111,6 +155,7 @@ fn outbound(row: &SqliteRow) -> sqlx::Result<Queued> {
             container_sha256: digest(row.try_get(8)?)?,
             container_len: unsigned(row.try_get(9)?),
             head_end: unsigned(row.try_get(10)?),
+            preview_end: row.try_get::<Option<i64>, _>(17)?.map(unsigned),
             original_sha256: digest(row.try_get(11)?)?,
             original_len: unsigned(row.try_get(12)?),
             calling_ae: uid(row.try_get(13)?)?,

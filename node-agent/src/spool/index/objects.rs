@@ -161,13 +161,15 @@ pub async fn find_same_bytes(
 /// Marks an object coded. Gives whether it was waiting for that.
 pub async fn set_coded(db: &mut SqliteConnection, coded: &CodedObject) -> sqlx::Result<bool> {
     let done = sqlx::query(
-        "update objects set state = 'coded', container_len = $2, container_sha256 = $3, head_end = $4
+        "update objects set state = 'coded', container_len = $2, container_sha256 = $3, head_end = $4,
+             preview_end = $5
          where object_id = $1 and state = 'stored'",
     )
     .bind(coded.object_id.as_str())
     .bind(signed(coded.container_len))
     .bind(coded.container_sha256.as_slice())
     .bind(signed(coded.head_end))
+    .bind(coded.preview_end.map(signed))
     .execute(db)
     .await?;
     Ok(done.rows_affected() == 1)
