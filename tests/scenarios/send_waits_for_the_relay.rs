@@ -66,13 +66,21 @@ fn send(network: &mut Network, study: &PhantomStudy) -> Sending {
     Sending::start(network.node().command(&["send", folder, "--wait", "--json"]))
 }
 
-/// The three events in their order, with figures that fit the study.
+/// The events in their order, with figures that fit the study.
 fn assert_tells_the_whole_way(events: &[Value], study: &PhantomStudy) {
-    let names: Vec<&str> = events
-        .iter()
-        .map(|event| event["event"].as_str().unwrap())
-        .collect();
-    assert_eq!(names, ["spooled", "first_instance_durable", "study_durable"]);
+    let place = |name: &str| {
+        let places = (0..events.len()).filter(|place| events[*place]["event"] == name);
+        let places: Vec<usize> = places.collect();
+        assert_eq!(places.len(), 1, "{name} is said once");
+        places[0]
+    };
+    // A reader can look at an image before it is durable.
+    let previews = ["spooled", "first_preview", "stack_preview", "study_durable"].map(place);
+    assert!(previews.is_sorted(), "{events:?}");
+    let durable = ["spooled", "first_instance_durable", "study_durable"].map(place);
+    assert!(durable.is_sorted(), "{events:?}");
+    assert_eq!(events[previews[2]]["instances"], N_SLICES);
+    let events = durable.map(|place| &events[place]);
     let number = |event: usize, key: &str| {
         events[event][key]
             .as_u64()

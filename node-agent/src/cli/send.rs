@@ -204,28 +204,15 @@ fn wait(data_dir: &Path, spooled: &Spooled, report: &Report) -> anyhow::Result<(
     let mut client = Client::connect(data_dir).context("the agent is gone")?;
     client.begin_watch(spooled.objects.clone())?;
     let mut last: Option<Progress> = None;
+    let mut told = Told::default();
     while let Some(progress) = client.next_progress()? {
-        let n_before = last.as_ref().map_or(0, |last| last.n_durable);
         let offline_before = last.as_ref().and_then(|last| last.offline.as_ref());
         if let Some(code) = &progress.offline
             && offline_before != Some(code)
         {
             report.offline(code);
         }
-        let (shown_before, shown) = (Shown::of(last.as_ref()), Shown::of(Some(&progress)));
-        let fields = serde_json::json!({ "instances": progress.n_shown.max(progress.n_durable), "bytes_sent": progress.bytes_sent });
-        if shown >= Shown::Some && shown_before < Shown::Some {
-            report.event("first_preview", &fields);
-        }
-        if n_before == 0 && progress.n_durable > 0 {
-            report.event(
-                "first_instance_durable",
-                &serde_json::json!({ "instances": progress.n_durable, "bytes_sent": progress.bytes_sent }),
-            );
-        }
-        if shown == Shown::All && shown_before < Shown::All {
-            report.event("stack_preview", &fields);
-        }
+        told.tell(&progress, report);
         report.progress(&progress);
         last = Some(progress);
     }
@@ -253,28 +240,40 @@ fn wait(data_dir: &Path, spooled: &Spooled, report: &Report) -> anyhow::Result<(
     Ok(())
 }
 
-/// How much of what was sent a reader can look at, at whatever resolution.
-#[derive(PartialEq, Eq, PartialOrd, Ord)]
-enum Shown {
-    None,
-    Some,
-    All,
+/// What was said about how far the studies are.
+#[derive(Default)]
+struct Told {
+    n_preview: u64,
+    n_durable: u64,
+    is_whole_stack: bool,
 }
 
-impl Shown {
-    fn of(progress: Option<&Progress>) -> Self {
-        let Some(progress) = progress else {
-            return Self::None;
-        };
+impl Told {
+    fn tell(&mut self, progress: &Progress, report: &Report) {
+        let (n_durable, bytes_sent) = (progress.n_durable, progress.bytes_sent);
         // What is durable can be looked at, also before the relay says so.
-        let is_all = progress.n_shown >= progress.n_instances && progress.n_instances > 0;
-        if is_all || progress.n_durable == progress.n_objects {
-            Self::All
-        } else if progress.n_shown > 0 || progress.n_durable > 0 {
-            Self::Some
-        } else {
-            Self::None
+        let n_preview = progress.n_preview.max(n_durable).max(self.n_preview);
+        let of = |instances: u64| serde_json::json!({ "instances": instances, "bytes_sent": bytes_sent });
+        if self.n_preview == 0 && n_preview > 0 {
+            report.event("first_preview", &of(n_preview));
         }
+        if self.n_durable == 0 && n_durable > 0 {
+            report.event("first_instance_durable", &of(n_durable));
+        }
+        let all_shown = progress.n_instances > 0 && n_preview >= progress.n_instances;
+        let is_whole_stack = all_shown || n_durable == progress.n_objects;
+        if is_whole_stack && !self.is_whole_stack {
+            report.event("stack_preview", &of(n_preview));
+        }
+        if n_preview > self.n_preview || n_durable > self.n_durable {
+            let counts = serde_json::json!({
+                "n_preview": n_preview, "n_durable": n_durable, "bytes_sent": bytes_sent,
+            });
+            report.event("progress", &counts);
+        }
+        self.n_preview = n_preview;
+        self.n_durable = n_durable;
+        self.is_whole_stack |= is_whole_stack;
     }
 }
 

@@ -67,10 +67,10 @@ pub struct Progress {
     pub n_durable: u64,
     /// Given up: refused, held back or damaged.
     pub n_failed: u64,
-    /// Instances of their studies, and those of them that a reader can look at already.
+    /// Instances of their studies.
     pub n_instances: u64,
-    /// See there.
-    pub n_shown: u64,
+    /// Of these, the ones a reader can look at, at whatever resolution.
+    pub n_preview: u64,
     /// Bytes of the data sets.
     pub bytes_original: u64,
     /// Bytes of the containers made so far.

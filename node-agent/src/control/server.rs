@@ -259,7 +259,7 @@ async fn watch(to: &mut OwnedWriteHalf, desk: &Desk, objects: Vec<ObjectId>) -> 
             LinkState::Connecting | LinkState::Connected { .. } => None,
         };
         progress.n_instances = desk.spool.count_instances(&settled.studies);
-        progress.n_shown = settled.studies.iter().map(|uid| desk.board.shown(uid)).sum();
+        progress.n_preview = settled.studies.iter().map(|uid| desk.board.shown(uid)).sum();
         for (object_id, original, container) in &settled.open {
             progress.bytes_original += original;
             progress.bytes_container += container;
