@@ -103,7 +103,11 @@ impl Agent {
             clock.clone(),
             stopping.clone(),
         ));
-        let line = UplinkConfig::new(config.data_dir.clone(), config.relay.address.clone());
+        let line = UplinkConfig {
+            sender: config.line.sender.clone(),
+            routine_hours: config.line.routine_hours.clone(),
+            ..UplinkConfig::new(config.data_dir.clone(), config.relay.address.clone())
+        };
         tasks.spawn(uplink::run(
             line,
             spool.clone(),

@@ -9,9 +9,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use tancho_domain::dicom::AeTitle;
+use tancho_wire::transfer::SenderConfig;
 
 use crate::dimse::DimseLimits;
 use crate::spool::SpoolOptions;
+use crate::uplink::RoutineHours;
 
 pub use load::{ConfigError, load};
 
@@ -26,6 +28,8 @@ pub struct Config {
     pub page: Option<PageConfig>,
     /// The relay.
     pub relay: RelayConfig,
+    /// How the line to it is used.
+    pub line: LineConfig,
     /// The spool.
     pub spool: SpoolConfig,
     /// When a reading request opens by itself.
@@ -77,6 +81,15 @@ pub struct PageConfig {
 pub struct RelayConfig {
     /// `host:port` of its QUIC address; without one, the address of the enrolment is used.
     pub address: Option<String>,
+}
+
+/// How the line to the relay is used.
+#[derive(Debug, Clone)]
+pub struct LineConfig {
+    /// Cap and shares.
+    pub sender: SenderConfig,
+    /// When routine work may go.
+    pub routine_hours: RoutineHours,
 }
 
 /// The spool.

@@ -8,6 +8,7 @@ mod carrier;
 mod connection;
 mod dial;
 mod enroll;
+mod hours;
 mod identity;
 mod recorder;
 mod renewal;
@@ -25,6 +26,7 @@ use crate::link::{LinkBoard, LinkState};
 use crate::spool::Spool;
 
 pub use enroll::{EnrollError, Enrolled, enroll};
+pub use hours::RoutineHours;
 pub use identity::{Identity, IdentityError};
 
 /// How often it is looked whether the agent has been enrolled meanwhile.
@@ -37,8 +39,10 @@ pub struct UplinkConfig {
     pub data_dir: PathBuf,
     /// `host:port` of the relay; `None` for the address of the enrolment.
     pub relay_address: Option<String>,
-    /// Shares of the line and how far ahead is offered.
+    /// Shares and cap of the line, and how far ahead is offered.
     pub sender: SenderConfig,
+    /// When routine work may go.
+    pub routine_hours: RoutineHours,
 }
 
 impl UplinkConfig {
@@ -49,6 +53,7 @@ impl UplinkConfig {
             data_dir,
             relay_address,
             sender: SenderConfig::default(),
+            routine_hours: RoutineHours::default(),
         }
     }
 }

@@ -8,13 +8,17 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use tancho_domain::dicom::AeTitle;
+use tancho_wire::limits::RATE_CAP_BYTES_PER_S_MIN;
+use tancho_wire::transfer::SenderConfig;
 
 use super::{
-    AllowedCaller, AutomaticRequests, Config, DimseConfig, PageConfig, RelayConfig, RequestRule, SpoolConfig,
+    AllowedCaller, AutomaticRequests, Config, DimseConfig, LineConfig, PageConfig, RelayConfig, RequestRule,
+    SpoolConfig,
 };
 use crate::dimse::DimseLimits;
 use crate::dimse::negotiation::stat_title;
 use crate::spool::SpoolOptions;
+use crate::uplink::RoutineHours;
 
 /// Environment variables that begin so and hold two underscores in the middle override the file.
 const ENVIRONMENT_PREFIX: &str = "TANCHO_";
@@ -47,6 +51,7 @@ struct Typed {
     dimse: TypedDimse,
     page: TypedPage,
     relay: TypedRelay,
+    line: TypedLine,
     spool: TypedSpool,
     requests: TypedRequests,
 }
@@ -76,6 +81,15 @@ struct TypedPage {
 #[serde(deny_unknown_fields, default)]
 struct TypedRelay {
     address: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct TypedLine {
+    bytes_per_second_max: Option<u64>,
+    urgent_share_per_mille: Option<u16>,
+    routine_share_per_mille: Option<u16>,
+    routine_hours: Option<Vec<String>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -184,10 +198,11 @@ fn parse(table: toml::Table) -> Result<Typed, Vec<String>> {
             "dimse" => typed.dimse = take_section(&name, value, &mut problems),
             "page" => typed.page = take_section(&name, value, &mut problems),
             "relay" => typed.relay = take_section(&name, value, &mut problems),
+            "line" => typed.line = take_section(&name, value, &mut problems),
             "spool" => typed.spool = take_section(&name, value, &mut problems),
             "requests" => typed.requests = take_section(&name, value, &mut problems),
             _ => problems.push(format!(
-                "{name}: unknown; expected data_dir, [dimse], [page], [relay], [spool] or [requests]"
+                "{name}: unknown; expected data_dir, [dimse], [page], [relay], [line], [spool] or [requests]"
             )),
         }
     }
@@ -240,6 +255,7 @@ fn resolve(typed: Typed, data_dir: Option<&Path>, problems: &mut Vec<String>) ->
     {
         problems.push(format!("relay.address: host:port expected, found \"{address}\""));
     }
+    let line = resolve_line(&typed.line, problems);
     let spool = resolve_spool(&typed.spool, &data_dir, problems);
     let requests = resolve_requests(typed.requests, problems);
     Some(Config {
@@ -249,6 +265,7 @@ fn resolve(typed: Typed, data_dir: Option<&Path>, problems: &mut Vec<String>) ->
         relay: RelayConfig {
             address: typed.relay.address,
         },
+        line: line?,
         spool,
         requests: requests?,
     })
@@ -365,6 +382,52 @@ fn resolve_page(typed: &TypedPage, problems: &mut Vec<String>) -> Option<PageCon
         return None;
     }
     Some(PageConfig { listen, password })
+}
+
+fn resolve_line(typed: &TypedLine, problems: &mut Vec<String>) -> Option<LineConfig> {
+    if typed
+        .bytes_per_second_max
+        .is_some_and(|bytes| bytes < RATE_CAP_BYTES_PER_S_MIN)
+    {
+        problems.push(format!(
+            "line.bytes_per_second_max: at least {RATE_CAP_BYTES_PER_S_MIN} expected"
+        ));
+    }
+    let defaults = SenderConfig::default();
+    let mut share = |key: &str, typed: Option<u16>, default: u16| {
+        let share = typed.unwrap_or(default);
+        if !(1..=1000).contains(&share) {
+            problems.push(format!("line.{key}: 1 to 1000 expected"));
+        }
+        share
+    };
+    let sender = SenderConfig {
+        urgent_share_per_mille: share(
+            "urgent_share_per_mille",
+            typed.urgent_share_per_mille,
+            defaults.urgent_share_per_mille,
+        ),
+        routine_share_per_mille: share(
+            "routine_share_per_mille",
+            typed.routine_share_per_mille,
+            defaults.routine_share_per_mille,
+        ),
+        rate_cap_bytes_per_s: typed.bytes_per_second_max,
+        ..defaults
+    };
+    if typed.routine_hours.as_ref().is_some_and(Vec::is_empty) {
+        problems.push("line.routine_hours: at least one span expected, or the key left out".to_owned());
+    }
+    let spans = typed.routine_hours.iter().flatten().map(String::as_str);
+    let routine_hours = RoutineHours::parse(spans).map_err(|wrong| {
+        problems.push(format!(
+            "line.routine_hours: HH:MM-HH:MM expected, found \"{wrong}\""
+        ));
+    });
+    Some(LineConfig {
+        sender,
+        routine_hours: routine_hours.ok()?,
+    })
 }
 
 fn resolve_spool(typed: &TypedSpool, data_dir: &Path, problems: &mut Vec<String>) -> SpoolConfig {
@@ -490,6 +553,25 @@ mod tests {
     }
 
     #[test]
+    fn the_use_of_the_line_is_checked() {
+        let found = problems(
+            "[line]\nbytes_per_second_max = 1000\nurgent_share_per_mille = 0\nroutine_hours = [\"19-7\"]\n",
+            &[],
+        );
+        assert_eq!(found.len(), 3, "{found:?}");
+        assert_eq!(problems("[line]\nroutine_hours = []\n", &[]).len(), 1);
+        let environment = [
+            ("TANCHO_LINE__BYTES_PER_SECOND_MAX", "250000"),
+            ("TANCHO_LINE__ROUTINE_HOURS", "[\"19:00-07:00\"]"),
+        ];
+        let environment = environment.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let line = load(None, environment, None).unwrap().line;
+        assert_eq!(line.sender.rate_cap_bytes_per_s, Some(250_000));
+        assert_eq!(line.sender.routine_share_per_mille, 50);
+        assert_eq!(line.routine_hours, RoutineHours::parse(["19:00-07:00"]).unwrap());
+    }
+
+    #[test]
     fn the_environment_wins_over_the_file_and_leaves_others_alone() {
         let environment = [
             ("TANCHO_DIMSE__LISTEN", "127.0.0.1:4242"),
@@ -527,6 +609,7 @@ mod tests {
             ("dimse", format!("{:?}", TypedDimse::default())),
             ("page", format!("{:?}", TypedPage::default())),
             ("relay", format!("{:?}", TypedRelay::default())),
+            ("line", format!("{:?}", TypedLine::default())),
             ("spool", format!("{:?}", TypedSpool::default())),
             ("requests", format!("{:?}", TypedRequests::default())),
         ] {

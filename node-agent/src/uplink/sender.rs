@@ -125,6 +125,7 @@ impl Line {
         state.renewal.reset();
         state.sender.connected(welcome.offers_open_max);
         drop(state);
+        self.keep_hours();
         self.board.set_link(LinkState::Connected {
             since_ms: self.clock.now_ms(),
             transport: transport.to_owned(),
@@ -407,7 +408,15 @@ impl Line {
             .or_else(|| state.sender.poll_frame(now_ms))
     }
 
+    /// Lets routine work go or wait, by the site's timetable.
+    fn keep_hours(&self) {
+        let allowed = self.config.routine_hours.allow(self.clock.now_ms());
+        self.state().sender.set_routine_allowed(allowed);
+        self.sending.notify_one();
+    }
+
     fn tick(&self) -> Option<Frame> {
+        self.keep_hours();
         let now_ms = self.now_ms();
         let mut state = self.state();
         state.sender.tick(now_ms);
@@ -597,7 +606,7 @@ fn outbound(object: OutboundObject) -> Outbound {
         container_sha256: Digest(object.container_sha256),
         container_len: object.container_len,
         head_end: object.head_end,
-        preview_end: object.preview_end,
+        preview_end: None,
         original_sha256: Digest(object.original_sha256),
         original_len: object.original_len,
         study_instance_uid: object.study_instance_uid,
