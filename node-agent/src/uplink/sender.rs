@@ -606,7 +606,7 @@ fn outbound(object: OutboundObject) -> Outbound {
         container_sha256: Digest(object.container_sha256),
         container_len: object.container_len,
         head_end: object.head_end,
-        preview_end: None,
+        preview_end: object.preview_end,
         original_sha256: Digest(object.original_sha256),
         original_len: object.original_len,
         study_instance_uid: object.study_instance_uid,
