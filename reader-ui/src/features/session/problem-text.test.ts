@@ -1,5 +1,7 @@
+import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { Problem } from '../../api/http.ts';
+import { en } from '../../strings/en.ts';
 import { ja } from '../../strings/ja.ts';
 import { problemText } from './problem-text.ts';
 
@@ -8,6 +10,16 @@ describe('what went wrong', () => {
     expect(problemText(new Problem(409, { code: 'already_claimed' }), ja)).toBe(ja.problem.already_claimed);
     expect(problemText(new Problem(404, { code: 'something_new' }), ja)).toBe(ja.problem.not_found);
     expect(problemText(new Problem(0, {}), ja)).toBe(ja.problem.offline);
+  });
+
+  it('tells a wrong login from a session that is over', () => {
+    // The code is the relay's own.
+    const relay = readFileSync(new URL('../../../../relay/src/sessions/service.rs', import.meta.url), 'utf8');
+    expect(relay).toContain('"login_refused"');
+    for (const strings of [ja, en]) {
+      expect(problemText(new Problem(401, { code: 'login_refused' }), strings)).toBe(strings.problem.login_failed);
+      expect(problemText(new Problem(401, { code: 'login_required' }), strings)).toBe(strings.problem.not_logged_in);
+    }
   });
 
   it('carries the reference when the relay is at fault', () => {

@@ -4,8 +4,8 @@ import type { Strings } from '../../strings/ja.ts';
 const sameMeaning: Record<string, keyof Strings['problem']> = {
   session_expired: 'not_logged_in',
   unauthenticated: 'not_logged_in',
-  bad_credentials: 'login_failed',
-  invalid_credentials: 'login_failed',
+  login_required: 'not_logged_in',
+  login_refused: 'login_failed',
   reading_request_not_found: 'not_found',
   stale: 'conflict',
   version_conflict: 'conflict',
