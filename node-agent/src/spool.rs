@@ -113,7 +113,7 @@ pub struct SpoolOptions {
     pub quiet_ms: i64,
     /// The same for stat studies.
     pub quiet_stat_ms: i64,
-    /// Threads that make containers.
+    /// Frames that are coded at once, with low priority.
     pub coder_threads: usize,
     /// Pause of the coder after it could not write.
     pub coder_retry: Duration,
@@ -134,7 +134,7 @@ impl SpoolOptions {
             quarantine_bytes_max: 2 * 1024 * 1024 * 1024,
             quiet_ms: 20_000,
             quiet_stat_ms: 3_000,
-            coder_threads: std::thread::available_parallelism().map_or(1, |n| (n.get() / 2).max(1)),
+            coder_threads: std::thread::available_parallelism().map_or(1, |n| n.get()),
             coder_retry: Duration::from_secs(2),
             limits: ScanLimits::default(),
         }
