@@ -49,7 +49,7 @@ pub struct OutboundObject {
 pub struct Receipt {
     /// The object, by the spool's identifier.
     pub object_id: ObjectId,
-    /// SHA-256 of the container as the relay holds it.
+    /// SHA-256 of the container that is answered; the relay may hold the object in another one.
     pub container_sha256: [u8; 32],
     /// SHA-256 of the data set the relay rebuilt from the container.
     pub original_sha256: [u8; 32],

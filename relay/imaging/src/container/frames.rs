@@ -14,7 +14,7 @@ const FRAME_LEVEL: i32 = 1;
 const LOW_HALVINGS: u8 = 2;
 
 /// Buffers are kept from frame to frame up to this length of a frame. Bytes.
-const KEPT_FRAME_BYTES: usize = 2 * 1024 * 1024;
+const KEPT_FRAME_BYTES: usize = 1024 * 1024;
 
 /// How the frames of an object lie in their bytes.
 #[derive(Debug, Clone, Copy)]
@@ -143,6 +143,9 @@ impl FrameCoder {
         let shape = geometry.shape();
         if encoder.encode(&shape, samples, codestream).is_err() {
             return Ok(None);
+        }
+        if raw.len() > KEPT_FRAME_BYTES {
+            *encoder = htj2k::Encoder::default();
         }
         let mut low = std::mem::take(&mut codestream.bytes);
         let low_end = low_end(geometry, &codestream.resolution_ends, low.len());
