@@ -9,5 +9,6 @@ mod late_images_are_counted;
 mod nothing_acknowledged_is_lost;
 mod one_reader_claims;
 mod send_waits_for_the_relay;
+mod stack_is_seen_before_it_is_whole;
 mod study_reaches_reader;
 mod uplink_resumes;

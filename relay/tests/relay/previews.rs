@@ -4,7 +4,7 @@
 use rcgen::KeyPair;
 use std::io::Cursor;
 use tancho_domain::access::Role;
-use tancho_domain::dicom::{SeriesInstanceUid, StudyInstanceUid, TransferSyntaxUid};
+use tancho_domain::dicom::{SeriesInstanceUid, SopInstanceUid, StudyInstanceUid, TransferSyntaxUid};
 use tancho_domain::ids::SiteId;
 use tancho_imaging::container::Container;
 use tancho_store::sites::SiteKind;
@@ -114,10 +114,10 @@ async fn the_node_hears_where_readers_of_its_site_look() {
     let (relay, site_id, node) = relay_and_node().await;
     let (_, other_site) = relay.site("default", "KUSHIRO", SiteKind::Requesting).await;
     let (mut talk, _) = connect(&relay, &node, 1).await.unwrap();
-    let look = |number| Focus {
+    let look = |number: u32| Focus {
         study_instance_uid: StudyInstanceUid::parse("2.25.1").unwrap(),
         series_instance_uid: SeriesInstanceUid::parse("2.25.1.1").unwrap(),
-        sop_instance_uid: slice(number, "P1", 0).item().sop_instance_uid.clone(),
+        sop_instance_uid: SopInstanceUid::parse(&format!("2.25.1.1.{number}")).unwrap(),
     };
     let focuses = &relay.app().focuses;
     focuses.look_at(other_site, look(7));
