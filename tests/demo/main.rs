@@ -61,7 +61,7 @@ fn main() -> anyhow::Result<()> {
     screen::places(&network);
     let sent = send(&arguments, &network)?;
     screen::sent(&sent);
-    screen::things_to_try(&network);
+    screen::things_to_try(&network, &sent);
 
     let ended = runtime.block_on(watch(&mut network, stop));
     screen::stopping();

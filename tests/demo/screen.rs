@@ -4,6 +4,7 @@ use std::io::IsTerminal;
 use std::path::Path;
 
 use tancho_e2e::hospital::{Network, PASSWORD, PEOPLE, SITES};
+use tancho_e2e::program::built_program;
 
 use crate::Sent;
 
@@ -75,7 +76,8 @@ pub fn sent(all: &[Sent]) {
     }
 }
 
-pub fn things_to_try(network: &Network) {
+/// Every command can be typed as it is printed, from any folder, while the demo runs.
+pub fn things_to_try(network: &Network, sent: &[Sent]) {
     let [first, ..] = network.nodes.as_slice() else {
         return;
     };
@@ -91,12 +93,47 @@ pub fn things_to_try(network: &Network) {
         "  5. Fill in the reading request on the technologist's page: {}",
         first.url()
     );
-    println!("  6. Send your own: storescu --call TANCHO_STAT 127.0.0.1 {port} FILE...");
     println!(
-        "  7. Get an original back: tancho-relay export --sop-instance-uid UID --out FILE --data-dir {}",
-        network.relay.plan.data_dir.display()
+        "  6. Send your own like a scanner (storescu of DCMTK; compressed: also -xs or -xv), or by the agent:"
     );
+    command(&format!("storescu --call TANCHO_STAT 127.0.0.1 {port} FILE..."));
+    let agent = quoted(&built_program("tancho-agent"));
+    let agent_data = quoted(&first.plan.data_dir);
+    command(&format!("{agent} send --data-dir {agent_data} FILE..."));
+    println!("  7. See what the agent holds, sends and waits for:");
+    command(&format!("{agent} status --data-dir {agent_data}"));
+    if let Some(uid) = stored_uid(sent) {
+        println!("  8. Get an image back as a file that DICOM programs open:");
+        command(&format!(
+            "{} export --data-dir {} --form dicom --out image.dcm --sop-instance-uid {uid}",
+            quoted(&built_program("tancho-relay")),
+            quoted(&network.relay.plan.data_dir)
+        ));
+    }
     println!("\n  Ctrl-C stops everything.");
+}
+
+/// An image of what was just sent.
+fn stored_uid(sent: &[Sent]) -> Option<&str> {
+    sent.iter()
+        .flat_map(|sent| &sent.answers)
+        .filter(|answer| answer.is_success())
+        .find_map(|answer| answer.sop_instance_uid.as_deref())
+}
+
+fn command(line: &str) {
+    println!("       {line}");
+}
+
+/// As a shell takes it.
+fn quoted(path: &Path) -> String {
+    let text = path.display().to_string();
+    let is_plain = |character: char| character.is_ascii_alphanumeric() || "/._-+".contains(character);
+    if text.chars().all(is_plain) {
+        text
+    } else {
+        format!("'{}'", text.replace('\'', r"'\''"))
+    }
 }
 
 pub fn stopping() {
@@ -105,4 +142,24 @@ pub fn stopping() {
 
 pub fn stopped(folder: &Path) {
     println!("  stopped; everything is still in {}", folder.display());
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+
+    #[test]
+    fn a_path_with_spaces_and_quotes_reaches_the_program_whole() {
+        for path in [
+            "/srv/target/debug/tancho-agent",
+            "/srv/it's here/demo data",
+            "/a$HOME/`id`",
+        ] {
+            let script = format!("printf %s {}", quoted(Path::new(path)));
+            let printed = Command::new("sh").args(["-c", &script]).output().unwrap();
+            assert_eq!(String::from_utf8(printed.stdout).unwrap(), path);
+        }
+    }
 }
