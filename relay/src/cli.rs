@@ -55,6 +55,9 @@ pub enum Command {
     #[command(subcommand)]
     Audit(audit::AuditCommand),
     /// Write an instance back into a file, proved against its digest.
+    ///
+    /// DICOM programs open the form `dicom`. The form `original` is the bare data set, byte for byte as it was sent,
+    /// for comparing digests: without preamble and file meta information most programs show it empty or refuse it.
     Export(export::ExportArgs),
     /// Instance containers at rest.
     #[command(subcommand)]

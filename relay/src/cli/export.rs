@@ -47,10 +47,24 @@ pub struct ExportArgs {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Form {
-    /// The data set, byte for byte as it was received.
+    /// The bare data set, byte for byte as it was sent; no DICOM file.
     Original,
-    /// A DICOM file: preamble and file meta information, then the same bytes.
+    /// A DICOM file: preamble and file meta information made here, then the same bytes.
     Dicom,
+}
+
+impl Form {
+    fn describe(self) -> &'static str {
+        match self {
+            Self::Original => {
+                "this is the bare data set, byte for byte as it was sent; for a file that DICOM programs open: --form dicom"
+            }
+            Self::Dicom => {
+                "this is a DICOM file: preamble and file meta information made here, then the data set byte for byte as \
+                 it was sent"
+            }
+        }
+    }
 }
 
 /// `export`, as it goes over the socket.
@@ -77,7 +91,9 @@ pub async fn run(args: ExportArgs) -> anyhow::Result<()> {
     let out = args.out.clone();
     tokio::task::spawn_blocking(move || write_out(file, &out)).await??;
     let sentence = format!("{} bytes written to {}", reply.value["bytes"], args.out.display());
-    args.common.print(&reply.value, &sentence)
+    args.common.print(&reply.value, &sentence)?;
+    eprintln!("{}", args.form.describe());
+    Ok(())
 }
 
 /// Copies beside the target, makes it durable, and only then gives it the target's name.
