@@ -3,14 +3,18 @@
 use clap::Subcommand;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+use tancho_store::StoreError;
 use tancho_store::audit::Actor;
-use tancho_store::sites;
+use tancho_store::sites::{self, Site};
 use tancho_wire::limits::INVITATION_MS_MAX;
 
 use super::Common;
 use crate::control::{self, Refusal, Reply, Request};
 use crate::nodes::service::{self, INVITATION_MS_MIN};
 use crate::state::AppState;
+
+/// Most codes in a refusal.
+const SITES_SHOWN: usize = 20;
 
 /// Agents at the sites.
 #[derive(Debug, Subcommand)]
@@ -53,7 +57,13 @@ pub async fn run(command: NodeCommand) -> anyhow::Result<()> {
 pub async fn invite(app: &AppState, request: InviteRequest) -> Result<Reply, Refusal> {
     let scope = control::network_scope(app, &request.network).await?;
     let mut tx = app.db.write().await?;
-    let site = sites::find_site_by_code(&mut tx, &scope, &request.site).await?;
+    let site = match sites::find_site_by_code(&mut tx, &scope, &request.site).await {
+        Err(StoreError::NotFound) => {
+            let known = sites::list_sites(&mut tx, &scope).await?;
+            return Err(unknown_site(&request, &known));
+        }
+        other => other?,
+    };
     let invite = service::Invite {
         actor: Actor::Operator,
         ttl_ms: request.ttl_ms,
@@ -64,6 +74,30 @@ pub async fn invite(app: &AppState, request: InviteRequest) -> Result<Reply, Ref
     Ok(Reply::of(
         json!({ "code": invitation.code, "expires_at_ms": invitation.expires_at_ms }),
     )?)
+}
+
+/// Names what was asked for, what there is, and how to make another.
+fn unknown_site(request: &InviteRequest, known: &[Site]) -> Refusal {
+    let mut codes: Vec<&str> = known
+        .iter()
+        .map(|site| site.code.as_str())
+        .take(SITES_SHOWN)
+        .collect();
+    if codes.is_empty() {
+        codes.push("none yet");
+    } else if known.len() > SITES_SHOWN {
+        codes.push("...");
+    }
+    Refusal {
+        code: "site_not_found".to_owned(),
+        detail: format!(
+            "no site has the code {}; the sites of network {} are: {}; make one with `tancho-relay site add --code \
+             CODE --name NAME`",
+            request.site,
+            request.network,
+            codes.join(", ")
+        ),
+    }
 }
 
 /// `90s`, `30m` or `24h` in milliseconds.

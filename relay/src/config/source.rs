@@ -77,6 +77,11 @@ impl Source {
                 Ok(table) => source.table = table,
                 Err(error) => source.problem("(file)", format!("TOML expected: {}", error.message())),
             },
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                let message = "cannot be read: there is no such file; name yours with --config, or begin with the \
+                               example deploy/relay.toml";
+                source.problem("(file)", message.to_owned());
+            }
             Err(error) => source.problem("(file)", format!("cannot be read: {}", error.kind())),
         }
         source

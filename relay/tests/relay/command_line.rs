@@ -124,7 +124,12 @@ async fn a_refused_command_says_why_and_fails() {
     let folder = tempfile::tempdir().unwrap();
     let data_dir = folder.path().join("data");
     json_of(&data_dir, &ADD_SITE, "").await;
-    let cases: [(&[&str], &str, &str); 5] = [
+    let cases: [(&[&str], &str, &str); 6] = [
+        (
+            &["node", "invite", "--site", "NOPE"],
+            "",
+            "no site has the code NOPE; the sites of network default are: CENTRE; make one with `tancho-relay site add",
+        ),
         (&ADD_SITE, "", "site_code_taken"),
         (&ADD_USER, "short", "password_unfit"),
         (&ADD_USER, "", "a password on standard input expected"),
@@ -158,6 +163,12 @@ async fn the_configuration_is_checked_without_starting() {
     let file = folder.path().join("relay.toml");
     let data_dir = folder.path().join("data");
     let check = ["config", "check", "--config", file.to_str().unwrap()];
+    let (good, printed) = tancho_relay(&data_dir, &check, "").await;
+    assert!(!good && printed.contains("relay.toml"), "{printed}");
+    assert!(
+        printed.contains("cannot be read: there is no such file"),
+        "{printed}"
+    );
     std::fs::write(&file, "[http]\nlisten = \"127.0.0.1:9000\"\n").unwrap();
     let (good, printed) = tancho_relay(&data_dir, &check, "").await;
     assert!(good, "{printed}");

@@ -30,7 +30,10 @@ impl std::fmt::Debug for EnrollmentCode {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidEnrollmentCode {
     /// A character outside the alphabet, or a wrong length.
-    #[error("enrolment code of 56 letters and digits expected")]
+    #[error(
+        "enrolment code expected as the relay printed it: 14 groups of four letters and digits with dashes between, \
+         such as 04AB-12CD-..."
+    )]
     Shape,
     /// The check bytes differ.
     #[error("enrolment code is mistyped: its check does not match")]
