@@ -63,13 +63,16 @@ pub fn run(args: &StatusArgs) -> anyhow::Result<()> {
             println!("note      {} {what}", number(key));
         }
     }
-    let full = if status["disk_full"] == true {
-        ", FULL: nothing is taken from modalities"
+    let reserve = number("disk_reserve_bytes") as f64 / 1e9;
+    let alarm = if status["disk_full"] == true {
+        format!(", FULL: nothing is taken from modalities while {reserve:.1} GB or less are free")
+    } else if status["disk_low"] == true {
+        format!(", getting low: at {reserve:.1} GB nothing more is taken from modalities")
     } else {
-        ""
+        String::new()
     };
     println!(
-        "disk      {:.1} GB free{full}",
+        "disk      {:.1} GB free{alarm}",
         number("disk_free_bytes") as f64 / 1e9
     );
     Ok(())

@@ -112,6 +112,10 @@ pub struct Status {
     pub n_requests_pending: u64,
     /// Free bytes of the disk.
     pub disk_free_bytes: u64,
+    /// Bytes that intake leaves free.
+    pub disk_reserve_bytes: u64,
+    /// Whether the technologist's page warns of little space.
+    pub disk_low: bool,
     /// Whether intake is refused for want of space.
     pub disk_full: bool,
     /// Version of the program.

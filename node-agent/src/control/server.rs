@@ -356,6 +356,8 @@ fn status(desk: &Desk) -> Status {
         n_quarantined: desk.spool.quarantine().len() as u64,
         n_requests_pending: desk.spool.pending_requests().len() as u64,
         disk_free_bytes: room.map_or(0, |room| room.free_bytes),
+        disk_reserve_bytes: room.map_or(0, |room| room.reserve_bytes),
+        disk_low: room.is_none_or(|room| room.is_short()),
         disk_full: room.is_none_or(|room| !room.allows_intake()),
         version: env!("CARGO_PKG_VERSION").to_owned(),
     }

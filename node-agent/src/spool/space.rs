@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 const RESERVE_BYTES_MIN: u64 = 2 * 1024 * 1024 * 1024;
 /// Share of the file system kept free when none is configured: one in this many.
 const RESERVE_SHARE: u64 = 20;
-/// Share of the file system at which the technologist is warned: one in this many.
-const EARLY_ALARM_SHARE: u64 = 5;
+/// The technologist is warned below this many times the reserve.
+const WARNING_RESERVES: u64 = 2;
 
 /// How full the disk is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
@@ -28,10 +28,10 @@ impl Room {
         self.free_bytes > self.reserve_bytes
     }
 
-    /// Whether someone should look after the disk, while intake still goes on.
+    /// Whether someone should look after the disk, while intake still goes on: less than twice the reserve is free.
     #[must_use]
     pub fn is_short(self) -> bool {
-        self.free_bytes < (self.total_bytes / EARLY_ALARM_SHARE).max(self.reserve_bytes)
+        self.free_bytes < self.reserve_bytes.saturating_mul(WARNING_RESERVES)
     }
 }
 
@@ -94,11 +94,23 @@ mod tests {
         );
         assert!(
             !Room {
-                free_bytes: 201,
+                free_bytes: 200,
                 ..room
             }
             .is_short()
         );
+    }
+
+    #[test]
+    fn a_usual_disk_with_a_seventh_free_is_no_alarm() {
+        const GB: u64 = 1_000_000_000;
+        let total_bytes = 252 * GB;
+        let room = Room {
+            free_bytes: 38 * GB,
+            total_bytes,
+            reserve_bytes: total_bytes / RESERVE_SHARE,
+        };
+        assert!(!room.is_short() && room.allows_intake());
     }
 
     #[test]
