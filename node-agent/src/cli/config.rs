@@ -16,5 +16,11 @@ pub fn run(command: &ConfigCommand) -> anyhow::Result<()> {
     let ConfigCommand::Check(common) = command;
     let config = common.load()?;
     println!("configuration is good; data folder {}", config.data_dir.display());
+    if config.data_dir.is_relative() {
+        eprintln!(
+            "warning: data_dir is relative, so that it means {} here and another folder elsewhere: write a whole path",
+            std::path::absolute(&config.data_dir)?.display()
+        );
+    }
     Ok(())
 }

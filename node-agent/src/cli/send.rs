@@ -21,6 +21,7 @@ use super::serve::wait_for_signal;
 use super::{Common, Interrupted};
 use crate::agent::Agent;
 use crate::clock::Clock;
+use crate::config::ConfigError;
 use crate::control::Client;
 use crate::control::message::{ObjectAnswer, Progress};
 
@@ -41,7 +42,8 @@ pub struct SendArgs {
     /// Wait until everything is durable at the relay.
     #[arg(long)]
     wait: bool,
-    /// Print JSON lines {event, elapsed_ms} instead of a progress bar.
+    /// Print JSON lines {event, elapsed_ms} instead of a progress bar; the last after a failure is
+    /// {event: "failed", code, text}.
     #[arg(long)]
     json: bool,
 }
@@ -66,15 +68,52 @@ impl From<PriorityArg> for Priority {
     }
 }
 
+/// Why not everything is where it was asked to be, with a stable code for programs.
+#[derive(Debug, thiserror::Error)]
+#[error("{text}")]
+struct Failed {
+    code: String,
+    text: String,
+}
+
 /// Sends, and starts an agent of its own for as long as it takes when none runs.
 pub async fn run(args: SendArgs) -> anyhow::Result<()> {
-    let started = Instant::now();
+    let (started, is_json) = (Instant::now(), args.json);
+    let done = send_all(args, started).await;
+    if let Err(error) = &done
+        && is_json
+    {
+        let line = serde_json::json!({
+            "event": "failed",
+            "elapsed_ms": elapsed_ms(started),
+            "code": code_of(error),
+            "text": format!("{error:#}"),
+        });
+        println!("{line}");
+    }
+    done
+}
+
+fn code_of(error: &anyhow::Error) -> &str {
+    if let Some(failed) = error.downcast_ref::<Failed>() {
+        &failed.code
+    } else if error.is::<Interrupted>() {
+        "interrupted"
+    } else if error.is::<ConfigError>() {
+        "config_invalid"
+    } else {
+        "failed"
+    }
+}
+
+async fn send_all(args: SendArgs, started: Instant) -> anyhow::Result<()> {
     let mut config = args.common.load()?;
     let files = import::collect(&args.paths)?;
     let data_dir = config.data_dir.clone();
     let own_agent = match Client::connect(&data_dir) {
         Ok(_) => None,
         Err(_) => {
+            check_data_dir(&data_dir)?;
             // No ports: this agent is for this command alone.
             config.dimse = None;
             config.page = None;
@@ -100,13 +139,26 @@ pub async fn run(args: SendArgs) -> anyhow::Result<()> {
     done
 }
 
+/// An agent of one command makes no data folder: what it stored in a new one nobody would ever send on.
+fn check_data_dir(data_dir: &Path) -> Result<(), Failed> {
+    if data_dir.is_dir() {
+        return Ok(());
+    }
+    Err(Failed {
+        code: "no_data_folder".to_owned(),
+        text: format!(
+            "there is no data folder {}: name the agent's with --data-dir or --config, or make one with \
+             `tancho-agent enroll`",
+            data_dir.display()
+        ),
+    })
+}
+
 fn send(data_dir: &Path, files: Vec<Candidate>, args: &SendArgs, report: &Report) -> anyhow::Result<()> {
     let spooled = hand_over(data_dir, files, args.priority.into(), report)?;
-    ensure!(
-        !spooled.objects.is_empty(),
-        "nothing was sent: {}",
-        spooled.describe_failures()
-    );
+    if spooled.objects.is_empty() {
+        bail!(spooled.failed(format!("nothing was sent: {}", spooled.describe_failures())));
+    }
     report.event(
         "spooled",
         &serde_json::json!({ "instances": spooled.objects.len(), "bytes_original": spooled.bytes }),
@@ -115,13 +167,17 @@ fn send(data_dir: &Path, files: Vec<Candidate>, args: &SendArgs, report: &Report
         wait(data_dir, &spooled, report)?;
     }
     if !spooled.failures.is_empty() {
-        bail!(
+        bail!(spooled.failed(format!(
             "{} file(s) were not sent: {}",
             spooled.failures.len(),
             spooled.describe_failures()
-        );
+        )));
     }
     Ok(())
+}
+
+fn elapsed_ms(since: Instant) -> u64 {
+    u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX)
 }
 
 /// What reached the spool.
@@ -134,6 +190,17 @@ struct Spooled {
 }
 
 impl Spooled {
+    /// With the code of the first file that was not taken.
+    fn failed(&self, text: String) -> Failed {
+        let first = self.failures.first().map(|(_, code)| code.as_str());
+        // `unreadable: REASON` begins with its code.
+        let code = first.map_or("not_dicom", |code| code.split(':').next().unwrap_or(code));
+        Failed {
+            code: code.to_owned(),
+            text,
+        }
+    }
+
     fn describe_failures(&self) -> String {
         let shown = self
             .failures
@@ -219,11 +286,11 @@ fn wait(data_dir: &Path, spooled: &Spooled, report: &Report) -> anyhow::Result<(
     let last = last.context("the agent ended before everything was at the relay")?;
     if last.n_failed > 0 {
         let code = last.failure.unwrap_or_default();
-        bail!(
+        let text = format!(
             "{} of {} instances were not taken ({code})",
-            last.n_failed,
-            last.n_objects
+            last.n_failed, last.n_objects
         );
+        bail!(Failed { code, text });
     }
     ensure!(
         last.n_durable == last.n_objects,
@@ -358,7 +425,7 @@ impl Report {
     }
 
     fn event(&self, event: &str, fields: &serde_json::Value) {
-        let elapsed_ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let elapsed_ms = elapsed_ms(self.started);
         if self.json {
             let mut line = serde_json::json!({ "event": event, "elapsed_ms": elapsed_ms });
             if let (Some(line), Some(fields)) = (line.as_object_mut(), fields.as_object()) {

@@ -134,6 +134,93 @@ fn send_fails_when_a_named_file_is_not_dicom_but_sends_the_rest() {
 }
 
 #[test]
+fn send_without_a_data_folder_makes_none_and_says_so_to_programs_too() {
+    let folder = tempfile::tempdir().unwrap();
+    write_study(folder.path(), "2.25.62", 1);
+    let data_dir = folder.path().join("tancho-agent-data");
+    let file = folder.path().join("0.dcm");
+    let sent = run(&["send", file.to_str().unwrap(), "--json"], &data_dir);
+    assert!(!sent.status.success());
+    let failed: Value = serde_json::from_slice(&sent.stdout).unwrap();
+    assert_eq!(
+        (&failed["event"], &failed["code"]),
+        (&"failed".into(), &"no_data_folder".into())
+    );
+    assert!(
+        failed["text"].as_str().unwrap().contains("--data-dir"),
+        "{failed}"
+    );
+    assert!(!data_dir.exists());
+}
+
+#[test]
+fn send_ends_its_json_with_the_code_of_what_was_not_taken() {
+    let (data_dir, files) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let stray = files.path().join("stray");
+    std::fs::write(&stray, "not DICOM").unwrap();
+    let sent = run(&["send", stray.to_str().unwrap(), "--json"], data_dir.path());
+    assert_eq!(sent.status.code(), Some(1));
+    let printed = String::from_utf8(sent.stdout).unwrap();
+    let failed: Value = serde_json::from_str(printed.lines().last().unwrap()).unwrap();
+    assert_eq!(
+        (&failed["event"], &failed["code"]),
+        (&"failed".into(), &"not_dicom".into())
+    );
+}
+
+#[test]
+fn config_check_says_which_file_is_missing_and_warns_of_a_relative_data_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let check = |text: Option<&str>| {
+        if let Some(text) = text {
+            std::fs::write(folder.path().join("agent.toml"), text).unwrap();
+        }
+        let checked = program()
+            .args(["config", "check", "--config", "agent.toml"])
+            .current_dir(folder.path())
+            .output()
+            .unwrap();
+        let said = String::from_utf8(checked.stderr).unwrap();
+        (checked.status.success(), said)
+    };
+    let (good, said) = check(None);
+    assert!(
+        !good && said.contains("agent.toml: there is no such file"),
+        "{said}"
+    );
+    let (good, said) = check(Some("data_dir = \"data\"\n"));
+    assert!(good && said.contains("data_dir is relative"), "{said}");
+    let (good, said) = check(Some("data_dir = \"/var/lib/tancho-agent\"\n"));
+    assert!(good && said.is_empty(), "{said}");
+}
+
+#[test]
+fn status_warns_below_twice_the_reserve_of_the_disk() {
+    let data_dir = tempfile::tempdir().unwrap();
+    let status = || {
+        let status = run(&["status", "--json"], data_dir.path());
+        let said = String::from_utf8(run(&["status"], data_dir.path()).stdout).unwrap();
+        (serde_json::from_slice::<Value>(&status.stdout).unwrap(), said)
+    };
+    let agent = TestAgent::start_in(data_dir.path(), |_| {}).unwrap();
+    let (roomy, said) = status();
+    assert!(
+        roomy["disk_low"] == false && !said.contains("getting low"),
+        "{said}"
+    );
+    drop(agent);
+    let reserve_bytes = roomy["disk_free_bytes"].as_u64().unwrap() / 3 * 2;
+    let agent = TestAgent::start_in(data_dir.path(), |config| {
+        config.spool.reserve_bytes = Some(reserve_bytes);
+    });
+    let _agent = agent.unwrap();
+    let (low, said) = status();
+    assert_eq!(low["disk_reserve_bytes"], reserve_bytes);
+    assert!(low["disk_low"] == true && low["disk_full"] == false, "{low}");
+    assert!(said.contains("getting low"), "{said}");
+}
+
+#[test]
 fn status_without_an_agent_says_what_to_do() {
     let data_dir = tempfile::tempdir().unwrap();
     let status = run(&["status"], data_dir.path());
