@@ -147,7 +147,13 @@ pub fn load(
 }
 
 fn read_table(path: &Path) -> Result<toml::Table, String> {
-    let text = std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    let text = std::fs::read_to_string(path).map_err(|error| match error.kind() {
+        std::io::ErrorKind::NotFound => format!(
+            "{}: there is no such file; name yours with --config, or begin with the example deploy/agent.toml",
+            path.display()
+        ),
+        _ => format!("{}: cannot be read: {error}", path.display()),
+    })?;
     text.parse::<toml::Table>()
         .map_err(|error| format!("{}: {}", path.display(), error.message()))
 }
@@ -595,6 +601,10 @@ mod tests {
     fn the_example_file_is_valid_and_names_every_key() {
         let example = include_str!("../../../deploy/agent.toml");
         assert_eq!(problems(example, &[]), Vec::<String>::new());
+        let unit = include_str!("../../../deploy/tancho-agent.service");
+        let folder = unit.lines().find_map(|line| line.strip_prefix("StateDirectory="));
+        let expected = format!("data_dir = \"/var/lib/{}\"", folder.unwrap_or_default());
+        assert!(example.lines().any(|line| line == expected), "{expected}");
         // With every key that is commented out because its default is "unset", all keys are there.
         let whole: String = example
             .lines()
