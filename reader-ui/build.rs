@@ -23,11 +23,19 @@ const INPUTS: [&str; 9] = [
 
 fn main() {
     println!("cargo:rerun-if-env-changed=READER_UI_DIST");
+    // Paths alone do not tell two checkouts apart that share a target folder; `.cargo/config.toml` does.
+    println!("cargo:rerun-if-env-changed=TANCHO_CHECKOUT");
+    println!("cargo:rustc-env=TANCHO_READER_UI_SOURCE={}", source().display());
     let dist = match env::var_os("READER_UI_DIST") {
         Some(folder) => ready_folder(Path::new(&folder)),
         None => build_page(),
     };
     println!("cargo:rustc-env=TANCHO_READER_UI_DIST={}", dist.display());
+}
+
+/// The folder of this script, in the checkout that is built now.
+fn source() -> PathBuf {
+    PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").expect("cargo sets CARGO_MANIFEST_DIR"))
 }
 
 fn ready_folder(folder: &Path) -> PathBuf {
@@ -43,7 +51,7 @@ fn build_page() -> PathBuf {
     for input in INPUTS {
         println!("cargo:rerun-if-changed={input}");
     }
-    let page = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").expect("cargo sets CARGO_MANIFEST_DIR"));
+    let page = source();
     let dist = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR")).join("dist");
     install_packages(&page);
     let release = env::var("PROFILE").is_ok_and(|profile| profile == "release");

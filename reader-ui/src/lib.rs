@@ -72,6 +72,12 @@ mod tests {
     }
 
     #[test]
+    fn the_page_is_of_the_checkout_that_is_tested() {
+        let checkout = std::env::var("CARGO_MANIFEST_DIR").expect("cargo runs the tests");
+        assert_eq!(env!("TANCHO_READER_UI_SOURCE"), checkout);
+    }
+
+    #[test]
     fn scripts_of_the_page_are_there_in_both_forms() {
         let page = asset("index.html", false).unwrap();
         let html = String::from_utf8_lossy(&page.bytes).into_owned();
