@@ -116,7 +116,9 @@ function SignChoice({ kind, check, enabled, waiting, onSign }: ChoiceProps) {
           <p className="text-xs font-semibold text-orange">{sign.blockersTitle}</p>
           <ul className="mt-1 list-disc pl-5 text-sm text-soft">
             {blockers.map((text) => (
-              <li key={text}>{text}</li>
+              <li key={text} className="whitespace-pre-line">
+                {text}
+              </li>
             ))}
           </ul>
         </div>

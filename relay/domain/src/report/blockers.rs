@@ -102,7 +102,7 @@ impl Blocker {
             Self::AlreadyFinal => "確定済みです。訂正版の確定または追記のみ可能です".to_owned(),
             Self::NotFinalYet => "追記は確定後のみ可能です".to_owned(),
             Self::Missing { field } => format!(
-                "必須項目が未入力です: {}",
+                "「{}」が未入力です",
                 label(field).map_or(field.as_str(), |label| &label.ja)
             ),
             Self::Invalid { problem, .. } => problem.message_ja.clone(),
@@ -134,7 +134,7 @@ impl Blocker {
             }
             Self::NotFinalYet => "an addendum follows a final report only".to_owned(),
             Self::Missing { field } => format!(
-                "required: {}",
+                "\"{}\" is not answered",
                 label(field).map_or(field.as_str(), |label| &label.en)
             ),
             Self::Invalid { problem, .. } => problem.message_en.clone(),
@@ -173,26 +173,37 @@ fn announced(images: ImagesAtSigning) -> String {
 
 fn not_communicated_ja(criticality: Criticality, missing: &NotCommunicated) -> String {
     if missing.readback_not_closed {
-        return "復唱の済んだ通話記録を閉じてください".to_owned();
+        return "復唱の済んだ通話の記録を確定してください".to_owned();
     }
     if missing.exception_not_closed {
-        return "代替経路で届けた通話記録を閉じてください".to_owned();
+        return "代替経路で届けた通話の記録を確定してください".to_owned();
     }
-    let ways = format!(
-        "復唱一致の通話、または不成立の発信3回以上(現在{})・番号か役割2種以上(現在{})・エスカレーション({})・受領のある代替経路({})が必要です",
-        missing.failed_attempts,
-        missing.distinct,
-        done_ja(missing.escalated),
-        done_ja(missing.delivered)
-    );
-    match criticality {
-        Criticality::Orange => format!("{ways}。目標時間内の受領確認でも構いません"),
-        _ => ways,
+    let mut ways = vec![
+        "次のいずれかが必要です".to_owned(),
+        "1. 復唱が一致した通話の記録".to_owned(),
+        "2. 電話がつながらないときは、次の4つすべて".to_owned(),
+        format!(
+            "{} つながらなかった発信 3回以上(現在 {}回)",
+            tick(missing.failed_attempts >= 3),
+            missing.failed_attempts
+        ),
+        format!(
+            "{} 異なる番号または役割 2つ以上(現在 {})",
+            tick(missing.distinct >= 2),
+            missing.distinct
+        ),
+        format!("{} エスカレーションの記録", tick(missing.escalated)),
+        format!("{} 代替経路での伝達とその受領", tick(missing.delivered)),
+    ];
+    if criticality == Criticality::Orange {
+        ways.push("3. 目標時間内の受領確認".to_owned());
     }
+    ways.join("\n")
 }
 
-fn done_ja(done: bool) -> &'static str {
-    if done { "済" } else { "未" }
+/// Ticked once done.
+fn tick(done: bool) -> &'static str {
+    if done { "☑" } else { "☐" }
 }
 
 fn not_communicated_en(criticality: Criticality, missing: &NotCommunicated) -> String {
@@ -202,17 +213,28 @@ fn not_communicated_en(criticality: Criticality, missing: &NotCommunicated) -> S
     if missing.exception_not_closed {
         return "close the call record with the alternative delivery".to_owned();
     }
-    let done = |done: bool| if done { "done" } else { "missing" };
-    let ways = format!(
-        "a call with a correct read-back is needed, or at least 3 failed attempts (now {}) over 2 numbers or roles \
-         (now {}) with an escalation ({}) and an alternative delivery with its receipt ({})",
-        missing.failed_attempts,
-        missing.distinct,
-        done(missing.escalated),
-        done(missing.delivered)
-    );
-    match criticality {
-        Criticality::Orange => format!("{ways}, or an acknowledgement within the target"),
-        _ => ways,
+    let mut ways = vec![
+        "one of these is needed".to_owned(),
+        "1. a call on record with a matching read-back".to_owned(),
+        "2. when nobody answers, all four of".to_owned(),
+        format!(
+            "{} 3 or more failed attempts (now {})",
+            tick(missing.failed_attempts >= 3),
+            missing.failed_attempts
+        ),
+        format!(
+            "{} 2 or more numbers or roles (now {})",
+            tick(missing.distinct >= 2),
+            missing.distinct
+        ),
+        format!("{} the escalation on record", tick(missing.escalated)),
+        format!(
+            "{} delivery by another route, with its receipt",
+            tick(missing.delivered)
+        ),
+    ];
+    if criticality == Criticality::Orange {
+        ways.push("3. an acknowledgement within the target".to_owned());
     }
+    ways.join("\n")
 }

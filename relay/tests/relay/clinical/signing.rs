@@ -29,6 +29,19 @@ async fn a_red_finding_is_not_final_without_a_read_back() {
         codes(&saved["evaluation"]["can_sign"]["final"]["blockers"]),
         ["read_back_call_required"]
     );
+    let blocker = &saved["evaluation"]["can_sign"]["final"]["blockers"][0];
+    for (language, none_yet) in [
+        ("message_ja", "☐ つながらなかった発信 3回以上(現在 0回)"),
+        ("message_en", "☐ 3 or more failed attempts (now 0)"),
+    ] {
+        let lines: Vec<_> = blocker[language].as_str().unwrap().lines().collect();
+        assert_eq!(
+            lines.iter().filter(|line| line.starts_with('☐')).count(),
+            4,
+            "{lines:?}"
+        );
+        assert!(lines.contains(&none_yet), "{lines:?}");
+    }
     let answer = clinic.try_sign(&path, "final").await;
     let answer = refused(answer, StatusCode::UNPROCESSABLE_ENTITY, "cannot_sign").await;
     assert_eq!(codes(&answer["blockers"]), ["read_back_call_required"]);
