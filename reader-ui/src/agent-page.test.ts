@@ -84,7 +84,7 @@ describe('the technologist’s page', () => {
     const text = section('held').textContent ?? '';
     for (const part of ['道東 花子', 'P-100', '<img src=x> 太郎', 'P-200', 'Differs: patient ID, birth date, name', '3 images', 'CT1']) expect(text).toContain(part);
     expect(section('held').querySelector('img')).toBeNull();
-    expect(document.getElementById('studies')?.textContent).toContain('3 images are held back');
+    expect(document.getElementById('studies')?.textContent).toContain('3 images are held back: another patient under the same Study Instance UID');
   });
 
   it('releases held images only after both patients were shown and the tick was set', async () => {
@@ -121,6 +121,42 @@ describe('the technologist’s page', () => {
   it('shows who was refused and what to do', () => {
     const row = section('refusals').querySelector('tbody tr')?.textContent ?? '';
     for (const part of ['CT9', 'TANCHO', '192.0.2.9', 'dimse.allow', '4']) expect(row).toContain(part);
+  });
+
+  it('says what was asked for and what the relay still lacks', () => {
+    const form = { urgency: 'critical', clinical_context: { clinical_question: '出血？', request_template: 'ich' }, callback_number: '0153-24-3201', callback_person: null, responsible_physician: null };
+    const request = { pending: false, refused: null, case_code: '4723', state: 'requested', reader_name: null, clinical_context_complete: false, form };
+    show({ ...picture, callback_number: '0153-24-3201', studies: [{ ...study, study_instance_uid: '1.2.4', request }] });
+    const text = document.getElementById('studies')?.textContent ?? '';
+    for (const part of ['Requested: Critical', 'Sent as routine', 'Clinical context incomplete: Age (years), Sex, Ask for, Responsible physician and']) expect(text).toContain(part);
+    expect(text).not.toContain('Clinical context missing');
+    press(document.getElementById('studies') as HTMLElement, '[data-act=request]');
+    const asked = document.getElementById('request') as HTMLDialogElement;
+    expect((asked.querySelector('[name=requested_urgency]:checked') as HTMLInputElement).value).toBe('critical');
+    expect((asked.querySelector('#f-callback_number') as HTMLInputElement).value).toBe('0153-24-3201');
+    expect((asked.querySelector('#f-clinical_question') as HTMLTextAreaElement).value).toBe('出血？');
+    asked.close();
+  });
+
+  it('starts a form with the number of the site', () => {
+    show({ ...picture, callback_number: '0153-24-3201', studies: [{ ...study, study_instance_uid: '1.2.5' }] });
+    press(document.getElementById('studies') as HTMLElement, '[data-act=request]');
+    const asked = document.getElementById('request') as HTMLDialogElement;
+    expect((asked.querySelector('#f-callback_number') as HTMLInputElement).value).toBe('0153-24-3201');
+    asked.close();
+  });
+
+  it('offers stat on every study, or says why not', () => {
+    const offer = (patch: object) => {
+      show({ ...picture, studies: [{ ...study, ...patch }] });
+      const button = document.querySelector('#studies [data-act=stat]') as HTMLButtonElement;
+      return [button.disabled, (button.nextElementSibling as HTMLElement | null)?.tagName === 'P' ? button.nextElementSibling?.textContent : null];
+    };
+    expect(offer({ n_held: 0 })).toEqual([false, null]);
+    expect(offer({ priority: 'stat', n_held: 0 })).toEqual([true, 'It is stat already.']);
+    expect(offer({})).toEqual([true, 'No image is waiting to be sent, so there is nothing to hurry.']);
+    // More may come, and would come as stat.
+    expect(offer({ closed: false })[0]).toBe(false);
   });
 
   it('compares only what both patients have', () => {

@@ -10,7 +10,7 @@ use super::PageParts;
 use crate::dimse::refusals::Refused;
 use crate::link::LinkStatus;
 use crate::spool::studies::PatientLabel;
-use crate::spool::{HeldPicture, ObjectState, QuarantineRow, RequestPicture, RequestResult, StudyPicture};
+use crate::spool::{HeldPicture, ObjectState, QuarantineRow, RequestForm, RequestPicture, RequestResult, StudyPicture};
 
 /// Most studies the page shows, the latest first; older ones stay in the spool.
 pub const STUDIES_SHOWN_MAX: usize = 200;
@@ -30,6 +30,8 @@ pub struct PageState {
     link: LinkStatus,
     /// The disk.
     disk: DiskView,
+    /// Number the site was last to be called back at, if any request named one.
+    callback_number: Option<String>,
     /// Studies, the latest arrival first.
     studies: Vec<StudyView>,
     /// Objects that name another patient than their study, the longest waiting first.
@@ -114,12 +116,12 @@ pub struct StudyView {
     request: Option<RequestView>,
 }
 
-/// Text that is patient data: serialised for the page, never printed.
+/// What is patient data: serialised for the page, never printed.
 #[derive(Serialize)]
 #[serde(transparent)]
-struct Redacted(String);
+struct Redacted<T = String>(T);
 
-impl std::fmt::Debug for Redacted {
+impl<T> std::fmt::Debug for Redacted<T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("[redacted]")
     }
@@ -142,6 +144,18 @@ struct RequestView {
     state: Option<String>,
     reader_name: Option<String>,
     clinical_context_complete: Option<bool>,
+    /// What the last form asked for; `None` when the request was opened elsewhere.
+    form: Option<FormView>,
+}
+
+/// The last form of a study, so that the next one starts from it.
+#[derive(Debug, Serialize)]
+struct FormView {
+    urgency: String,
+    clinical_context: Redacted<serde_json::Value>,
+    callback_number: String,
+    callback_person: Option<String>,
+    responsible_physician: Option<String>,
 }
 
 /// Takes the picture.
@@ -174,6 +188,10 @@ pub fn picture(parts: &PageParts) -> PageState {
         dimse_address: parts.dimse_address.to_string(),
         link: parts.board.status(),
         disk,
+        callback_number: requests
+            .iter()
+            .max_by_key(|request| request.form.created_at_ms)
+            .map(|request| request.form.callback_number.clone()),
         studies: studies
             .iter()
             .take(STUDIES_SHOWN_MAX)
@@ -289,7 +307,10 @@ fn request_view(study: &StudyPicture, requests: &[RequestPicture]) -> Option<Req
     if last.is_none() && update.is_none() {
         return None;
     }
-    let mut view = RequestView::default();
+    let mut view = RequestView {
+        form: last.map(|request| form_view(&request.form)),
+        ..RequestView::default()
+    };
     match last.map(|request| &request.result) {
         Some(None) => view.pending = true,
         Some(Some(RequestResult::Refused { text, .. })) => view.refused = Some(text.clone()),
@@ -303,6 +324,16 @@ fn request_view(study: &StudyPicture, requests: &[RequestPicture]) -> Option<Req
         view.clinical_context_complete = Some(update.clinical_context_complete);
     }
     Some(view)
+}
+
+fn form_view(form: &RequestForm) -> FormView {
+    FormView {
+        urgency: form.urgency.clone(),
+        clinical_context: Redacted(form.clinical_context.clone()),
+        callback_number: form.callback_number.clone(),
+        callback_person: form.callback_person.clone(),
+        responsible_physician: form.responsible_physician.clone(),
+    }
 }
 
 fn quarantine_view(row: QuarantineRow) -> QuarantineView {

@@ -2,7 +2,8 @@
 // Patient data lives in this page's memory only; nothing is written to browser storage but the language.
 
 import { ja, en } from './strings.js';
-import { element as h, openRequestForm } from './form.js';
+import { groups } from './fields.js';
+import { answersOf, element as h, missingFields, openRequestForm } from './form.js';
 import { heldList, quarantineTable, refusalTable } from './attention.js';
 
 const strings = { ja, en };
@@ -75,6 +76,21 @@ function why(study) {
   return t().why.waiting;
 }
 
+const LABELS_MAX = 4;
+const urgencyOf = (study) => (study.request?.refused ? undefined : study.request?.form?.urgency);
+const urgencyLabel = (code) => {
+  const option = groups.flatMap((group) => group.fields).find((field) => field.id === 'requested_urgency').options.find((one) => one.code === code);
+  return option ? option[lang] ?? option.ja : code;
+};
+
+// What the relay still lacks, by name: a question that was given is never called missing.
+function incomplete(r) {
+  const missing = r.form ? missingFields(answersOf(r.form)) : [];
+  if (!missing.length) return t().incomplete;
+  const labels = missing.slice(0, LABELS_MAX).map((field) => field[lang] ?? field.ja);
+  return t().incompleteOf(labels, missing.length - labels.length);
+}
+
 function request(study) {
   const r = study.request;
   if (!r) return null;
@@ -84,12 +100,11 @@ function request(study) {
   else if (r.pending) parts.push(h('span', { class: 'tag warn' }, `… ${t().sentRequest}`));
   if (r.state) parts.push(h('span', { class: `tag ${['final', 'acknowledged', 'closed', 'acted_on'].includes(r.state) ? 'good' : ''}` }, t().state[r.state] ?? r.state));
   if (r.reader_name) parts.push(h('p', { class: 'sub' }, t().reader(r.reader_name)));
-  if (r.case_code && r.clinical_context_complete === false) parts.push(h('span', { class: 'tag warn' }, `⚠ ${t().incomplete}`));
+  if (r.case_code && r.clinical_context_complete === false) parts.push(h('span', { class: 'tag warn' }, `⚠ ${incomplete(r)}`));
   return h('div', { class: 'tags' }, ...parts);
 }
 
 function studyCard(study) {
-  const all = Math.max(study.n_received, 1);
   const left = study.bytes_total - study.bytes_sent;
   const moving = state.link.state === 'connected' && state.link.bytes_per_second > 0 && left > 0 && study.bytes_sent_now > 0;
   const open = () => openRequestForm($('request'), study, remembered(study), {
@@ -101,12 +116,14 @@ function studyCard(study) {
     },
   });
   const uid = study.study_instance_uid;
+  const noStat = study.priority === 'stat' ? t().noStat.already : unsent(study) <= 0 && study.closed ? t().noStat.nothing : null;
   return h('article', { class: `study ${study.priority}`, 'aria-label': `${t().patientId} ${study.patient_id}` },
     h('div', {}, identity(study),
       h('p', { class: 'facts' }, h('b', {}, study.modalities.join(', ')), h('span', {}, study.description), h('span', {}, `${t().received} ${clock(study.last_received_at_ms)}`))),
     h('div', {},
       h('div', { class: 'tags' },
-        h('span', { class: `tag ${study.priority === 'stat' ? 'bad' : ''}` }, `${study.priority === 'stat' ? '● ' : ''}${t().priority[study.priority]}`),
+        h('span', { class: `tag ${study.priority === 'stat' ? 'bad' : ''}` }, `${study.priority === 'stat' ? '● ' : ''}${t().transfer(t().priority[study.priority])}`),
+        urgencyOf(study) ? h('span', { class: `tag ${['stroke_code', 'critical'].includes(urgencyOf(study)) ? 'bad' : ''}` }, t().asked(urgencyLabel(urgencyOf(study)))) : null,
         h('span', { class: `tag ${study.closed ? 'good' : ''}` }, study.closed ? t().closed : t().open)),
       h('progress', { max: study.bytes_total || 1, value: study.bytes_total ? study.bytes_sent : 0, 'aria-label': t().verified(study.n_durable, study.n_received) }),
       h('p', { class: 'count' }, h('strong', {}, t().verified(study.n_durable, study.n_received)), h('span', {}, t().bytes(size(study.bytes_sent), size(study.bytes_total)))),
@@ -114,7 +131,8 @@ function studyCard(study) {
       request(study)),
     h('div', { class: 'acts' },
       h('button', { type: 'button', class: 'main', onclick: open, 'data-act': 'request' }, study.request?.case_code ? t().completeRequest : t().request),
-      study.priority !== 'stat' && study.n_durable < all ? h('button', { type: 'button', class: 'stat', onclick: async () => say((await post('/api/studies/priority', { study_instance_uid: uid, priority: 'stat' })) ?? t().announce.stat) }, t().makeStat) : null,
+      h('button', { type: 'button', class: 'stat', 'data-act': 'stat', disabled: Boolean(noStat), onclick: async () => say((await post('/api/studies/priority', { study_instance_uid: uid, priority: 'stat' })) ?? t().announce.stat) }, t().makeStat),
+      noStat ? h('p', { class: 'sub' }, noStat) : null,
       study.closed ? null : h('button', { type: 'button', onclick: async () => say((await post('/api/studies/close', { study_instance_uid: uid })) ?? t().announce.closed) }, t().closeNow)));
 }
 
@@ -136,7 +154,8 @@ function remembered(study) {
   const uid = study.study_instance_uid;
   if (!answers.has(uid)) {
     if (answers.size >= ANSWERS_MAX) answers.delete(answers.keys().next().value);
-    answers.set(uid, { scan_dt: scanTime(study), age_years: ageAt(study.birth_date, study.study_date), sex: { M: 'male', F: 'female', O: 'other' }[study.sex], ...(study.priority === 'stat' ? { requested_urgency: 'critical' } : {}) });
+    answers.set(uid, { scan_dt: scanTime(study), age_years: ageAt(study.birth_date, study.study_date), sex: { M: 'male', F: 'female', O: 'other' }[study.sex], ...(study.priority === 'stat' ? { requested_urgency: 'critical' } : {}),
+      ...(state.callback_number ? { callback_number: state.callback_number } : {}), ...(study.request?.form ? answersOf(study.request.form) : {}) });
   }
   return answers.get(uid);
 }

@@ -33,6 +33,29 @@ export function toLocal(ms) {
   return new Date(at.getTime() - at.getTimezoneOffset() * 60_000).toISOString().slice(0, 16);
 }
 
+/** A date and time with offset as an input wants it; nothing when it is none. */
+const toInput = (text) => (Number.isNaN(Date.parse(text)) ? undefined : toLocal(Date.parse(text)));
+
+/** The answers of a form that was sent, as `openRequestForm` keeps them: the inverse of what it sends. */
+export function answersOf(form) {
+  const { clinical_context: context, urgency, callback_number, callback_person, responsible_physician } = form;
+  const values = { requested_urgency: urgency, callback_number, callback_person, responsible_physician };
+  for (const field of groups.flatMap((group) => group.fields)) {
+    const value = context[field.id];
+    if (!answered(value)) continue;
+    if (field.type === 'time') values[field.id] = toInput(value);
+    else if (field.type === 'drugs') values[field.id] = value.map((one) => ({ class: one.class, drug: one.drug, last: one.last_dose_dt ? toInput(one.last_dose_dt) : undefined }));
+    else values[field.id] = value;
+  }
+  for (const key of Object.keys(values)) if (!answered(values[key])) delete values[key];
+  return values;
+}
+
+/** Required fields without an answer, in the order of the form. */
+export function missingFields(values) {
+  return groups.flatMap((group) => group.fields).filter((field) => shown(field, values) && required(field, values) && !answered(values[field.id]));
+}
+
 /** Opens the form for one study; `send(body)` answers with nothing or an error text. */
 export function openRequestForm(dialog, study, values, { text, lang, send, identity }) {
   const label = (entry) => entry[lang] ?? entry.ja;
