@@ -1060,7 +1060,7 @@ export interface components {
             channel: string;
             /**
              * Format: int64
-             * @description When it ended.
+             * @description When it rang no longer: answered, or given up.
              */
             ended_at_ms?: number | null;
             /** @description Why nobody was reached. */
@@ -1165,19 +1165,34 @@ export interface components {
             attempts: components["schemas"]["Attempt"][];
             /** @description Whom it is for. */
             callee_role: string;
+            /**
+             * Format: int64
+             * @description When the other side first answered; the conversation runs from here.
+             */
+            connected_at_ms?: number | null;
             /** @description What was said. */
             conversation?: Record<string, never> | null;
+            /**
+             * Format: int64
+             * @description When the first dial began.
+             */
+            dialed_at_ms?: number | null;
             /** @description `reader_to_referrer`, `referrer_to_reader` or `third_party`. */
             direction: string;
             /**
              * Format: int64
-             * @description When it ended.
+             * @description When the call was over and its record closed.
              */
             ended_at_ms?: number | null;
             /** @description `{who, role, why, at_ms}`. */
             escalation?: Record<string, never> | null;
             /** @description Id. */
             id: string;
+            /**
+             * @description Fields of the conversation that have to be there before the record can be closed, in the order of the form;
+             *     none once it is closed.
+             */
+            missing: string[];
             /** @description What it is about. */
             reading_request_id: string;
             /**
@@ -1194,7 +1209,7 @@ export interface components {
             report_version_at_call?: number | null;
             /**
              * Format: int64
-             * @description When it began.
+             * @description When the record was begun, before the first dial.
              */
             started_at_ms: number;
             /**
@@ -1389,6 +1404,11 @@ export interface components {
              * @description A reader opens it.
              */
             open_by_ms?: number | null;
+            /**
+             * Format: int64
+             * @description When it was given: a conversation on record, its read-back not a mismatch.
+             */
+            verbal_answered_at_ms?: number | null;
             /**
              * Format: int64
              * @description First answer by voice.
@@ -2926,7 +2946,7 @@ export interface operations {
     list_reading_requests: {
         parameters: {
             query?: {
-                /** @description `open` (default), `closed` or `all`. */
+                /** @description `open` (default), `reported` (a final report is there, or closed), `closed` or `all`. */
                 state?: string;
                 /** @description Code of a site: sent by it or to it. */
                 site?: string;

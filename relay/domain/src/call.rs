@@ -403,9 +403,26 @@ impl CallRecord {
         }
     }
 
-    /// When the last attempt ended.
+    /// When the call was over: the record of one is closed as it ends. None while it is open.
     #[must_use]
     pub fn ended_at_ms(&self) -> Option<i64> {
+        self.closed_at_ms
+    }
+
+    /// When the first dial began.
+    #[must_use]
+    pub fn dialed_at_ms(&self) -> Option<i64> {
+        self.attempts.first().map(|attempt| attempt.started_at_ms)
+    }
+
+    /// When the other side first answered: the dial that connected ended then, and the conversation began.
+    #[must_use]
+    pub fn connected_at_ms(&self) -> Option<i64> {
+        let connected = |attempt: &&Attempt| attempt.outcome == Some(Outcome::Connected);
+        self.attempts.iter().find(connected)?.ended_at_ms
+    }
+
+    fn last_dial_ended_at_ms(&self) -> Option<i64> {
         self.attempts
             .iter()
             .filter_map(|attempt| attempt.ended_at_ms)
@@ -427,7 +444,7 @@ impl CallRecord {
         if new.number_dialed.trim().is_empty() {
             return Err(CallRefusal::Missing(vec!["number_dialed"]));
         }
-        let last_ended_at_ms = self.ended_at_ms().unwrap_or(i64::MIN);
+        let last_ended_at_ms = self.last_dial_ended_at_ms().unwrap_or(i64::MIN);
         if new.started_at_ms > now_ms || new.started_at_ms < last_ended_at_ms {
             return Err(CallRefusal::OutOfOrder);
         }
@@ -608,7 +625,7 @@ impl CallRecord {
         let most_severe = conveyed.map_or(criticality, |conveyed| conveyed.max(criticality));
         let mut missing = conversation.missing(most_severe);
         let late = self
-            .ended_at_ms()
+            .last_dial_ended_at_ms()
             .is_some_and(|ended_at_ms| now_ms - ended_at_ms > LATE_ENTRY_MS);
         if late
             && conversation

@@ -6,6 +6,7 @@ use tancho_store::StoreError;
 use tancho_store::calls as store;
 use utoipa::ToSchema;
 
+use super::stored::StoredCall;
 use crate::worklist::dto::PersonName;
 
 /// What beginning a record asks for.
@@ -140,10 +141,17 @@ pub struct Call {
     pub recorded_at_ms: i64,
     /// The newest signed version when the call began.
     pub report_version_at_call: Option<i64>,
-    /// When it began.
+    /// When the record was begun, before the first dial.
     pub started_at_ms: i64,
-    /// When it ended.
+    /// When the first dial began.
+    pub dialed_at_ms: Option<i64>,
+    /// When the other side first answered; the conversation runs from here.
+    pub connected_at_ms: Option<i64>,
+    /// When the call was over and its record closed.
     pub ended_at_ms: Option<i64>,
+    /// Fields of the conversation that have to be there before the record can be closed, in the order of the form;
+    /// none once it is closed.
+    pub missing: Vec<String>,
 }
 
 /// One dial.
@@ -161,7 +169,7 @@ pub struct Attempt {
     pub channel: String,
     /// When it was dialled.
     pub started_at_ms: i64,
-    /// When it ended.
+    /// When it rang no longer: answered, or given up.
     pub ended_at_ms: Option<i64>,
     /// How it ended.
     pub outcome: Option<String>,
@@ -204,12 +212,14 @@ impl From<store::CallAttempt> for Attempt {
 }
 
 impl Call {
-    /// Reads a stored record with its attempts and addenda.
-    pub fn of(
-        call: store::Call,
-        attempts: Vec<store::CallAttempt>,
-        addenda: Vec<store::CallAddendum>,
-    ) -> Result<Self, StoreError> {
+    /// Reads a stored record with its attempts and addenda; `missing` as the rules say.
+    pub fn of(stored: StoredCall, missing: Vec<String>) -> Result<Self, StoreError> {
+        let StoredCall {
+            row: call,
+            attempts,
+            addenda,
+            record,
+        } = stored;
         let document = |text: Option<String>| -> Result<Option<Map<String, Value>>, StoreError> {
             Ok(text.as_deref().map(serde_json::from_str).transpose()?)
         };
@@ -244,7 +254,10 @@ impl Call {
             recorded_at_ms: call.recorded_at_ms,
             report_version_at_call: call.report_version_at_call,
             started_at_ms: call.started_at_ms,
-            ended_at_ms: call.ended_at_ms,
+            dialed_at_ms: record.dialed_at_ms(),
+            connected_at_ms: record.connected_at_ms(),
+            ended_at_ms: record.ended_at_ms(),
+            missing,
         })
     }
 }

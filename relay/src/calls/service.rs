@@ -1,6 +1,7 @@
 //! Commands on a call record: load, let the domain decide, save, write history and audit.
 
 use serde_json::{Value, json};
+use tancho_domain::access::Scope;
 use tancho_domain::call::{
     AlternativeDelivery, AlternativeKind, AttemptEnd, CallAddendum, CallRecord, CallRefusal, CalleeRole,
     Channel, Conversation, Direction, Escalation, FailureReason, NewAttempt, NextAction, Outcome,
@@ -116,7 +117,8 @@ pub async fn put_conversation(
         .map_err(|problems| invalid("conversation_invalid", &problems))?;
     call.record.put_conversation(said).map_err(refused)?;
     if call.row.version != form.base_version {
-        return Err(stale(call)?);
+        let current = load_call(tx, &caller.scope, id, now_ms).await?;
+        return Err(stale(tx, caller, current, &request, now_ms).await?);
     }
     call.row.conversation = Some(Value::Object(form.conversation.clone()).to_string());
     save(tx, caller, "put_call_conversation", call, &request, now_ms).await
@@ -164,7 +166,7 @@ pub async fn deliver_otherwise(
 /// Makes the record final; from here on it takes addenda only.
 pub async fn close(tx: &mut Tx, caller: &Caller, id: &CallId, now_ms: i64) -> Result<Written, ApiError> {
     let (mut call, request) = own(tx, caller, id, now_ms).await?;
-    let criticality = most_severe(tx, caller, &request).await?;
+    let criticality = most_severe(tx, &caller.scope, &request).await?;
     call.record.close(criticality, now_ms).map_err(refused)?;
     let me = users::get_user(tx, &caller.scope.network_id, &caller.principal.user_id).await?;
     let detail = json!({ "call_id": id, "state": call.record.state.as_str() });
@@ -229,12 +231,12 @@ async fn own(
 }
 
 /// The most severe the reader has named, in the draft or in the newest signed version.
-async fn most_severe(
+pub async fn most_severe(
     tx: &mut Tx,
-    caller: &Caller,
+    scope: &Scope,
     request: &ReadingRequest,
 ) -> Result<Criticality, ApiError> {
-    let drafted = match reading::get_draft(tx, &caller.scope, &request.id).await? {
+    let drafted = match reading::get_draft(tx, scope, &request.id).await? {
         Some(draft) => {
             serde_json::from_str::<ReportBody>(&draft.body)
                 .map_err(ApiError::internal)?
@@ -260,7 +262,10 @@ async fn save(
     stored::write_record(&mut call.row, &call.record, now_ms)?;
     match store::save_call(tx, &caller.scope, seen_version, &call.row).await {
         // Another writer has committed since the record was read here.
-        Err(StoreError::Stale) => return Err(stale(load_call(tx, &caller.scope, &id, now_ms).await?)?),
+        Err(StoreError::Stale) => {
+            let current = load_call(tx, &caller.scope, &id, now_ms).await?;
+            return Err(stale(tx, caller, current, request, now_ms).await?);
+        }
         saved => saved?,
     };
     for attempt in call.record.attempts.iter().map(stored::row_of) {
@@ -278,8 +283,15 @@ async fn save(
 }
 
 /// The refusal of a save over another version, with the record that is there: both texts are kept.
-fn stale(current: StoredCall) -> Result<ApiError, ApiError> {
-    let current = serde_json::to_value(current.into_dto()?).map_err(ApiError::internal)?;
+async fn stale(
+    tx: &mut Tx,
+    caller: &Caller,
+    current: StoredCall,
+    request: &ReadingRequest,
+    now_ms: i64,
+) -> Result<ApiError, ApiError> {
+    let criticality = most_severe(tx, &caller.scope, request).await?;
+    let current = serde_json::to_value(current.into_dto(criticality, now_ms)?).map_err(ApiError::internal)?;
     let detail = "the call was written elsewhere meanwhile; `current` is what is there, yours was not saved";
     Ok(ApiError::conflict("call_stale", detail).with("current", current))
 }
@@ -297,7 +309,8 @@ async fn finish(
         .with_detail(json!({ "reading_request_id": request.id, "state": call.row.state }))
         .with_request_id(&caller.request_id);
     audit::append(tx, &caller.scope.network_id, entry, now_ms).await?;
-    Ok((call.into_dto()?, changed(request)))
+    let criticality = most_severe(tx, &caller.scope, request).await?;
+    Ok((call.into_dto(criticality, now_ms)?, changed(request)))
 }
 
 fn code<T>(field: &'static str, text: &str, parse: fn(&str) -> Option<T>) -> Result<T, ApiError> {

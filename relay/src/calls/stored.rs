@@ -6,6 +6,7 @@ use tancho_domain::call::{
     AlternativeDelivery, AlternativeKind, Attempt, CallAddendum, CallRecord, CallState, CalleeRole, Channel,
     Conversation, Direction, Escalation, FailureReason, NextAction, Outcome,
 };
+use tancho_domain::critical_result::Criticality;
 use tancho_domain::findings::Answers;
 use tancho_domain::ids::{CallId, ReadingRequestId};
 use tancho_store::{StoreError, Tx, calls as store};
@@ -26,9 +27,14 @@ pub struct StoredCall {
 }
 
 impl StoredCall {
-    /// As the API says it.
-    pub fn into_dto(self) -> Result<dto::Call, StoreError> {
-        dto::Call::of(self.row, self.attempts, self.addenda)
+    /// As the API says it. `criticality` is the most severe the reader has named.
+    pub fn into_dto(self, criticality: Criticality, now_ms: i64) -> Result<dto::Call, StoreError> {
+        let missing = if self.record.state.is_closed() {
+            Vec::new()
+        } else {
+            self.record.missing_to_close(criticality, now_ms)
+        };
+        dto::Call::of(self, missing.into_iter().map(str::to_owned).collect())
     }
 }
 

@@ -9,6 +9,7 @@ use tancho_store::{StoreError, Tx, reports, sites, users};
 
 use super::evaluation::gather;
 use super::{dto, stored};
+use crate::calls::service::most_severe;
 use crate::calls::stored::load_calls;
 use crate::error::ApiError;
 use crate::http::caller::Caller;
@@ -36,8 +37,9 @@ pub async fn describe(
     }
     let calls = if allows(role, Action::ViewCalls) {
         let calls = load_calls(tx, scope, id, now_ms).await?.into_iter();
+        let criticality = most_severe(tx, scope, &request).await?;
         calls
-            .map(|call| call.into_dto())
+            .map(|call| call.into_dto(criticality, now_ms))
             .collect::<Result<_, StoreError>>()?
     } else {
         Vec::new()

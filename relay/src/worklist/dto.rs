@@ -11,7 +11,7 @@ use utoipa::{IntoParams, ToSchema};
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct WorklistQuery {
-    /// `open` (default), `closed` or `all`.
+    /// `open` (default), `reported` (a final report is there, or closed), `closed` or `all`.
     pub state: Option<String>,
     /// Code of a site: sent by it or to it.
     pub site: Option<String>,
@@ -85,6 +85,8 @@ pub struct Due {
     pub open_by_ms: Option<i64>,
     /// First answer by voice.
     pub verbal_by_ms: Option<i64>,
+    /// When it was given: a conversation on record, its read-back not a mismatch.
+    pub verbal_answered_at_ms: Option<i64>,
     /// Written answer.
     pub written_by_ms: Option<i64>,
 }
@@ -224,6 +226,7 @@ pub fn summary_of(
     let due = Due {
         open_by_ms: request.open_by_ms,
         verbal_by_ms,
+        verbal_answered_at_ms: item.verbal_answered_at_ms,
         written_by_ms: request.written_by_ms,
     };
     let age_years = age_of(

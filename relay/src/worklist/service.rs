@@ -22,12 +22,13 @@ pub async fn list(
 ) -> Result<Vec<ReadingRequestSummary>, ApiError> {
     let openness = match query.state.as_deref() {
         None | Some("open") => Openness::Open,
+        Some("reported") => Openness::Reported,
         Some("closed") => Openness::Closed,
         Some("all") => Openness::All,
         Some(_) => {
             return Err(ApiError::bad_request(
                 "state_unknown",
-                "state is one of open, closed, all",
+                "state is one of open, reported, closed, all",
             ));
         }
     };

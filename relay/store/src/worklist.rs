@@ -19,6 +19,8 @@ pub enum Openness {
     /// Something is still expected.
     #[default]
     Open,
+    /// A final report is there, acknowledged or not, or nothing more is expected.
+    Reported,
     /// Nothing more is expected.
     Closed,
     /// Both.
@@ -28,7 +30,7 @@ pub enum Openness {
 /// What is asked of the worklist.
 #[derive(Debug, Clone, Default)]
 pub struct WorklistFilter<'a> {
-    /// Open, closed or all.
+    /// Which of them.
     pub openness: Openness,
     /// Sent by or to the site with this code.
     pub site_code: Option<&'a str>,
@@ -52,6 +54,8 @@ pub struct WorklistItem {
     pub reading_site_name: String,
     /// Name of the claim's holder.
     pub claim_reader_name: Option<String>,
+    /// When the first answer by voice was on record: a conversation that was closed, its read-back not a mismatch.
+    pub verbal_answered_at_ms: Option<i64>,
     /// The study; everything absent until its first head is here.
     #[sqlx(flatten)]
     pub study: StudyOfItem,
@@ -110,7 +114,10 @@ macro_rules! item_select {
             "select ",
             request_columns!(),
             ", q.code as requesting_site_code, q.name as requesting_site_name, d.code as reading_site_code, \
-             d.name as reading_site_name, u.name as claim_reader_name, s.patient_id, s.patient_name_alphabetic, \
+             d.name as reading_site_name, u.name as claim_reader_name, \
+             (select min(c.closed_at_ms) from calls c where c.network_id = r.network_id \
+             and c.reading_request_id = r.id and c.state = 'closed' \
+             and c.conversation not like '%\"readback_ok\":false%') as verbal_answered_at_ms, s.patient_id, s.patient_name_alphabetic, \
              s.patient_name_ideographic, s.patient_name_phonetic, s.patient_name_uncertain, \
              s.patient_birth_date, s.patient_sex, s.study_date, s.study_time, s.accession_number, \
              s.study_description, s.n_received, s.n_verified, s.bytes_received, s.announced_instances, \
@@ -133,16 +140,17 @@ pub async fn list_worklist(
     filter: &WorklistFilter<'_>,
 ) -> Result<Vec<WorklistItem>, StoreError> {
     let (from, to) = match filter.openness {
-        Openness::Open => (0_i64, 0_i64),
-        Openness::Closed => (1, 1),
-        Openness::All => (0, 1),
+        Openness::Open => (0_i64, 1_i64),
+        Openness::Reported => (1, 2),
+        Openness::Closed => (2, 2),
+        Openness::All => (0, 2),
     };
     let pattern = filter.search.map(like_pattern);
     fetch_all!(
         tx,
         WorklistItem,
         item_select!(
-            "and case when r.closed_at_ms is null then 0 else 1 end between $3 and $4 \
+            "and case when r.closed_at_ms is not null then 2 when r.state = 'final' then 1 else 0 end between $3 and $4 \
              and ($5 is null or q.code = $5 or d.code = $5) \
              and ($6 is null or r.case_code = $7 or lower(s.patient_id) like $6 escape '!' \
                or lower(s.patient_name_alphabetic) like $6 escape '!' \

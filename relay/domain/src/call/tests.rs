@@ -114,6 +114,28 @@ fn a_call_with_readback_closes_and_never_changes_again() {
 }
 
 #[test]
+fn a_call_runs_from_the_answer_to_the_close() {
+    let mut call = CallRecord::begin(Direction::ReaderToReferrer, 11);
+    assert_eq!(call.dialed_at_ms(), None);
+    call.start_attempt(attempt("1", CalleeRole::Attending, 13), 13)
+        .expect("dialled");
+    call.end_attempt(1, &end(Outcome::NoAnswer, 14), 14)
+        .expect("nobody");
+    assert_eq!((call.dialed_at_ms(), call.connected_at_ms()), (Some(13), None));
+    call.start_attempt(attempt("2", CalleeRole::Attending, 15), 15)
+        .expect("dialled");
+    call.end_attempt(2, &end(Outcome::Connected, 16), 16)
+        .expect("connected");
+    call.put_conversation(conversation()).expect("said");
+    assert_eq!((call.connected_at_ms(), call.ended_at_ms()), (Some(16), None));
+    call.close(Criticality::Red, 26).expect("closed");
+    assert_eq!(
+        (call.dialed_at_ms(), call.connected_at_ms(), call.ended_at_ms()),
+        (Some(13), Some(16), Some(26))
+    );
+}
+
+#[test]
 fn everything_missing_is_named_at_once() {
     let mut call = CallRecord::begin(Direction::ReaderToReferrer, 0);
     assert_eq!(

@@ -171,6 +171,9 @@ on_both_databases! {
             new.urgency = urgency.to_owned();
             new.requested_at_ms = NOW_MS - waited;
             new.closed_at_ms = closed.map(|after| NOW_MS + after);
+            if n == 3 {
+                new.state = "final".to_owned();
+            }
             if n != 1 {
                 new.study_id = None;
                 new.study_instance_uid = format!("1.2.3.{n}");
@@ -190,6 +193,8 @@ on_both_databases! {
         assert_eq!(codes(all).await, ["1002", "1003", "1001", "1004"]);
         let closed = WorklistFilter { openness: Openness::Closed, ..WorklistFilter::default() };
         assert_eq!(codes(closed).await, ["1004"]);
+        let reported = WorklistFilter { openness: Openness::Reported, ..WorklistFilter::default() };
+        assert_eq!(codes(reported).await, ["1003", "1004"], "a final report counts before it is acknowledged");
         let search = |text| WorklistFilter { search: Some(text), ..WorklistFilter::default() };
         assert_eq!(codes(search("1003")).await, ["1003"]);
         assert_eq!(codes(search("花子")).await, ["1001"]);

@@ -47,6 +47,24 @@ async fn a_call_names_everything_that_is_missing_and_then_takes_addenda_only() {
         )
         .await;
     let early = refused(early, StatusCode::UNPROCESSABLE_ENTITY, "call_incomplete").await;
+    assert_eq!(
+        talking["missing"], early["missing"],
+        "the marks and the refusal are one list"
+    );
+    assert_eq!(
+        (
+            &talking["dialed_at_ms"],
+            &talking["connected_at_ms"],
+            &talking["ended_at_ms"]
+        ),
+        (
+            &talking["attempts"][0]["started_at_ms"],
+            &talking["attempts"][0]["ended_at_ms"],
+            &json!(null)
+        )
+    );
+    let unanswered = clinic.get(&clinic.reader, &path).await;
+    assert_eq!(unanswered["due"]["verbal_answered_at_ms"], json!(null));
     for field in ["parties", "agreed_plan", "readback_text", "readback_ok"] {
         assert!(
             early["missing"].as_array().unwrap().contains(&json!(field)),
@@ -64,7 +82,13 @@ async fn a_call_names_everything_that_is_missing_and_then_takes_addenda_only() {
     let closed = clinic
         .post(&clinic.reader, &format!("{call_path}/close"), &json!({}))
         .await;
-    assert_eq!(closed["state"], "closed");
+    assert_eq!(
+        (&closed["state"], &closed["missing"]),
+        (&json!("closed"), &json!([]))
+    );
+    assert!(closed["ended_at_ms"].as_i64() >= closed["connected_at_ms"].as_i64());
+    let answered = clinic.get(&clinic.reader, &path).await;
+    assert_eq!(answered["due"]["verbal_answered_at_ms"], closed["ended_at_ms"]);
     let over = clinic
         .try_save_conversation(&clinic.reader, &talking, &json!({}))
         .await;
