@@ -26,7 +26,7 @@ export const logIn = (login: string, password: string, network: string) =>
 export const getSession = () => bodyOf<Session>(relay.GET('/api/v1/session'));
 export const logOut = () => bodyOf<void>(relay.DELETE('/api/v1/session'));
 
-export type RequestState = 'open' | 'closed' | 'all';
+export type RequestState = 'open' | 'reported' | 'closed' | 'all';
 export const listReadingRequests = (state: RequestState) =>
   bodyOf<{ items: ReadingRequestSummary[]; server_time_ms: number }>(relay.GET('/api/v1/reading-requests', { params: { query: { state } } }));
 

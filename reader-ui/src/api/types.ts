@@ -78,7 +78,7 @@ export interface ReadingRequestSummary {
   urgency: Urgency;
   transfer_class: string;
   requested_at_ms: number;
-  due: { open_by_ms: number | null; verbal_by_ms: number | null; written_by_ms: number | null };
+  due: { open_by_ms: number | null; verbal_by_ms: number | null; verbal_answered_at_ms: number | null; written_by_ms: number | null };
   requesting_site: SiteRef;
   reading_site: SiteRef;
   patient: Patient;
@@ -340,8 +340,15 @@ export interface Call {
   recorded_by: PersonRef;
   recorded_at_ms: number;
   report_version_at_call: number | null;
+  /** When the record was begun, before the first dial. */
   started_at_ms: number;
+  dialed_at_ms: number | null;
+  /** When the other side answered. */
+  connected_at_ms: number | null;
+  /** When the call was over and its record closed. */
   ended_at_ms: number | null;
+  /** Fields that have to be there before the record can be closed. */
+  missing: string[];
 }
 
 export interface Notice {

@@ -37,15 +37,13 @@ export function isoDate(da: string | null): string | null {
   return real ? `${year}-${month}-${day}` : null;
 }
 
-/** Japanese era of a DICOM date, `昭和23年` or `S23`; null when it is not a date or older than Meiji 6 (1873). */
+/** Japanese era of a DICOM date for a Japanese reader, `昭和23年`; null in English, when it is not a date or older than Meiji 6 (1873). */
 export function eraYear(da: string | null, language: Language): string | null {
   const iso = isoDate(da);
-  if (!iso || iso < '1873-01-01') return null;
-  const options = { era: language === 'ja' ? 'long' : 'narrow', year: 'numeric', timeZone: 'UTC' } as const;
-  const locale = language === 'ja' ? 'ja-JP-u-ca-japanese' : 'en-u-ca-japanese';
-  const parts = new Intl.DateTimeFormat(locale, options).formatToParts(new Date(`${iso}T00:00:00Z`));
+  if (language === 'en' || !iso || iso < '1873-01-01') return null;
+  const parts = new Intl.DateTimeFormat('ja-JP-u-ca-japanese', { era: 'long', year: 'numeric', timeZone: 'UTC' }).formatToParts(new Date(`${iso}T00:00:00Z`));
   const of = (type: string) => parts.find((part) => part.type === type)?.value ?? '';
-  return language === 'ja' ? `${of('era')}${of('year')}年` : `${of('era')}${of('year')}`;
+  return `${of('era')}${of('year')}年`;
 }
 
 /** Study Date and Time of a DICOM header, as the scanner wrote them: local time of the site, no zone. */

@@ -2,8 +2,8 @@ import type { Strings } from './ja.ts';
 
 /** Every word a user reads, in English. */
 const codes: Record<string, string> = {
-  stroke_code: 'Stroke code',
-  critical: 'Critical',
+  stroke_code: 'Stat: stroke code',
+  critical: 'Stat: critical',
   urgent: 'Urgent',
   routine: 'Routine',
   elective: 'Elective',
@@ -44,6 +44,8 @@ const codes: Record<string, string> = {
   third_party: 'Third party',
   attending: 'Attending physician',
   on_call: 'Physician on call',
+  callback: 'Call-back number of the site',
+  site: 'Main number of the site',
   nurse: 'Nurse',
   ambulance: 'Ambulance crew',
   landline: 'Landline',
@@ -115,6 +117,7 @@ export const en: Strings = {
   language: 'en',
   productLine: 'Neurosurgical teleradiology',
   code: (code) => codes[code] ?? code,
+  list: (items) => items.join(', '),
   common: {
     loading: 'Loading',
     retry: 'Try again',
@@ -215,7 +218,7 @@ export const en: Strings = {
     title: 'Reading worklist',
     filter: 'Filter by name, ID or case code',
     open: 'Open',
-    closed: 'Reported',
+    reported: 'Reported',
     all: 'All',
     mine: 'Mine',
     count: (n) => `${n}`,
@@ -239,8 +242,11 @@ export const en: Strings = {
     complete: 'complete',
     unclaimed: 'Unclaimed',
     you: 'you',
-    emptyTitle: 'No request is waiting',
-    emptyWhy: 'New studies appear here by themselves.',
+    empty: {
+      open: { title: 'No request is waiting', why: 'New studies appear here by themselves.' },
+      reported: { title: 'No request has a final report yet', why: 'A request is here once its final report is signed, acknowledged or not.' },
+      all: { title: 'There are no requests', why: 'New studies appear here by themselves.' },
+    },
     noMatch: 'No request matches',
     claim: 'Claim and open',
     openCase: 'Open',
@@ -248,13 +254,13 @@ export const en: Strings = {
     updated: (time) => `updated ${time}`,
     stale: 'May be old',
     warning: {
-      patient_mismatch_held: 'Images of another patient held aside',
       study_conflict: 'Study contents conflict',
       name_uncertain: 'Name uncertain',
       late_images: 'Images arrived after the report',
       no_callback_number: 'No call-back number',
     },
-    contextMissing: 'No clinical context yet',
+    held: (n) => `${n} ${n === 1 ? 'image' : 'images'} held back: another patient under the same Study Instance UID`,
+    contextMissing: 'Clinical context incomplete',
   },
   viewer: {
     label: 'Image viewer',
@@ -346,7 +352,7 @@ export const en: Strings = {
     acknowledgedFact: 'Acknowledged',
     notYet: 'not yet',
     mismatchHeld: (count) =>
-      `${count} ${count === 1 ? 'image' : 'images'} of another patient came under this study. Held aside, not shown, not counted. Ask the site.`,
+      `${count} ${count === 1 ? 'image' : 'images'} of another patient came under the same Study Instance UID. Held back, not shown, not counted. Ask the site.`,
     lateImages: 'Images arrived after signing.',
   },
   call: {
@@ -376,7 +382,7 @@ export const en: Strings = {
     patientByOptions: { name: 'Name', birth_date: 'Birth date', patient_id: 'Patient ID', study_time: 'Study time' },
     readAloud: 'Read aloud',
     assessedAt: 'When the other party examined the patient',
-    stateTold: 'State as told',
+    stateTold: 'State as told (JCS, or GCS E, V and M)',
     imagesViewed: 'Images seen together',
     addViewed: 'Add the image on screen',
     notViewed: 'Why no image was seen together',
@@ -400,6 +406,8 @@ export const en: Strings = {
     close: 'End the call and close the record',
     closeWarning: 'A closed record cannot be changed. Corrections are addenda.',
     closed: 'Closed. It cannot be changed.',
+    notClosed: 'The record is not closed.',
+    span: { talked: 'Call', dialed: 'Dialled', begun: 'Record begun' },
     saved: (time) => `saved ${time}`,
     saveFailed: 'The call record is not saved. What you wrote is still on the screen.',
     saving: 'saving',

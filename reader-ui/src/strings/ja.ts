@@ -10,8 +10,8 @@ const roles: Record<string, string> = {
 
 const codes: Record<string, string> = {
   // urgency
-  stroke_code: '脳卒中コード',
-  critical: '緊急',
+  stroke_code: '至急 脳卒中コード',
+  critical: '至急 緊急',
   urgent: '準緊急',
   routine: '通常',
   elective: '予約・意見伺い',
@@ -55,6 +55,8 @@ const codes: Record<string, string> = {
   third_party: '第三者',
   attending: '主治医',
   on_call: '当直医',
+  callback: '施設の折り返し番号',
+  site: '施設の代表番号',
   nurse: '看護師',
   ambulance: '救急隊',
   landline: '固定電話',
@@ -125,6 +127,8 @@ export const ja = {
   language: 'ja' as 'ja' | 'en',
   productLine: '脳神経外科 遠隔読影',
   code: (code: string): string => codes[code] ?? code,
+  /** Several things one after the other. */
+  list: (items: readonly string[]): string => items.join('、'),
   common: {
     loading: '読み込んでいます',
     retry: 'もう一度',
@@ -224,8 +228,8 @@ export const ja = {
   worklist: {
     title: '読影一覧',
     filter: '氏名・ID・症例番号で絞り込み',
-    open: '未読影',
-    closed: '報告済',
+    open: '未完了',
+    reported: '報告済',
     all: 'すべて',
     mine: '自分の担当',
     count: (n: number) => `${n}件`,
@@ -249,8 +253,11 @@ export const ja = {
     complete: '全画像',
     unclaimed: '担当なし',
     you: '自分',
-    emptyTitle: '待っている依頼はありません',
-    emptyWhy: '検査が届くと、ここに自動で表示されます。',
+    empty: {
+      open: { title: '待っている依頼はありません', why: '検査が届くと、ここに自動で表示されます。' },
+      reported: { title: '報告済の依頼はありません', why: '確定報告に署名すると、受領確認の前でもここに表示されます。' },
+      all: { title: '依頼はありません', why: '検査が届くと、ここに自動で表示されます。' },
+    },
     noMatch: '条件に合う依頼はありません',
     claim: '担当して開く',
     openCase: '開く',
@@ -258,13 +265,13 @@ export const ja = {
     updated: (time: string) => `${time} 更新`,
     stale: '古い表示',
     warning: {
-      patient_mismatch_held: '別患者の画像を隔離中',
       study_conflict: '検査の内容に食い違い',
       name_uncertain: '氏名の文字が不確実',
       late_images: '報告後に画像が到着',
       no_callback_number: '折り返し番号なし',
     } as Record<string, string>,
-    contextMissing: '臨床情報未入力',
+    held: (n: number) => `同じ Study Instance UID で別の患者: ${n}枚を保留中`,
+    contextMissing: '臨床情報に不足あり',
   },
   viewer: {
     label: '画像ビューア',
@@ -357,7 +364,7 @@ export const ja = {
     acknowledgedFact: '受領確認',
     notYet: 'まだ',
     mismatchHeld: (count: number) =>
-      `この検査に別の患者の画像が ${count} 枚届きました。隔離中で、表示も枚数計算もしていません。依頼元に確認してください。`,
+      `同じ Study Instance UID で別の患者の画像が ${count} 枚届きました。保留中で、表示も枚数計算もしていません。依頼元に確認してください。`,
     lateImages: '署名のあとに画像が届いています。',
   },
   call: {
@@ -387,7 +394,7 @@ export const ja = {
     patientByOptions: { name: '氏名', birth_date: '生年月日', patient_id: '患者ID', study_time: '検査日時' } as Record<string, string>,
     readAloud: '読み上げ',
     assessedAt: '評価時刻(相手が診察した時刻)',
-    stateTold: '伝達された状態',
+    stateTold: '伝達された状態(JCS または GCS の E・V・M)',
     imagesViewed: '一緒に見た画像',
     addViewed: '今の画像を追加',
     notViewed: '一緒に見なかった理由',
@@ -411,6 +418,8 @@ export const ja = {
     close: '通話を終えて記録を確定',
     closeWarning: '確定後は変更できません。訂正は追記になります。',
     closed: '確定済み。変更できません。',
+    notClosed: '記録は確定していません。',
+    span: { talked: '通話', dialed: '発信', begun: '記録開始' },
     saved: (time: string) => `${time} 保存`,
     saveFailed: '通話記録を保存できていません。入力した内容は画面に残っています。',
     saving: '保存中',

@@ -22,8 +22,7 @@ export function Badge({ tone = 'neutral', children, title }: { tone?: Tone; chil
 }
 
 export function urgencyTone(urgency: string): Tone {
-  if (urgency === 'stroke_code') return 'red';
-  if (urgency === 'critical') return 'orange';
+  if (urgency === 'stroke_code' || urgency === 'critical') return 'red';
   return urgency === 'urgent' ? 'yellow' : 'neutral';
 }
 

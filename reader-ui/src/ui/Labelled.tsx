@@ -18,7 +18,7 @@ export function Labelled({ label, hint, error, required, children }: Props) {
     <div className="flex flex-col gap-1">
       <label htmlFor={id} className="text-xs text-soft">
         {label}
-        {required && <span className="ml-1.5 text-orange">{required}</span>}
+        <RequiredMark text={required} />
       </label>
       {children({ id, ...(note ? { 'aria-describedby': noteId } : {}), ...(error ? { 'aria-invalid': true } : {}) })}
       {note && (
@@ -28,4 +28,9 @@ export function Labelled({ label, hint, error, required, children }: Props) {
       )}
     </div>
   );
+}
+
+/** Says beside a label that the answer is required and not there yet. */
+export function RequiredMark({ text }: { text: string | undefined }) {
+  return text ? <span className="ml-1.5 text-orange">{text}</span> : null;
 }

@@ -40,7 +40,10 @@ export function AttemptLine({ attempt }: { attempt: CallAttempt }) {
   return (
     <div className="flex flex-wrap items-center gap-x-3 gap-y-1 rounded-md border border-line px-3 py-1.5 text-sm">
       <span className="text-muted">{strings.call.attemptNo(attempt.attempt_no)}</span>
-      <span className="font-mono">{timeOfDay(attempt.started_at_ms, language)}</span>
+      <span className="font-mono">
+        {timeOfDay(attempt.started_at_ms, language)}
+        {attempt.ended_at_ms !== null && ` → ${timeOfDay(attempt.ended_at_ms, language)}`}
+      </span>
       <bdi className="font-mono">{attempt.number_dialed}</bdi>
       <bdi>{attempt.callee_name ?? ''}</bdi>
       <span className="text-xs text-muted">{strings.code(attempt.callee_role)}</span>

@@ -8,13 +8,15 @@ import { useStrings } from '../../strings/language.tsx';
 import { Badge } from '../../ui/Badge.tsx';
 import { Banner } from '../../ui/Banner.tsx';
 import { Button } from '../../ui/Button.tsx';
+import { problemText } from '../session/problem-text.ts';
 import { useTemplates } from '../fields/templates.ts';
 import { AttemptList } from './AttemptList.tsx';
 import { ContactList } from './ContactList.tsx';
 import { ConversationConflict } from './ConversationConflict.tsx';
 import { ConversationForm } from './ConversationForm.tsx';
 import { FailedCallForms } from './FailedCallForms.tsx';
-import { hasConnected, runningAttempt } from './call-facts.ts';
+import { missingName } from './conversation-facts.ts';
+import { callClockSinceMs, hasConnected, runningAttempt } from './call-facts.ts';
 import type { ConversationBook } from './use-conversations.ts';
 import { useConversation } from './use-conversations.ts';
 
@@ -33,19 +35,24 @@ export function CallEditor({ call, request, book, disabled, currentImage, onChan
   const strings = useStrings();
   const { call: words } = strings;
   const [missing, setMissing] = useState<string[]>([]);
+  /** Closing was asked for while what is written was not on the relay. */
+  const [unsaved, setUnsaved] = useState(false);
   const [closing, setClosing] = useState(false);
   const [commandId] = useState(() => crypto.randomUUID());
   const conversation = useConversation(book, call);
+  const { state: writing } = conversation;
   const connected = hasConnected(call);
+  const disputed = Object.keys(writing.theirs).length > 0;
   const running = runningAttempt(call);
   const failedOnly = call.attempts.length > 0 && !connected && !running;
 
   const close = async () => {
     setClosing(true);
     setMissing([]);
+    setUnsaved(false);
     onFailure(null);
     try {
-      if (connected && !(await conversation.saver.flush())) return;
+      if (connected && !(await conversation.saver.flush())) return setUnsaved(true);
       onChanged(await closeCall(call.id, commandId));
     } catch (error) {
       setMissing(missingOf(error));
@@ -61,21 +68,21 @@ export function CallEditor({ call, request, book, disabled, currentImage, onChan
         <Badge tone={connected ? 'green' : 'accent'}>{strings.code(call.state)}</Badge>
         <CallClock call={call} />
         <span className="ml-auto text-xs text-muted">
-          {conversation.state.status === 'saving' && words.saving}
-          {conversation.state.status === 'conflict' && words.conflictTitle}
-          {conversation.state.status === 'failed' && (
-            <span role="alert" className="font-semibold text-red">
-              {words.saveFailed}
-            </span>
-          )}
-          {conversation.state.status === 'saved' && conversation.state.savedAtMs !== null && words.saved(timeOfDay(conversation.state.savedAtMs, strings.language))}
+          {writing.status === 'saving' && words.saving}
+          {writing.status === 'saved' && writing.savedAtMs !== null && words.saved(timeOfDay(writing.savedAtMs, strings.language))}
         </span>
       </div>
       {!connected && <ContactList call={call} request={request} disabled={disabled || running !== null} onChanged={onChanged} onFailure={onFailure} />}
       <AttemptList call={call} disabled={disabled} onChanged={onChanged} onFailure={onFailure} />
-      {Object.keys(conversation.state.theirs).length > 0 && <ConversationConflict handle={conversation} />}
-      {connected && <ConversationForm request={request} handle={conversation} disabled={disabled} currentImage={currentImage} />}
+      {disputed && <ConversationConflict handle={conversation} />}
+      {connected && <ConversationForm request={request} missing={call.missing} handle={conversation} disabled={disabled} currentImage={currentImage} />}
       {failedOnly && <FailedCallForms call={call} disabled={disabled} onChanged={onChanged} onFailure={onFailure} />}
+      {(writing.problem !== null || unsaved) && writing.status !== 'saved' && (
+        <Banner tone="danger">
+          {unsaved && `${words.notClosed} `}
+          {disputed ? words.conflictTitle : words.saveFailed} {!disputed && writing.problem !== null && problemText(writing.problem, strings)}
+        </Banner>
+      )}
       {missing.length > 0 && (
         <Banner tone="warning">
           {words.missing}: <MissingNames ids={missing} />
@@ -96,7 +103,8 @@ export function CallEditor({ call, request, book, disabled, currentImage, onChan
 function CallClock({ call }: { call: Call }) {
   const { call: words } = useStrings();
   const now = useServerTime();
-  const since = call.attempts.find(({ outcome }) => outcome === 'connected')?.started_at_ms ?? call.started_at_ms;
+  const since = callClockSinceMs(call);
+  if (since === null) return null;
   return (
     <span className="font-mono text-sm text-soft" title={words.duration}>
       {clock(Math.max(0, now - since))}
@@ -117,25 +125,7 @@ function missingOf(error: unknown): string[] {
 
 function MissingNames({ ids }: { ids: readonly string[] }) {
   const strings = useStrings();
-  const { call: words } = strings;
   const { stateTold } = useTemplates();
-  const names: Record<string, string> = {
-    parties: words.calleeName,
-    identity_confirmed: words.identityConfirmed,
-    patient_identified_by: words.patientBy,
-    state_told: words.stateTold,
-    state_assessed_at: words.assessedAt,
-    state_assessed_at_ms: words.assessedAt,
-    images_viewed: words.imagesViewed,
-    findings_conveyed: words.findingsConveyed,
-    agreed_plan: words.agreedPlan,
-    readback_text: words.readbackText,
-    readback_ok: words.readbackOk,
-    uncertainty: words.uncertainty,
-    family_informed: words.familyInformed,
-    next_contact_at: words.nextContact,
-    next_contact_at_ms: words.nextContact,
-  };
-  const text = ids.map((id) => names[id] ?? stateTold.find((field) => field.id === id.split('.').at(-1))?.label[strings.language] ?? id);
-  return <>{[...new Set(text)].join('、')}</>;
+  const text = ids.map((id) => missingName(id, strings) ?? stateTold.find((field) => field.id === id.split('.').at(-1))?.label[strings.language] ?? id);
+  return <>{strings.list([...new Set(text)])}</>;
 }

@@ -11,7 +11,7 @@ import { useTemplates } from '../fields/templates.ts';
 import { ProblemBanner } from '../session/ProblemBanner.tsx';
 import { readConversation } from './conversation-form.ts';
 import { AttemptLine } from './AttemptList.tsx';
-import { isClosed } from './call-facts.ts';
+import { callSpan, isClosed } from './call-facts.ts';
 import { conversationFacts } from './conversation-facts.ts';
 import type { Field } from './merge-conversation.ts';
 
@@ -30,6 +30,7 @@ export function CallRecord({ call, canAdd, onChanged }: Props) {
   const { stateTold, dispositions } = useTemplates();
   const said = call.conversation ? readConversation(call.conversation) : null;
   const facts = said ? conversationFacts(said, strings, dispositions).filter(({ field, text }) => text !== '' && !shownAbove.has(field)) : [];
+  const span = callSpan(call);
   return (
     <section aria-label={words.title} className="flex flex-col gap-3 rounded-md border border-line-strong p-3">
       <div className="flex flex-wrap items-center gap-2">
@@ -37,8 +38,8 @@ export function CallRecord({ call, canAdd, onChanged }: Props) {
         {said?.readback_ok === true && <Badge tone="green">✓ {strings.code('readback_ok')}</Badge>}
         {said?.readback_ok === false && <Badge tone="red">! {strings.code('readback_mismatch')}</Badge>}
         <span className="text-sm">
-          {timeOfDay(call.started_at_ms, language)}
-          {call.ended_at_ms !== null && `–${timeOfDay(call.ended_at_ms, language)}`}
+          <span className="text-xs text-muted">{words.span[span.kind]}</span> {timeOfDay(span.fromMs, language)}
+          {span.toMs !== null && `–${timeOfDay(span.toMs, language)}`}
         </span>
         <span className="ml-auto text-xs text-muted">{words.versionAtCall(call.report_version_at_call)}</span>
       </div>

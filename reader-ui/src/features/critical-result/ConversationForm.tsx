@@ -6,7 +6,7 @@ import { personName } from '../../lib/safe-text.ts';
 import { useStrings } from '../../strings/language.tsx';
 import { Button } from '../../ui/Button.tsx';
 import { Choice, Choices } from '../../ui/Choice.tsx';
-import { Labelled } from '../../ui/Labelled.tsx';
+import { Labelled, RequiredMark } from '../../ui/Labelled.tsx';
 import { FieldForm } from '../fields/FieldForm.tsx';
 import { useTemplates } from '../fields/templates.ts';
 import { useSession } from '../session/session-context.ts';
@@ -17,20 +17,23 @@ import type { ConversationHandle } from './use-conversations.ts';
 interface Props {
   request: ReadingRequestDetail;
   handle: ConversationHandle;
+  /** What the relay says has to be there before the record can be closed; nothing else is marked. */
+  missing: readonly string[];
   disabled: boolean;
   currentImage(): ViewedImage | null;
 }
 
 /** What was said, in SBAR order, so that the form can be read aloud while it is filled in. */
-export function ConversationForm({ request, handle, disabled, currentImage }: Props) {
+export function ConversationForm({ request, handle, missing, disabled, currentImage }: Props) {
   const strings = useStrings();
   const { call: words, common } = strings;
   const { stateTold, dispositions } = useTemplates();
   const listFields = useListFields();
   const { conversation: now } = handle.state;
   const set = (patch: Partial<Conversation>) => handle.saver.update(patch);
-  const text = (key: 'findings_conveyed' | 'readback_text' | 'uncertainty' | 'late_entry_reason', label: string, required = false) => (
-    <Labelled label={label} required={required && !now[key] ? common.required : undefined}>
+  const needed = (id: string) => (missing.includes(id) ? common.required : undefined);
+  const text = (key: 'findings_conveyed' | 'readback_text' | 'uncertainty' | 'late_entry_reason', label: string) => (
+    <Labelled label={label} required={needed(key)}>
       {(props) => <textarea {...props} rows={2} disabled={disabled} value={now[key] ?? ''} onChange={(event) => set({ [key]: event.target.value })} className="field" />}
     </Labelled>
   );
@@ -42,13 +45,17 @@ export function ConversationForm({ request, handle, disabled, currentImage }: Pr
     <div className="flex flex-col gap-5">
       <Part title={words.situation}>
         <ReadAloud request={request} />
-        <PartyFields request={request} now={now} disabled={disabled} set={set} />
+        <PartyFields missing={missing} request={request} now={now} disabled={disabled} set={set} />
         <label className="flex items-center gap-2 text-sm">
           <input type="checkbox" checked={now.identity_confirmed !== null && now.identity_confirmed !== 'not_confirmed'} disabled={disabled} onChange={(event) => set({ identity_confirmed: event.target.checked ? 'registered_number' : null })} className="size-4 accent-[var(--color-accent)]" />
           {words.identityConfirmed}
+          <RequiredMark text={needed('identity_confirmed')} />
         </label>
         <div>
-          <div className="mb-1 text-xs text-soft">{words.patientBy}</div>
+          <div className="mb-1 text-xs text-soft">
+            {words.patientBy}
+            <RequiredMark text={needed('patient_identified_by')} />
+          </div>
           <Choices
             label={words.patientBy}
             options={patientIdentifiers.map((code) => ({ code, label: words.patientByOptions[code] ?? code }))}
@@ -59,16 +66,20 @@ export function ConversationForm({ request, handle, disabled, currentImage }: Pr
         </div>
       </Part>
       <Part title={words.background}>
-        <Labelled label={words.assessedAt} required={now.state_assessed_at_ms === null ? common.required : undefined}>
+        <Labelled label={words.assessedAt} required={needed('state_assessed_at_ms')}>
           {(props) => (
             <input {...props} type="datetime-local" disabled={disabled} value={toLocalInput(now.state_assessed_at_ms)} onChange={(event) => set({ state_assessed_at_ms: fromLocalInput(event.target.value) })} className="field !w-56" />
           )}
         </Labelled>
+        <p className="text-xs text-soft">
+          {words.stateTold}
+          <RequiredMark text={needed('state_told')} />
+        </p>
         <FieldForm fields={stateTold} values={now.state_told} context={request.clinical_context} disabled={disabled} onChange={(values) => set({ state_told: values })} />
       </Part>
       <Part title={words.assessment}>
-        <ViewedImages now={now} disabled={disabled} set={set} currentImage={currentImage} />
-        {text('findings_conveyed', words.findingsConveyed, true)}
+        <ViewedImages required={needed('images_viewed')} now={now} disabled={disabled} set={set} currentImage={currentImage} />
+        {text('findings_conveyed', words.findingsConveyed)}
         <FieldForm fields={listFields.questions} values={{ questions_answers: now.questions_answers }} disabled={disabled} onChange={(values) => set({ questions_answers: asRows<{ q: string; a: string }>(values.questions_answers) })} />
       </Part>
       <Part title={words.recommendation}>
@@ -82,12 +93,15 @@ export function ConversationForm({ request, handle, disabled, currentImage }: Pr
             onChange={(codes) => set({ agreed_plan: { ...now.agreed_plan, dispositions: codes } })}
           />
         </div>
-        <Labelled label={words.agreedPlan} required={now.agreed_plan.text === '' && now.agreed_plan.dispositions.length === 0 ? common.required : undefined}>
+        <Labelled label={words.agreedPlan} required={needed('agreed_plan')}>
           {(props) => <textarea {...props} rows={2} disabled={disabled} value={now.agreed_plan.text} onChange={(event) => set({ agreed_plan: { ...now.agreed_plan, text: event.target.value } })} className="field" />}
         </Labelled>
-        {text('readback_text', words.readbackText, true)}
+        {text('readback_text', words.readbackText)}
         <div>
-          <div className="mb-1 text-xs text-soft">{words.readbackOk}</div>
+          <div className="mb-1 text-xs text-soft">
+            {words.readbackOk}
+            <RequiredMark text={needed('readback_ok')} />
+          </div>
           <Choice
             label={words.readbackOk}
             options={yesNo}
@@ -96,10 +110,13 @@ export function ConversationForm({ request, handle, disabled, currentImage }: Pr
             onChange={(value) => set({ readback_ok: value === null ? null : value === 'true' })}
           />
         </div>
-        {text('uncertainty', words.uncertainty, now.readback_ok === false)}
+        {text('uncertainty', words.uncertainty)}
         <FieldForm fields={listFields.others} values={{ others_informed: now.others_informed }} disabled={disabled} onChange={(values) => set({ others_informed: asRows<{ name: string }>(values.others_informed) })} />
         <div>
-          <div className="mb-1 text-xs text-soft">{words.familyInformed}</div>
+          <div className="mb-1 text-xs text-soft">
+            {words.familyInformed}
+            <RequiredMark text={needed('family_informed')} />
+          </div>
           <Choice
             label={words.familyInformed}
             options={familyInformed.map((code) => ({ code, label: strings.code(code) }))}
@@ -119,11 +136,12 @@ export function ConversationForm({ request, handle, disabled, currentImage }: Pr
             />
           )}
         </div>
-        <Labelled label={words.nextContact}>
+        <Labelled label={words.nextContact} required={needed('next_contact_at_ms')}>
           {(props) => (
             <input {...props} type="datetime-local" disabled={disabled} value={toLocalInput(now.next_contact_at_ms)} onChange={(event) => set({ next_contact_at_ms: fromLocalInput(event.target.value) })} className="field !w-56" />
           )}
         </Labelled>
+        {(needed('late_entry_reason') || now.late_entry_reason !== null) && text('late_entry_reason', words.lateReason)}
       </Part>
     </div>
   );
@@ -183,21 +201,22 @@ interface PartProps {
 }
 
 /** The reader is one party; this is the other one. */
-function PartyFields({ request, now, disabled, set }: PartProps & { request: ReadingRequestDetail }) {
+function PartyFields({ missing, request, now, disabled, set }: PartProps & { missing: readonly string[]; request: ReadingRequestDetail }) {
   const strings = useStrings();
   const { call: words, common } = strings;
   const { user } = useSession().session;
   const other = now.parties.find(({ user_id }) => user_id !== user.id) ?? { name: '', facility: request.requesting_site.name, role: '' };
+  const needed = missing.includes('parties');
   const change = (patch: { name?: string; role?: string }) => {
     const self = { name: user.name, facility: user.site.name, role: user.role, user_id: user.id };
     set({ parties: [self, { ...other, ...patch }] });
   };
   return (
     <div className="grid grid-cols-2 gap-3">
-      <Labelled label={words.calleeName} required={other.name === '' ? common.required : undefined}>
+      <Labelled label={words.calleeName} required={needed && other.name === '' ? common.required : undefined}>
         {(props) => <input {...props} autoComplete="off" disabled={disabled} value={other.name} onChange={(event) => change({ name: event.target.value })} className="field" />}
       </Labelled>
-      <Labelled label={words.calleeRole} required={other.role === '' ? common.required : undefined}>
+      <Labelled label={words.calleeRole} required={needed && other.role === '' ? common.required : undefined}>
         {(props) => (
           <select {...props} disabled={disabled} value={other.role} onChange={(event) => change({ role: event.target.value })} className="field">
             <option value="">{common.choose}</option>
@@ -213,7 +232,7 @@ function PartyFields({ request, now, disabled, set }: PartProps & { request: Rea
   );
 }
 
-function ViewedImages({ now, disabled, set, currentImage }: PartProps & { currentImage(): ViewedImage | null }) {
+function ViewedImages({ required, now, disabled, set, currentImage }: PartProps & { required: string | undefined; currentImage(): ViewedImage | null }) {
   const { call: words, common } = useStrings();
   const { images_viewed: images } = now;
   const add = () => {
@@ -224,7 +243,10 @@ function ViewedImages({ now, disabled, set, currentImage }: PartProps & { curren
   return (
     <div className="flex flex-col gap-2">
       <div className="flex flex-wrap items-center gap-2">
-        <span className="text-xs text-soft">{words.imagesViewed}</span>
+        <span className="text-xs text-soft">
+          {words.imagesViewed}
+          <RequiredMark text={required} />
+        </span>
         {images.map((image, index) => (
           <span key={`${image.sop_instance_uid}/${image.frame}`} className="inline-flex items-center gap-1 rounded border border-line-strong bg-void px-2 py-0.5 text-xs">
             {index + 1}

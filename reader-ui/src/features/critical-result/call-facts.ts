@@ -20,10 +20,22 @@ export function hasConnected(call: Call): boolean {
   return call.attempts.some(({ outcome }) => outcome === 'connected');
 }
 
+/** The times of a call: from the answer to its end; while nobody has answered, from the first dial. */
+export function callSpan(call: Call): { kind: 'talked' | 'dialed' | 'begun'; fromMs: number; toMs: number | null } {
+  const { connected_at_ms: connected, dialed_at_ms: dialed, started_at_ms: begun, ended_at_ms: toMs } = call;
+  if (connected !== null) return { kind: 'talked', fromMs: connected, toMs };
+  return dialed === null ? { kind: 'begun', fromMs: begun, toMs } : { kind: 'dialed', fromMs: dialed, toMs };
+}
+
+/** Since when the clock of an open call runs: the dial that rings, then the conversation; none before and between dials. */
+export function callClockSinceMs(call: Call): number | null {
+  return call.connected_at_ms ?? runningAttempt(call)?.started_at_ms ?? null;
+}
+
 /** Whom to phone: the call-back of the request first, then the site's contacts, no number twice. */
 export function contactsOf(request: ReadingRequestDetail): Contact[] {
   const { callback_number: number, callback_person: person, requesting_site: site } = request;
-  const own: Contact[] = number ? [{ name: person ?? '', role: 'attending', number, site: site.name }] : [];
+  const own: Contact[] = number ? [{ name: person || site.name, role: 'callback', number, site: site.name }] : [];
   const seen = new Set<string>();
   return [...own, ...request.contacts].filter((contact) => {
     const digits = contact.number.replaceAll(/\D/g, '');

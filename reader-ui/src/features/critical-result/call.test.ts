@@ -1,8 +1,10 @@
+import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import type { ReadingRequestDetail } from '../../api/types.ts';
+import type { Call, ReadingRequestDetail } from '../../api/types.ts';
 import { en } from '../../strings/en.ts';
 import { ja } from '../../strings/ja.ts';
-import { contactsOf, telLink } from './call-facts.ts';
+import { callClockSinceMs, callSpan, contactsOf, telLink } from './call-facts.ts';
+import { missingName } from './conversation-facts.ts';
 import { emptyConversation, readConversation, toWire } from './conversation-form.ts';
 import * as vocabulary from './vocabulary.ts';
 
@@ -24,6 +26,38 @@ describe('phone links', () => {
       ],
     } as unknown as ReadingRequestDetail;
     expect(contactsOf(request).map(({ name }) => name)).toEqual(['佐藤', '救急']);
+    // Nobody said that a physician answers there.
+    expect(contactsOf(request)[0]?.role).toBe('callback');
+    expect(vocabulary.calleeRoles).not.toContain('callback');
+    for (const strings of [ja, en]) expect(strings.code('callback')).not.toBe('callback');
+  });
+});
+
+describe('the times of a call', () => {
+  const call = (patch: object) => ({ started_at_ms: 11, dialed_at_ms: null, connected_at_ms: null, ended_at_ms: null, attempts: [], ...patch }) as unknown as Call;
+  const dial = { attempt_no: 1, started_at_ms: 13, ended_at_ms: null, outcome: null };
+
+  it('run from the answer to the end', () => {
+    expect(callSpan(call({ dialed_at_ms: 13, connected_at_ms: 16, ended_at_ms: 26 }))).toEqual({ kind: 'talked', fromMs: 16, toMs: 26 });
+    expect(callSpan(call({ dialed_at_ms: 13, ended_at_ms: 26 }))).toEqual({ kind: 'dialed', fromMs: 13, toMs: 26 });
+    expect(callSpan(call({}))).toEqual({ kind: 'begun', fromMs: 11, toMs: null });
+  });
+
+  it('tick with the dial that rings, then with the conversation, and not in between', () => {
+    expect(callClockSinceMs(call({}))).toBeNull();
+    expect(callClockSinceMs(call({ dialed_at_ms: 13, attempts: [dial] }))).toBe(13);
+    expect(callClockSinceMs(call({ dialed_at_ms: 13, attempts: [{ ...dial, ended_at_ms: 14, outcome: 'no_answer' }] }))).toBeNull();
+    expect(callClockSinceMs(call({ dialed_at_ms: 13, connected_at_ms: 16, attempts: [{ ...dial, ended_at_ms: 16, outcome: 'connected' }] }))).toBe(16);
+  });
+});
+
+describe('the missing list', () => {
+  it('has a word for every field the relay can name', () => {
+    const rules = readFileSync(new URL('../../../../relay/domain/src/call/conversation.rs', import.meta.url), 'utf8');
+    const body = rules.slice(rules.indexOf('pub fn missing'), rules.indexOf('pub fn conveyed_as_bad_as'));
+    const fields = [...body.matchAll(/, "([a-z_]+)"\);|^\s+"([a-z_]+)",$/gm)].map(([, one, two]) => one ?? two ?? '');
+    expect(fields.length).toBeGreaterThan(11);
+    for (const field of [...fields, 'late_entry_reason']) for (const strings of [ja, en]) expect(missingName(field, strings), field).toBeTruthy();
   });
 });
 

@@ -20,13 +20,13 @@ export function conversationFacts(said: Conversation, strings: Strings, disposit
   return [
     fact('parties', words.parties, said.parties.map(({ name, role, facility }) => joined([name, role && strings.code(role), facility])).join('\n')),
     fact('identity_confirmed', words.identityConfirmed, said.identity_confirmed && yesOrNo(said.identity_confirmed !== 'not_confirmed')),
-    fact('patient_identified_by', words.patientBy, said.patient_identified_by.map((code) => words.patientByOptions[code] ?? code).join('、')),
+    fact('patient_identified_by', words.patientBy, strings.list(said.patient_identified_by.map((code) => words.patientByOptions[code] ?? code))),
     fact('state_assessed_at_ms', words.assessedAt, instant(said.state_assessed_at_ms)),
     fact('images_viewed', words.imagesViewed, said.images_viewed.length ? words.imageCount(said.images_viewed.length) : ''),
     fact('images_not_viewed_reason', words.notViewed, said.images_not_viewed_reason),
     fact('findings_conveyed', words.findingsConveyed, said.findings_conveyed),
     fact('questions_answers', words.questions, said.questions_answers.map(({ q, a }) => `${q} → ${a}`).join('\n')),
-    fact('agreed_plan', words.agreedPlan, [plans.join('、'), said.agreed_plan.text].filter(Boolean).join('\n')),
+    fact('agreed_plan', words.agreedPlan, [strings.list(plans), said.agreed_plan.text].filter(Boolean).join('\n')),
     fact('readback_text', words.readbackText, said.readback_text),
     fact('readback_ok', words.readbackOk, yesOrNo(said.readback_ok)),
     fact('uncertainty', words.uncertainty, said.uncertainty),
@@ -39,4 +39,25 @@ export function conversationFacts(said: Conversation, strings: Strings, disposit
 
 function joined(parts: readonly (string | null | undefined)[]): string {
   return parts.filter(Boolean).join(' ');
+}
+
+/** How the form calls a field the relay says is missing. */
+export function missingName(id: string, { call: words }: Strings): string | undefined {
+  const names: Record<string, string> = {
+    parties: `${words.calleeName} / ${words.calleeRole}`,
+    identity_confirmed: words.identityConfirmed,
+    patient_identified_by: words.patientBy,
+    state_told: words.stateTold,
+    state_assessed_at_ms: words.assessedAt,
+    images_viewed: words.imagesViewed,
+    findings_conveyed: words.findingsConveyed,
+    agreed_plan: words.agreedPlan,
+    readback_text: words.readbackText,
+    readback_ok: words.readbackOk,
+    uncertainty: words.uncertainty,
+    family_informed: words.familyInformed,
+    next_contact_at_ms: words.nextContact,
+    late_entry_reason: words.lateReason,
+  };
+  return names[id];
 }

@@ -14,6 +14,7 @@ export class ConversationBook {
   readonly #savers = new Map<string, ConversationSaver>();
   readonly #listeners = new Set<() => void>();
   readonly #saved: (call: Call) => unknown;
+  #states: readonly ConversationState[] = [];
 
   constructor(saved: (call: Call) => unknown) {
     this.#saved = saved;
@@ -30,6 +31,13 @@ export class ConversationBook {
   readonly subscribe = (listener: () => void) => {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
+  };
+
+  /** The states of all; the same list until one of them changes. */
+  readonly getStates = (): readonly ConversationState[] => {
+    const states = [...this.#savers.values()].map((saver) => saver.getState());
+    if (states.length !== this.#states.length || states.some((state, at) => state !== this.#states[at])) this.#states = states;
+    return this.#states;
   };
 
   /** Sends what is not on the relay yet, now. */

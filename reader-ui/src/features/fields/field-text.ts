@@ -14,7 +14,7 @@ export function fieldText(definition: FieldDefinition, value: FieldValue | undef
     case 'enum':
       return name(value);
     case 'multi':
-      return (Array.isArray(value) ? value : [value]).map(name).join('、');
+      return strings.list((Array.isArray(value) ? value : [value]).map(name));
     case 'dt':
       return instantText(value, strings);
     case 'list':
@@ -40,10 +40,8 @@ function instantText(value: FieldValue, strings: Strings): string {
 
 function groupText(definition: FieldDefinition, value: FieldValue, strings: Strings): string {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) return String(value);
-  return (definition.group_fields ?? [])
-    .filter(({ id }) => value[id] !== undefined && value[id] !== null && value[id] !== '')
-    .map((field) => `${field.label[strings.language]} ${fieldText(field, value[field.id], strings)}`)
-    .join('、');
+  const answered = (definition.group_fields ?? []).filter(({ id }) => value[id] !== undefined && value[id] !== null && value[id] !== '');
+  return strings.list(answered.map((field) => `${field.label[strings.language]} ${fieldText(field, value[field.id], strings)}`));
 }
 
 /** A computed value with its unit, one decimal at most; null when there is none. */

@@ -19,7 +19,7 @@ export function ContextPanel({ request }: { request: ReadingRequestDetail }) {
       {typeof question === 'string' && question !== '' && <p className="rounded-md border-l-4 border-accent bg-raised px-3 py-2 text-[15px] leading-relaxed whitespace-pre-wrap">{question}</p>}
       {missing.length > 0 && (
         <Banner tone="warning">
-          {reading.missingContext}: {missing.join('、')}
+          {reading.missingContext}: {strings.list(missing)}
         </Banner>
       )}
       <dl className="grid grid-cols-3 gap-3">

@@ -1,7 +1,7 @@
 import { useQueryClient } from '@tanstack/react-query';
 import { useNavigate } from '@tanstack/react-router';
 import { Tabs } from 'radix-ui';
-import { useCallback, useEffect, useMemo, useRef, useState } from 'react';
+import { useCallback, useEffect, useMemo, useRef, useState, useSyncExternalStore } from 'react';
 import { startCall } from '../../api/client.ts';
 import { keys } from '../../api/queries.ts';
 import type { ReadingRequestDetail } from '../../api/types.ts';
@@ -34,7 +34,7 @@ const tabs = ['context', 'call', 'findings', 'sign', 'history'] as const;
 type Tab = (typeof tabs)[number];
 
 const tab =
-  'flex-1 border-b-2 border-transparent px-2 py-2 text-sm text-soft hover:text-text data-[state=active]:border-accent data-[state=active]:text-text data-[state=active]:font-semibold';
+  'flex-1 border-b-2 border-transparent px-1 py-2 text-sm whitespace-nowrap text-soft hover:text-text data-[state=active]:border-accent data-[state=active]:text-text data-[state=active]:font-semibold';
 
 /** One case: patient above, images left, work right. */
 export function ReadingScreen({ request, stale }: { request: ReadingRequestDetail; stale: unknown }) {
@@ -47,6 +47,7 @@ export function ReadingScreen({ request, stale }: { request: ReadingRequestDetai
   const draft = useDraft(request.id, request.draft);
   const [shownTab, setShownTab] = useState<Tab>('context');
   const book = useConversations(request.id, shownTab);
+  const conversations = useSyncExternalStore(book.subscribe, book.getStates);
   const [callProblem, setCallProblem] = useState<unknown>(null);
   const [notice, setNotice] = useState('');
   const mine = request.claim?.reader.id === user.id;
@@ -94,7 +95,7 @@ export function ReadingScreen({ request, stale }: { request: ReadingRequestDetai
     if (ownOpenCalls(request, user.id).length > 0 || callCommand.current) return;
     callCommand.current = crypto.randomUUID();
     setCallProblem(null);
-    startCall(request.id, 'reader_to_referrer', 'attending', callCommand.current)
+    startCall(request.id, 'reader_to_referrer', 'other', callCommand.current)
       .then(
         () => queries.invalidateQueries({ queryKey: keys.request(request.id) }),
         (error: unknown) => setCallProblem(error),
@@ -170,8 +171,8 @@ export function ReadingScreen({ request, stale }: { request: ReadingRequestDetai
               </Tabs.Content>
             ))}
           </Tabs.Root>
-          <div className="flex min-h-8 items-center justify-between border-t border-line px-4">
-            <DraftStatusLine state={draft.state} />
+          <div className="flex min-h-8 items-center justify-between gap-3 border-t border-line px-4">
+            {mine && <DraftStatusLine draft={draft.state} conversations={conversations} />}
             <span role="status" className="text-xs text-accent">
               {notice}
             </span>

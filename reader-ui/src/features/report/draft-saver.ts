@@ -86,7 +86,7 @@ export class DraftSaver {
     if (!theirs) return;
     this.#dirtySinceMs = null;
     const { body, version, saved_at_ms: savedAtMs, evaluation } = theirs;
-    this.#publish({ body, version, savedAtMs, evaluation, theirs: null, status: 'saved' });
+    this.#publish({ body, version, savedAtMs, evaluation, theirs: null, status: 'saved', problem: null });
   }
 
 

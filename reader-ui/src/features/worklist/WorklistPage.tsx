@@ -2,7 +2,6 @@ import { useQuery, useQueryClient } from '@tanstack/react-query';
 import { useNavigate } from '@tanstack/react-router';
 import { useCallback, useMemo, useRef, useState } from 'react';
 import { actOnRequest } from '../../api/client.ts';
-import type { RequestState } from '../../api/client.ts';
 import { keys, requestsQuery } from '../../api/queries.ts';
 import { useActions } from '../../commands/actions.ts';
 import { timeOfDay } from '../../lib/dates.ts';
@@ -18,6 +17,9 @@ import { byUrgencyAndWait, matches } from './order.ts';
 import { useStatAnnouncement } from './use-stat-announcement.ts';
 import { WorklistRow } from './WorklistRow.tsx';
 
+const tabs = ['open', 'reported', 'all'] as const;
+type Tab = (typeof tabs)[number];
+
 /** The reading worklist: live, most urgent and longest waiting first, usable by keyboard alone. */
 export function WorklistPage() {
   const strings = useStrings();
@@ -27,7 +29,7 @@ export function WorklistPage() {
   const { connected } = useLive();
   const navigate = useNavigate();
   const queries = useQueryClient();
-  const [state, setState] = useState<RequestState>('open');
+  const [state, setState] = useState<Tab>('open');
   const [mine, setMine] = useState(false);
   const [search, setSearch] = useState('');
   const [selectedId, setSelectedId] = useState<string | null>(null);
@@ -74,13 +76,13 @@ export function WorklistPage() {
   );
   useActions('worklist', actions);
 
-  const states = (['open', 'closed', 'all'] as const).map((code) => ({ code, label: worklist[code] }));
+  const states = tabs.map((code) => ({ code, label: worklist[code] }));
   return (
     <main className="flex h-full flex-col">
       <div className="flex flex-wrap items-center gap-x-4 gap-y-2 border-b border-line px-4 py-2.5">
         <h1 className="text-lg font-semibold">{worklist.title}</h1>
         <Badge>{worklist.count(shown.length)}</Badge>
-        <Choice label={strings.admin.state} options={states} value={state} onChange={(next) => next && setState(next as RequestState)} />
+        <Choice label={strings.admin.state} options={states} value={state} onChange={(next) => next && setState(next as Tab)} />
         <label className="flex items-center gap-1.5 text-sm text-soft">
           <input type="checkbox" checked={mine} onChange={(event) => setMine(event.target.checked)} className="accent-[var(--color-accent)]" />
           {worklist.mine}
@@ -111,7 +113,7 @@ export function WorklistPage() {
       {session.permissions.includes('view_critical_results') && <CriticalResultsPanel />}
       <div className="min-h-0 flex-1 overflow-auto">
         {isPending && <Waiting text={strings.common.loading} />}
-        {data && shown.length === 0 && (search || mine ? <Empty title={worklist.noMatch} /> : <Empty title={worklist.emptyTitle} why={worklist.emptyWhy} />)}
+        {data && shown.length === 0 && (search || mine ? <Empty title={worklist.noMatch} /> : <Empty title={worklist.empty[state].title} why={worklist.empty[state].why} />)}
         {shown.length > 0 && (
           <table className="w-full text-left text-sm">
             <thead className="sticky top-0 z-10 bg-ground text-xs text-muted shadow-[inset_0_-1px_0_var(--color-line)]">

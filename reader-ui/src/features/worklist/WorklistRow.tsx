@@ -2,6 +2,7 @@ import { memo, useEffect, useRef } from 'react';
 import type { ReadingRequestSummary } from '../../api/types.ts';
 import { eraYear, isoDate, studyTime } from '../../lib/dates.ts';
 import { safeText } from '../../lib/safe-text.ts';
+import type { Strings } from '../../strings/ja.ts';
 import { useStrings } from '../../strings/language.tsx';
 import { Badge, criticalityTone, urgencyTone } from '../../ui/Badge.tsx';
 import { Button } from '../../ui/Button.tsx';
@@ -107,15 +108,20 @@ export const WorklistRow = memo(function WorklistRow({ request, selected, ownId,
   );
 });
 
+/** What stands in the way of this case, in words; images held aside with their number, as no other count has them. */
+export function warningsOf(request: ReadingRequestSummary, words: Strings['worklist']): string[] {
+  const texts = request.warnings.map((code) => (code === 'patient_mismatch_held' ? words.held(request.arrival.held) : (words.warning[code] ?? code)));
+  return request.clinical_context_complete ? texts : [words.contextMissing, ...texts];
+}
+
 function Warnings({ request }: { request: ReadingRequestSummary }) {
   const { worklist } = useStrings();
-  const warnings = request.warnings.map((code) => worklist.warning[code] ?? code);
-  if (!request.clinical_context_complete) warnings.unshift(worklist.contextMissing);
+  const warnings = warningsOf(request, worklist);
   if (warnings.length === 0) return null;
   return (
     <div className="mt-1 flex flex-wrap gap-1">
       {warnings.map((warning) => (
-        <Badge key={warning} tone="orange">
+        <Badge key={warning} tone={warning === worklist.held(request.arrival.held) ? 'red' : 'orange'}>
           <span aria-hidden className="mr-1 font-bold">
             !
           </span>

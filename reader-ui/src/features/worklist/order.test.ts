@@ -1,5 +1,9 @@
 import { describe, expect, it } from 'vitest';
 import type { ReadingRequestSummary } from '../../api/types.ts';
+import { en } from '../../strings/en.ts';
+import { ja } from '../../strings/ja.ts';
+import { urgencyTone } from '../../ui/Badge.tsx';
+import { warningsOf } from './WorklistRow.tsx';
 import { byUrgencyAndWait, isClaimable, matches, nextDue } from './order.ts';
 
 const request = (patch: object): ReadingRequestSummary =>
@@ -9,7 +13,7 @@ const request = (patch: object): ReadingRequestSummary =>
     case_code: '4723',
     claim: null,
     report_status: null,
-    due: { open_by_ms: 1, verbal_by_ms: 2, written_by_ms: 3 },
+    due: { open_by_ms: 1, verbal_by_ms: 2, verbal_answered_at_ms: null, written_by_ms: 3 },
     requesting_site: { id: 's', code: 'NEM', name: '根室市立病院' },
     patient: { name: { alphabetic: 'YAMADA^TARO', ideographic: '山田^太郎', phonetic: 'やまだ^たろう' }, patient_id: 'NMR-004211' },
     ...patch,
@@ -45,12 +49,33 @@ describe('the reading worklist', () => {
   });
 });
 
+describe('the warnings of a line', () => {
+  it('give the number of images held back, in the words of the node that sent them', () => {
+    const held = request({ warnings: ['patient_mismatch_held', 'name_uncertain'], clinical_context_complete: false, arrival: { held: 8 } });
+    expect(warningsOf(held, en.worklist)).toEqual(['Clinical context incomplete', '8 images held back: another patient under the same Study Instance UID', 'Name uncertain']);
+    expect(warningsOf(held, ja.worklist)[1]).toContain('8枚');
+  });
+});
+
+describe('the badge of an urgency', () => {
+  it('is red for a request that is stat, which its words say too', () => {
+    for (const urgency of ['stroke_code', 'critical']) {
+      expect(urgencyTone(urgency)).toBe('red');
+      expect(ja.code(urgency)).toContain('至急');
+      expect(en.code(urgency)).toContain('Stat');
+    }
+    for (const urgency of ['urgent', 'routine', 'elective']) expect(urgencyTone(urgency)).not.toBe('red');
+  });
+});
+
 describe('the clock that runs', () => {
   it('is the opening until someone has claimed, then the phone, then the report', () => {
     const claim = { reader: { id: 'r', name: 'r' }, claimed_at_ms: 0, lease_until_ms: 0 };
     expect(nextDue(request({}))).toEqual({ kind: 'open_by', atMs: 1 });
     expect(nextDue(request({ claim }))).toEqual({ kind: 'verbal_by', atMs: 2 });
-    expect(nextDue(request({ claim, due: { open_by_ms: 1, verbal_by_ms: null, written_by_ms: 3 } }))).toEqual({ kind: 'written_by', atMs: 3 });
+    expect(nextDue(request({ claim, due: { open_by_ms: 1, verbal_by_ms: null, verbal_answered_at_ms: null, written_by_ms: 3 } }))).toEqual({ kind: 'written_by', atMs: 3 });
+    // The call is on record: the phone clock stops and the written one shows.
+    expect(nextDue(request({ claim, due: { open_by_ms: 1, verbal_by_ms: 2, verbal_answered_at_ms: 9, written_by_ms: 3 } }))).toEqual({ kind: 'written_by', atMs: 3 });
     expect(nextDue(request({ report_status: 'final' }))).toBeNull();
   });
 });

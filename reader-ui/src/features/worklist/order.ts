@@ -27,7 +27,7 @@ export function nextDue({ claim, due, report_status: status }: ReadingRequestSum
   if (status !== null) return null;
   const candidates: [DueKind, number | null][] = [
     ['open_by', claim ? null : due.open_by_ms],
-    ['verbal_by', due.verbal_by_ms],
+    ['verbal_by', due.verbal_answered_at_ms === null ? due.verbal_by_ms : null],
     ['written_by', due.written_by_ms],
   ];
   const [kind, atMs] = candidates.find(([, at]) => at !== null) ?? [];
