@@ -10,6 +10,7 @@ mod dial;
 mod enroll;
 mod hours;
 mod identity;
+mod path_memory;
 mod recorder;
 mod renewal;
 mod sender;

@@ -177,6 +177,13 @@ async fn connect(
     }
 }
 
+fn relay_address(config: &UplinkConfig, identity: &Identity) -> String {
+    config
+        .relay_address
+        .clone()
+        .unwrap_or_else(|| identity.relay_address.clone())
+}
+
 #[derive(Debug, Clone, Copy)]
 enum Over {
     Quic,
@@ -195,9 +202,12 @@ fn attempt(config: &UplinkConfig, line: &Line, over: Over) -> Result<Attempt, Li
     }
     let tls = tls::session_config(&identity, &line.clock)
         .map_err(|error| LinkFault::new("identity_unreadable", error.to_string()))?;
-    let address = config.relay_address.clone().unwrap_or(identity.relay_address);
+    let address = relay_address(config, &identity);
     Ok(match over {
-        Over::Quic => Box::pin(async move { dial(&address, &tls).await.map(Carrier::Quic) }),
+        Over::Quic => {
+            let memory = line.paths.recall(&address, now_ms);
+            Box::pin(async move { dial(&address, &tls, memory).await.map(Carrier::Quic) })
+        }
         Over::Tcp => Box::pin(async move {
             let stream = dial_tcp(&address, &tls).await?;
             Ok(Carrier::Tcp(Box::new(stream)))
@@ -213,6 +223,7 @@ async fn serve(config: &UplinkConfig, line: &Arc<Line>, carrier: Carrier, boot_i
         Err(fault) => return Ended::Fault(fault),
     };
     let connection = connection.as_ref();
+    let address = &relay_address(config, &line.identity());
     let patience = Duration::from_millis(HANDSHAKE_TIMEOUT_MS);
     let shaking = shake_hands(line, &mut send, &mut receive, connection, boot_id);
     let welcome = match tokio::time::timeout(patience, shaking).await {
@@ -241,6 +252,7 @@ async fn serve(config: &UplinkConfig, line: &Arc<Line>, carrier: Carrier, boot_i
     };
     let ended = tokio::select! {
         fault = line.read_control(receive) => Ended::Fault(fault),
+        () = line.paths.watch(address, connection, &line.clock) => Ended::Fault(line_fault(connection)),
         fault = write_and_send => Ended::Fault(fault),
         () = line.follow_spool() => Ended::Fault(LinkFault::new("internal", "the spool has ended")),
         carrier = find_other(config, line, connection) => Ended::Elsewhere(carrier),
@@ -250,6 +262,7 @@ async fn serve(config: &UplinkConfig, line: &Arc<Line>, carrier: Carrier, boot_i
         (Ended::Fault(fault), Some(error)) if fault.code == "line_failed" => Ended::Fault(fault_of(&error)),
         (ended, _) => ended,
     };
+    line.paths.remember(address, connection, &line.clock);
     carrier::close(connection);
     ended
 }

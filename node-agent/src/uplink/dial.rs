@@ -8,6 +8,7 @@ use quinn::{Connection, ConnectionError, Endpoint};
 use rustls::AlertDescription;
 use rustls_pki_types::ServerName;
 use tancho_wire::CloseCode;
+use tancho_wire::congestion::PathMemory;
 use tancho_wire::limits::RELAY_NAME;
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
@@ -52,11 +53,15 @@ impl LinkFault {
     }
 }
 
-/// Connects to `address` (`host:port`). Every attempt has its own socket, so that a dead path is not used again.
-pub(super) async fn dial(address: &str, tls: &TlsConfig) -> Result<Connection, LinkFault> {
+/// Connects to `address` (`host:port`), at the speed that `memory` allows. Every attempt has its own socket, so that a dead path is not used again.
+pub(super) async fn dial(
+    address: &str,
+    tls: &TlsConfig,
+    memory: Option<PathMemory>,
+) -> Result<Connection, LinkFault> {
     let attempt = async {
         let config = tls
-            .quic()
+            .quic(memory)
             .map_err(|error| LinkFault::new("tls_failed", error.to_string()))?;
         let remote = resolve(address).await?;
         let local: IpAddr = if remote.is_ipv4() {

@@ -71,7 +71,7 @@ pub async fn enroll(relay: &str, code: &str, data_dir: &Path) -> Result<Enrolled
     let config = tls::enrollment_config(code.ca_fingerprint)
         .map_err(|error| link(LinkFault::new("tls_failed", error.to_string())))?;
     // Where UDP is blocked the code is taken over TCP.
-    let carrier = match dial(relay, &config).await {
+    let carrier = match dial(relay, &config, None).await {
         Ok(connection) => Carrier::Quic(connection),
         Err(fault) if fault.needs_a_person() => return Err(link(fault)),
         Err(fault) => match dial_tcp(relay, &config).await {

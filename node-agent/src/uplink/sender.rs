@@ -29,6 +29,7 @@ use super::UplinkConfig;
 use super::carrier::{FrameReader, Writer, line_fault};
 use super::dial::LinkFault;
 use super::identity::Identity;
+use super::path_memory::PathMemories;
 use super::recorder::Answer;
 use super::renewal::Renewal;
 use crate::clock::Clock;
@@ -47,6 +48,7 @@ const WRITE_BYTES: usize = 32 * 1024;
 pub(super) struct Line {
     pub(super) board: LinkBoard,
     pub(super) clock: Clock,
+    pub(super) paths: PathMemories,
     config: UplinkConfig,
     spool: Spool,
     recorder: mpsc::Sender<Answer>,
@@ -89,6 +91,7 @@ impl Line {
         Self {
             board,
             clock,
+            paths: PathMemories::new(&config.data_dir),
             config: config.clone(),
             spool,
             recorder,

@@ -11,6 +11,7 @@ use rustls::crypto::CryptoProvider;
 use rustls::time_provider::TimeProvider;
 use rustls::{CertificateError, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
+use tancho_wire::congestion::{LineControllerConfig, PathMemory};
 use tancho_wire::enrollment::EnrollmentCode;
 use tokio_rustls::TlsConnector;
 use tancho_wire::limits::{ALPN, ALPN_ENROLL, RANGE_BYTES_MAX};
@@ -92,16 +93,16 @@ impl TlsConfig {
         TlsConnector::from(Arc::new(self.0.clone()))
     }
 
-    /// For QUIC.
-    pub(super) fn quic(&self) -> Result<ClientConfig, rustls::Error> {
+    /// For QUIC; `memory` is what the path was like last time.
+    pub(super) fn quic(&self, memory: Option<PathMemory>) -> Result<ClientConfig, rustls::Error> {
         let crypto = QuicClientConfig::try_from(self.0.clone()).map_err(|_| {
             rustls::Error::General("the cipher suite of QUIC's first packets is missing".to_owned())
         })?;
-        Ok(quic_config(crypto))
+        Ok(quic_config(crypto, memory))
     }
 }
 
-fn quic_config(crypto: QuicClientConfig) -> ClientConfig {
+fn quic_config(crypto: QuicClientConfig, memory: Option<PathMemory>) -> ClientConfig {
     let mut config = ClientConfig::new(Arc::new(crypto));
     let mut transport = TransportConfig::default();
     transport
@@ -111,6 +112,7 @@ fn quic_config(crypto: QuicClientConfig) -> ClientConfig {
         .max_concurrent_bidi_streams(VarInt::from_u32(0))
         .max_concurrent_uni_streams(VarInt::from_u32(0))
         .datagram_receive_buffer_size(None)
+        .congestion_controller_factory(Arc::new(LineControllerConfig::remembering(memory)))
         // Grows with the congestion window while data is sent, see `sender.rs`.
         .send_window(4 * RANGE_BYTES_MAX);
     config.transport_config(Arc::new(transport));

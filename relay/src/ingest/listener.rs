@@ -16,6 +16,7 @@ use rustls::time_provider::TimeProvider;
 use rustls_pki_types::{CertificateDer, UnixTime};
 use tancho_store::nodes;
 use tancho_wire::CloseCode;
+use tancho_wire::congestion::LineControllerConfig;
 use tancho_wire::limits::{ALPN, ALPN_ENROLL, HANDSHAKE_TIMEOUT_MS, IDLE_TIMEOUT_MS};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
@@ -137,7 +138,8 @@ fn server_config(app: &AppState) -> anyhow::Result<ServerConfig> {
         .stream_receive_window(VarInt::from_u32(STREAM_WINDOW_BYTES))
         .max_concurrent_bidi_streams(VarInt::from_u32(1))
         .max_concurrent_uni_streams(VarInt::from_u32(0))
-        .datagram_receive_buffer_size(None);
+        .datagram_receive_buffer_size(None)
+        .congestion_controller_factory(Arc::new(LineControllerConfig::default()));
     config.transport_config(Arc::new(transport));
     Ok(config)
 }

@@ -1,7 +1,7 @@
 //! The agent-relay protocol, bytes only: frames, the handshake, and the state machines of both ends.
 //!
 //! Nothing here opens a socket, reads a clock or touches a file; instants are parameters, bytes come in and
-//! go out. `PROTOCOL.md` beside this crate describes the same protocol for someone writing another agent.
+//! go out. `congestion.rs` decides how fast, for quinn. `PROTOCOL.md` beside this crate describes the same protocol for someone writing another agent.
 //! Start at `frame.rs`, then `transfer.rs`.
 
 pub mod limits;
@@ -11,6 +11,7 @@ pub mod frame;
 pub mod handshake;
 pub mod enrollment;
 pub mod transfer;
+pub mod congestion;
 mod field;
 
 pub use close::{CloseCode, Violation};

@@ -7,5 +7,6 @@ mod hostile;
 mod order;
 mod preview;
 mod pace;
+mod congestion;
 mod conversation;
 mod simulation;
