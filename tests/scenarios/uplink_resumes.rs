@@ -77,7 +77,9 @@ impl Line {
         let relay = self.shared.relay;
         thread::spawn(move || {
             for near in listener.incoming().flatten() {
-                let Ok(far) = TcpStream::connect(relay) else { continue };
+                let Ok(far) = TcpStream::connect(relay) else {
+                    continue;
+                };
                 carry(near.try_clone().unwrap(), far.try_clone().unwrap());
                 carry(far, near);
             }

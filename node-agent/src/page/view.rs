@@ -10,7 +10,9 @@ use super::PageParts;
 use crate::dimse::refusals::Refused;
 use crate::link::LinkStatus;
 use crate::spool::studies::PatientLabel;
-use crate::spool::{HeldPicture, ObjectState, QuarantineRow, RequestForm, RequestPicture, RequestResult, StudyPicture};
+use crate::spool::{
+    HeldPicture, ObjectState, QuarantineRow, RequestForm, RequestPicture, RequestResult, StudyPicture,
+};
 
 /// Most studies the page shows, the latest first; older ones stay in the spool.
 pub const STUDIES_SHOWN_MAX: usize = 200;

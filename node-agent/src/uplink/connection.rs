@@ -91,7 +91,10 @@ pub(super) async fn keep_connected(
             let fault = match ended {
                 Ended::Fault(fault) => fault,
                 Ended::Elsewhere(carrier) => {
-                    tracing::info!(transport = carrier.name(), "the line goes on over another transport");
+                    tracing::info!(
+                        transport = carrier.name(),
+                        "the line goes on over another transport"
+                    );
                     elsewhere = Some(carrier);
                     continue;
                 }
@@ -230,7 +233,10 @@ async fn serve(config: &UplinkConfig, line: &Arc<Line>, carrier: Carrier, boot_i
         Ok(Ok(welcome)) => welcome,
         Ok(Err(fault)) => return Ended::Fault(fault),
         Err(_) => {
-            return Ended::Fault(LinkFault::new("timeout", "the relay did not answer the first frame"));
+            return Ended::Fault(LinkFault::new(
+                "timeout",
+                "the relay did not answer the first frame",
+            ));
         }
     };
     tracing::info!(

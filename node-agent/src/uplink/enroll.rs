@@ -4,8 +4,8 @@ use std::path::Path;
 
 use rcgen::{CertificateParams, KeyPair};
 use rustls_pki_types::CertificateDer;
-use tancho_wire::enrollment::{EnrollmentCode, InvalidEnrollmentCode};
 use tancho_wire::Frame;
+use tancho_wire::enrollment::{EnrollmentCode, InvalidEnrollmentCode};
 use tancho_wire::frame::{EnrollAccepted, EnrollRefused, EnrollRequest, encode};
 use tokio::io::AsyncWriteExt;
 

@@ -120,9 +120,17 @@ mod tests {
         assert_eq!(recalled.bandwidth_bytes_per_s, 1_250_000);
         assert_eq!(recalled.min_rtt, Duration::from_millis(40));
         assert!(paths.recall("other.example:4433", 1_000_100).is_none());
-        assert!(paths.recall("relay.example:4433", 1_000_000 + 90_000_000).is_none());
+        assert!(
+            paths
+                .recall("relay.example:4433", 1_000_000 + 90_000_000)
+                .is_none()
+        );
         assert!(paths.recall("relay.example:4433", 999_000).is_none());
         fs::write(folder.path().join(FILE), b"{").unwrap();
-        assert!(PathMemories::new(folder.path()).recall("relay.example:4433", 1_000_100).is_none());
+        assert!(
+            PathMemories::new(folder.path())
+                .recall("relay.example:4433", 1_000_100)
+                .is_none()
+        );
     }
 }

@@ -13,8 +13,8 @@ use rustls::{CertificateError, DigitallySignedStruct, RootCertStore, SignatureSc
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use tancho_wire::congestion::{LineControllerConfig, PathMemory};
 use tancho_wire::enrollment::EnrollmentCode;
-use tokio_rustls::TlsConnector;
 use tancho_wire::limits::{ALPN, ALPN_ENROLL, RANGE_BYTES_MAX};
+use tokio_rustls::TlsConnector;
 
 use super::identity::Identity;
 use crate::clock::Clock;
