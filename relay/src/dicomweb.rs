@@ -7,6 +7,7 @@
 mod accept;
 mod access;
 mod address;
+mod arriving;
 mod model;
 mod qido;
 mod ranges;
@@ -15,11 +16,12 @@ mod wado;
 
 use std::sync::Mutex;
 
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tower_http::compression::CompressionLayer;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use crate::error::ApiError;
 use crate::state::AppState;
 
 /// Media type of the DICOM JSON model.
@@ -45,6 +47,15 @@ impl Default for Serving {
     }
 }
 
+impl Serving {
+    /// Waits until so many bytes of frames fit into memory.
+    async fn frame_permit(&self, bytes: u64) -> Result<SemaphorePermit<'_>, ApiError> {
+        let mib = u32::try_from((bytes >> 20) + 1).unwrap_or(u32::MAX);
+        let mib = mib.min(FRAME_MIB_MAX as u32);
+        self.frame_mib.acquire_many(mib).await.map_err(ApiError::internal)
+    }
+}
+
 /// The routes of this slice. Only JSON is compressed: frames are coded already, and a viewer asks for their ranges.
 pub fn routes() -> OpenApiRouter<AppState> {
     let json = OpenApiRouter::new()
@@ -55,13 +66,15 @@ pub fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(wado::study_metadata))
         .routes(routes!(wado::series_metadata))
         .routes(routes!(wado::instance_metadata))
+        .routes(routes!(arriving::listed_metadata))
         .layer(CompressionLayer::new().gzip(true));
     let bytes = OpenApiRouter::new()
         .routes(routes!(wado::retrieve_study))
         .routes(routes!(wado::retrieve_series))
         .routes(routes!(wado::retrieve_instance))
         .routes(routes!(wado::retrieve_frames))
-        .routes(routes!(wado::retrieve_bulk_data));
+        .routes(routes!(wado::retrieve_bulk_data))
+        .routes(routes!(arriving::frame_preview));
     json.merge(bytes)
 }
 

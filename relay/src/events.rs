@@ -35,7 +35,7 @@ pub struct Event {
     pub network_id: NetworkId,
     /// Who may know.
     pub audience: Audience,
-    /// `worklist`, `study`, `notification` or `reading_request`.
+    /// `worklist`, `study`, `study_bytes`, `notification` or `reading_request`.
     pub name: &'static str,
     /// Ids and counts only.
     pub data: Value,

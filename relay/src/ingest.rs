@@ -8,6 +8,7 @@ pub mod carrier;
 pub mod commit;
 pub mod dictionaries;
 pub mod enroll;
+pub mod flow;
 pub mod focus;
 pub mod handshakes;
 pub mod head;
@@ -15,6 +16,7 @@ pub mod incoming;
 pub mod journal;
 pub mod listener;
 pub mod preview;
+pub mod progress;
 pub mod readable;
 pub mod recover;
 pub mod registry;
@@ -24,15 +26,18 @@ pub mod silence;
 pub mod space;
 pub mod status;
 pub mod tcp;
+pub mod telling;
 pub mod verify;
 
 pub use commit::CommitQueue;
 pub use dictionaries::Dictionaries;
+pub use flow::Flows;
 pub use focus::Focuses;
 pub use incoming::Incoming;
 pub use listener::serve;
 pub use readable::Readable;
 pub use registry::Registry;
+pub use telling::Tellings;
 
 /// Verifications at once: each hashes and unpacks a whole container, so more would only wait for the processor, and
 /// some wait for the disk meanwhile.

@@ -53,6 +53,10 @@ pub struct Shared {
     pub incoming: Arc<ingest::Incoming>,
     /// What of them can be looked at already.
     pub readable: ingest::Readable,
+    /// How fast studies come in.
+    pub flows: ingest::Flows,
+    /// When their pages were told.
+    pub tellings: ingest::Tellings,
     /// Where readers look.
     pub focuses: ingest::Focuses,
     /// Heads that other heads are coded with.
@@ -110,6 +114,8 @@ impl AppState {
             nodes_connected: ingest::Registry::default(),
             incoming: Arc::new(incoming),
             readable: ingest::Readable::default(),
+            flows: ingest::Flows::default(),
+            tellings: ingest::Tellings::default(),
             focuses: ingest::Focuses::default(),
             commits: ingest::CommitQueue::default(),
             verifications: Semaphore::new(ingest::VERIFICATIONS_AT_ONCE_MAX),

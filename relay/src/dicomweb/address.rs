@@ -51,7 +51,7 @@ impl Address {
             .transpose()
     }
 
-    fn sop_uid(&self) -> Result<Option<SopInstanceUid>, ApiError> {
+    pub(super) fn sop_uid(&self) -> Result<Option<SopInstanceUid>, ApiError> {
         self.instance
             .as_deref()
             .map(|text| SopInstanceUid::parse(text).map_err(|_| ApiError::not_found()))

@@ -1,5 +1,7 @@
 //! The routes in process: what a viewer gets, and what nobody gets.
 
+mod arriving;
+
 use std::io::{Cursor, Read};
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,8 +26,8 @@ use tancho_imaging::synthetic::{CtSlice, ElementWriter};
 use tancho_store::audit::{self, AuditFilter};
 use tancho_store::sites::{NewSite, SiteKind, add_site};
 use tancho_store::studies::{
-    ArrivingInstance, InstanceFacts, Origin, Relation, SeriesFacts, StudyFacts, VerifiedInstance,
-    begin_instance, verify_instance,
+    ArrivedInstance, ArrivingInstance, InstanceFacts, Origin, Relation, SeriesFacts, StudyFacts,
+    VerifiedInstance, begin_instance, verify_instance,
 };
 use tancho_store::tokens::{NewToken, create_token};
 use tancho_store::users::{NewUser, add_user};
@@ -56,6 +58,13 @@ struct Relay {
     origin: Origin,
     centre: SiteId,
     _dir: tempfile::TempDir,
+}
+
+/// An object whose head is recorded.
+struct Begun {
+    arrived: ArrivedInstance,
+    container_sha256: [u8; 32],
+    container: Vec<u8>,
 }
 
 struct Answer {
@@ -180,6 +189,37 @@ impl Relay {
 
     /// Puts an object into the blob store and, unless it is to stay on its way, records it as verified.
     async fn store(&self, data_set: &[u8], transfer_syntax: &str, verified: bool) -> StudyId {
+        let begun = self.begin(data_set, transfer_syntax).await;
+        self.put(&begun);
+        if verified {
+            self.verify(&begun).await;
+        }
+        begun.arrived.study_id
+    }
+
+    fn put(&self, begun: &Begun) {
+        let finished = self.app.config.data_dir.join(new_uuid().to_string());
+        std::fs::write(&finished, &begun.container).unwrap();
+        self.app
+            .blobs
+            .put_file(&self.scope.network_id, &begun.container_sha256, &finished)
+            .unwrap();
+    }
+
+    async fn verify(&self, begun: &Begun) {
+        let row = VerifiedInstance {
+            instance_id: &begun.arrived.instance_id,
+            relation: Relation::First,
+        };
+        let mut tx = self.app.db.write().await.unwrap();
+        verify_instance(&mut tx, &self.origin, &row, NOW_MS)
+            .await
+            .unwrap();
+        tx.commit().await.unwrap();
+    }
+
+    /// Records the head of an object; its container is nowhere yet.
+    async fn begin(&self, data_set: &[u8], transfer_syntax: &str) -> Begun {
         let ts = TransferSyntaxUid::parse(transfer_syntax).unwrap();
         let mut src = Cursor::new(data_set);
         let scan = scan(&mut src, &ts, &ScanLimits::default()).unwrap();
@@ -187,12 +227,6 @@ impl Relay {
         let mut out = Cursor::new(Vec::new());
         let summary = container::encode(&mut src, &scan, &ts, &sha256, &mut out).unwrap();
         let container_sha256 = container::digest(&mut out).unwrap();
-        let finished = self.app.config.data_dir.join(new_uuid().to_string());
-        std::fs::write(&finished, out.get_ref()).unwrap();
-        self.app
-            .blobs
-            .put_file(&self.scope.network_id, &container_sha256, &finished)
-            .unwrap();
         let name = scan.identity.patient_name.unwrap();
         let study = StudyFacts {
             patient_id: scan.identity.patient_id.unwrap(),
@@ -238,17 +272,12 @@ impl Relay {
         let arrived = begin_instance(&mut tx, &self.origin, &arriving, NOW_MS)
             .await
             .unwrap();
-        if verified {
-            let row = VerifiedInstance {
-                instance_id: &arrived.instance_id,
-                relation: Relation::First,
-            };
-            verify_instance(&mut tx, &self.origin, &row, NOW_MS)
-                .await
-                .unwrap();
-        }
         tx.commit().await.unwrap();
-        arrived.study_id
+        Begun {
+            arrived,
+            container_sha256,
+            container: out.into_inner(),
+        }
     }
 
     /// Asks for `path`, below `/dicom-web` unless it begins with a slash.

@@ -19,7 +19,7 @@ use tancho_store::instances::Instance;
 use super::accept::{self, Wrapping};
 use super::address::{Address, locate};
 use super::ranges::{self, Asked};
-use super::{DICOM_JSON, FRAME_MIB_MAX, model, stream};
+use super::{DICOM_JSON, model, stream};
 use crate::blobs::{BlobError, Blobs, parse_hex};
 use crate::error::ApiError;
 use crate::http::caller::Caller;
@@ -247,15 +247,7 @@ pub(super) async fn retrieve_frames(
     } else {
         frame_bytes
     };
-    let mib = u32::try_from((memory >> 20) + 1)
-        .unwrap_or(u32::MAX)
-        .min(FRAME_MIB_MAX as u32);
-    let permit = app
-        .dicomweb
-        .frame_mib
-        .acquire_many(mib)
-        .await
-        .map_err(ApiError::internal)?;
+    let permit = app.dicomweb.frame_permit(memory).await?;
     let content_type = form.content_type();
     if wrapping == Wrapping::Single {
         let number = numbers[0];
@@ -315,7 +307,7 @@ pub(super) async fn retrieve_bulk_data(
 }
 
 /// How frames of a transfer syntax leave.
-struct FrameForm {
+pub(super) struct FrameForm {
     media: &'static str,
     transfer_syntax: String,
     /// Native frames leave as the codestreams they are stored as.
@@ -341,7 +333,7 @@ impl FrameForm {
     }
 
     /// Frames that were received uncompressed, in the form they travelled in.
-    fn htj2k() -> Self {
+    pub(super) fn htj2k() -> Self {
         Self {
             media: syntax::frame_media_type(syntax::HTJ2K_LOSSLESS_RPCL),
             transfer_syntax: syntax::HTJ2K_LOSSLESS_RPCL.to_owned(),
@@ -358,7 +350,7 @@ impl FrameForm {
     }
 
     /// The transfer syntax is always named: viewers guess wrongly without it.
-    fn content_type(&self) -> String {
+    pub(super) fn content_type(&self) -> String {
         format!("{};transfer-syntax={}", self.media, self.transfer_syntax)
     }
 }
@@ -393,7 +385,7 @@ fn frame_answer(headers: &HeaderMap, frame: Vec<u8>, content_type: &str) -> Resp
     }
 }
 
-fn frame_numbers(text: &str) -> Result<Vec<u32>, ApiError> {
+pub(super) fn frame_numbers(text: &str) -> Result<Vec<u32>, ApiError> {
     let numbers: Option<Vec<u32>> = text
         .split(',')
         .map(|number| number.parse().ok().filter(|number| *number > 0))
@@ -427,7 +419,7 @@ fn boundary(instance: &Instance) -> String {
     )
 }
 
-async fn blocking<T: Send + 'static>(
+pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, BlobError> + Send + 'static,
 ) -> Result<T, ApiError> {
     tokio::task::spawn_blocking(work)
@@ -451,40 +443,45 @@ fn refusal(error: BlobError) -> ApiError {
     }
 }
 
+/// The metadata of an instance, from the head in its container.
+pub(super) fn describe(
+    instance: &Instance,
+    mut container: Container<File>,
+) -> anyhow::Result<serde_json::Value> {
+    let options = MetadataOptions {
+        bulk_data_base_url: Some(model::instance_address(instance)),
+        inline_bytes_max: INLINE_BYTES_MAX,
+        limits: ScanLimits::default(),
+    };
+    let head = container.head_bytes(options.limits.max_head_bytes)?;
+    let ts = container.header().transfer_syntax.clone();
+    Ok(metadata::dicom_json(&head, &ts, &options)?)
+}
+
 /// Opens the containers of one network.
 #[derive(Clone)]
-struct Reader {
+pub(super) struct Reader {
     blobs: Blobs,
     network_id: NetworkId,
 }
 
 impl Reader {
-    fn new(app: &AppState, caller: &Caller) -> Self {
+    pub(super) fn new(app: &AppState, caller: &Caller) -> Self {
         Self {
             blobs: app.blobs.clone(),
             network_id: caller.scope.network_id.clone(),
         }
     }
 
-    fn container(&self, instance: &Instance) -> Result<Container<File>, BlobError> {
+    pub(super) fn container(&self, instance: &Instance) -> Result<Container<File>, BlobError> {
         let digest = parse_hex(&instance.container_sha256).ok_or(BlobError::Missing)?;
         self.blobs.container(&self.network_id, &digest)
     }
 
     /// The metadata of an instance. One bad instance does not hide the others of its series: where its bytes cannot
     /// be read, what the index knows stands for it.
-    fn metadata(&self, instance: &Instance) -> serde_json::Value {
-        let options = MetadataOptions {
-            bulk_data_base_url: Some(model::instance_address(instance)),
-            inline_bytes_max: INLINE_BYTES_MAX,
-            limits: ScanLimits::default(),
-        };
-        let read = || -> anyhow::Result<serde_json::Value> {
-            let mut container = self.container(instance)?;
-            let head = container.head_bytes(options.limits.max_head_bytes)?;
-            let ts = container.header().transfer_syntax.clone();
-            Ok(metadata::dicom_json(&head, &ts, &options)?)
-        };
+    pub(super) fn metadata(&self, instance: &Instance) -> serde_json::Value {
+        let read = || -> anyhow::Result<serde_json::Value> { describe(instance, self.container(instance)?) };
         read().unwrap_or_else(|error| {
             tracing::error!(instance.id = %instance.id, error = format!("{error:#}"), "metadata not readable");
             model::instance(instance)

@@ -8,7 +8,7 @@ use crate::http::caller::COOKIE_SECURE;
 use crate::http::problem::Problem;
 
 /// Operations that change something and need no `Idempotency-Key`, because repeating them does no harm.
-const WITHOUT_KEY: [&str; 3] = ["log_in", "log_out", "evaluate_findings"];
+const WITHOUT_KEY: [&str; 4] = ["log_in", "log_out", "evaluate_findings", "report_focus"];
 /// Operations that need no login.
 const WITHOUT_LOGIN: [&str; 1] = ["log_in"];
 

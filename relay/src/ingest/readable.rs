@@ -61,6 +61,19 @@ impl Readable {
         }
     }
 
+    /// How many of these containers can be looked at and are not whole.
+    #[must_use]
+    pub fn count_among(&self, keys: &[PartKey]) -> usize {
+        let inner = self.lock();
+        keys.iter().filter(|key| inner.study_of.contains_key(key)).count()
+    }
+
+    /// Whether an arriving container can be looked at.
+    #[must_use]
+    pub fn contains(&self, key: &PartKey) -> bool {
+        self.lock().study_of.contains_key(key)
+    }
+
     /// Containers of a study that can be looked at and are not whole.
     #[must_use]
     pub fn count(&self, site_id: &SiteId, uid: &StudyInstanceUid) -> u64 {

@@ -1,5 +1,7 @@
 //! How far a study is: told to the pages as an event, and to the node as a StudyStatus frame.
 
+use std::time::Instant;
+
 use tancho_domain::dicom::StudyInstanceUid;
 use tancho_domain::ids::{NetworkId, StudyId};
 use tancho_store::reading as reading_store;
@@ -7,26 +9,65 @@ use tancho_store::studies::{self, Origin};
 use tancho_store::{StoreError, users};
 use tancho_wire::frame::StudyStatus;
 
+use super::flow::Counts;
+use super::progress::Progress;
+use super::telling::Turn;
 use crate::events::{Audience, Event};
 use crate::state::AppState;
 
-/// Tells the pages of everyone who may see the study. After the commit.
+/// Tells the pages of everyone who may see the study that instances of it were listed, can be looked at or are
+/// verified: soon, and not too often. After the commit.
 pub async fn publish_study(app: &AppState, network_id: &NetworkId, study_id: &StudyId) {
+    match app.tellings.ask(study_id, Instant::now()) {
+        Turn::Now => publish(app, network_id, study_id, "study").await,
+        Turn::After(wait) => {
+            let (app, network_id, study_id) = (app.clone(), network_id.clone(), study_id.clone());
+            app.clone().tasks.spawn(async move {
+                tokio::time::sleep(wait).await;
+                app.tellings.begin(&study_id, Instant::now());
+                publish(&app, &network_id, &study_id, "study").await;
+            });
+        }
+        Turn::Never => {}
+    }
+}
+
+/// Tells the pages that bytes of the study have come, when they have not been told of it for a while.
+pub fn publish_bytes(app: &AppState, network_id: &NetworkId, study_id: &StudyId) {
+    if !app.tellings.may_tell_bytes(study_id, Instant::now()) {
+        return;
+    }
+    let (app, network_id, study_id) = (app.clone(), network_id.clone(), study_id.clone());
+    app.clone()
+        .tasks
+        .spawn(async move { publish(&app, &network_id, &study_id, "study_bytes").await });
+}
+
+async fn publish(app: &AppState, network_id: &NetworkId, study_id: &StudyId, name: &'static str) {
     let progress =
         async { studies::get_study_progress(&mut app.db.read().await?, network_id, study_id).await };
     match progress.await {
-        Ok(progress) => app.events.publish(Event {
-            network_id: network_id.clone(),
-            audience: Audience::Sites(progress.sites),
-            name: "study",
-            data: serde_json::json!({
-                "study_id": study_id.as_str(),
-                "received": progress.arrival.n_received,
-                "verified": progress.arrival.n_verified,
-                "announced": progress.arrival.announced_instances,
-                "closed": progress.arrival.closed_at_ms.is_some(),
-            }),
-        }),
+        Ok(progress) => {
+            let arrival = &progress.arrival;
+            let counts = Counts::from(arrival);
+            let now = Progress::of(app, study_id, counts);
+            app.events.publish(Event {
+                network_id: network_id.clone(),
+                data: serde_json::json!({
+                    "study_id": study_id.as_str(),
+                    "received": arrival.n_received,
+                    "verified": arrival.n_verified,
+                    "announced": arrival.announced_instances,
+                    "closed": arrival.closed_at_ms.is_some(),
+                    "previews": now.previews,
+                    "bytes_per_s": now.bytes_per_s,
+                    "remaining_ms": now.remaining_ms,
+                    "last_data_at_ms": now.last_data_at_ms,
+                }),
+                audience: Audience::Sites(progress.sites),
+                name,
+            });
+        }
         Err(error) => tracing::warn!(%error, "a study's progress could not be told"),
     }
 }

@@ -27,8 +27,7 @@ pub async fn describe(
 ) -> Result<dto::ReadingRequestDetail, ApiError> {
     let now_ms = app.now_ms();
     let (scope, role) = (&caller.scope, caller.principal.role);
-    let policy = stored::policy_of(&app.config.turnaround);
-    let summary = worklist::service::get(tx, scope, role, &policy, id, now_ms).await?;
+    let summary = worklist::service::get(app, tx, scope, role, id, now_ms).await?;
     let request = store::get_reading_request(tx, scope, id).await?;
     let context = stored::context_of(&request, now_ms)?;
     let mut missing_context = context.missing();

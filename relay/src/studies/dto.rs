@@ -1,9 +1,11 @@
 //! What the API says about a study.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tancho_domain::patient::age_years;
 use tancho_store::instances::{Instance, Series, Study};
 use utoipa::ToSchema;
+
+use crate::ingest::progress::Progress;
 
 /// A study with everything of it that has arrived or is arriving.
 #[derive(Debug, Serialize, ToSchema)]
@@ -94,6 +96,66 @@ pub struct StudyInstance {
     pub warnings: Vec<String>,
 }
 
+/// What is listed of a study.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct StudyInstances {
+    /// By series number; a series is there from its first listed instance on.
+    pub series: Vec<ListedSeries>,
+    /// The relay's time.
+    pub server_time_ms: i64,
+}
+
+/// A series of which at least one instance is listed.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ListedSeries {
+    /// Series Instance UID (0020,000E).
+    pub series_instance_uid: String,
+    /// Modality (0008,0060).
+    pub modality: String,
+    /// Series Number (0020,0011).
+    pub number: Option<i64>,
+    /// Series Description (0008,103E).
+    pub description: Option<String>,
+    /// By instance number.
+    pub instances: Vec<ListedInstance>,
+}
+
+/// An instance that is listed.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ListedInstance {
+    /// SOP Instance UID (0008,0018).
+    pub sop_instance_uid: String,
+    /// Instance Number (0020,0013).
+    pub instance_number: Option<i64>,
+    /// Frames; 0 for objects without.
+    pub number_of_frames: i64,
+    /// How far it is.
+    pub state: ListedState,
+}
+
+/// How far an instance is. It only goes up, but a restart of the relay may take previews back until its node is
+/// connected again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ListedState {
+    /// Its head is here.
+    Listed,
+    /// Its frames can be looked at in low resolution.
+    Preview,
+    /// It is whole, proven and durable.
+    Complete,
+}
+
+/// Where a reader looks.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FocusReport {
+    /// Series on the screen.
+    pub series_instance_uid: String,
+    /// Instance on the screen.
+    pub sop_instance_uid: String,
+}
+
 /// How far a study is.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct StudyArrival {
@@ -111,11 +173,19 @@ pub struct StudyArrival {
     pub last_arrival_at_ms: i64,
     /// Bytes of the instances that are here.
     pub bytes: i64,
+    /// How it comes in.
+    #[serde(flatten)]
+    pub progress: Progress,
 }
 
 /// Joins the rows; `instances` are in the order of `series`.
 #[must_use]
-pub fn detail(study: Study, series: Vec<Series>, instances: Vec<Instance>) -> StudyDetail {
+pub fn detail(
+    study: Study,
+    series: Vec<Series>,
+    instances: Vec<Instance>,
+    progress: Progress,
+) -> StudyDetail {
     let mut of_series: Vec<StudySeries> = series
         .into_iter()
         .map(|series| StudySeries {
@@ -166,10 +236,46 @@ pub fn detail(study: Study, series: Vec<Series>, instances: Vec<Instance>) -> St
             first_arrival_at_ms: study.first_arrival_at_ms,
             last_arrival_at_ms: study.last_arrival_at_ms,
             bytes: study.bytes_received,
+            progress,
         },
         conflict_at_ms: study.conflict_at_ms,
         held_at_ms: study.held_at_ms,
     }
+}
+
+/// Joins the rows; `instances` are in the order of `series`.
+#[must_use]
+pub fn listed(
+    series: Vec<Series>,
+    instances: Vec<Instance>,
+    state_of: impl Fn(&Instance) -> ListedState,
+) -> Vec<ListedSeries> {
+    let mut of_series: Vec<ListedSeries> = series
+        .into_iter()
+        .map(|series| ListedSeries {
+            series_instance_uid: series.series_instance_uid,
+            modality: series.modality,
+            number: series.series_number,
+            description: series.series_description,
+            instances: Vec::new(),
+        })
+        .collect();
+    let mut at = 0;
+    for instance in instances {
+        let is_of = |series: &ListedSeries| series.series_instance_uid == instance.series_instance_uid;
+        let Some(beyond) = of_series[at..].iter().position(is_of) else {
+            continue;
+        };
+        at += beyond;
+        of_series[at].instances.push(ListedInstance {
+            state: state_of(&instance),
+            sop_instance_uid: instance.sop_instance_uid,
+            instance_number: instance.instance_number,
+            number_of_frames: instance.number_of_frames,
+        });
+    }
+    of_series.retain(|series| !series.instances.is_empty());
+    of_series
 }
 
 impl From<Instance> for StudyInstance {

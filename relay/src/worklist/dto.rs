@@ -6,6 +6,8 @@ use tancho_domain::turnaround::{TurnaroundPolicy, Urgency};
 use tancho_store::worklist::WorklistItem;
 use utoipa::{IntoParams, ToSchema};
 
+use crate::ingest::progress::Progress;
+
 /// Which lines are asked for.
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
@@ -168,6 +170,9 @@ pub struct Arrival {
     pub last_arrival_at_ms: Option<i64>,
     /// Bytes of the instances that are here.
     pub bytes: i64,
+    /// How it comes in.
+    #[serde(flatten)]
+    pub progress: Progress,
 }
 
 /// Who reads a request now.
@@ -191,7 +196,7 @@ pub struct PersonName {
 }
 
 /// Makes the line. `now_ms` tells whether a claim still holds, `reads_reports` whether the person may know what
-/// was found.
+/// was found, `progress` how its study comes in.
 #[must_use]
 pub fn summary_of(
     item: WorklistItem,
@@ -199,6 +204,7 @@ pub fn summary_of(
     policy: &TurnaroundPolicy,
     now_ms: i64,
     reads_reports: bool,
+    progress: Progress,
 ) -> ReadingRequestSummary {
     let warnings = warnings_of(&item);
     let WorklistItem { request, study, .. } = item;
@@ -283,6 +289,7 @@ pub fn summary_of(
             first_arrival_at_ms: study.first_arrival_at_ms,
             last_arrival_at_ms: study.last_arrival_at_ms,
             bytes: study.bytes_received.unwrap_or(0),
+            progress,
         },
         claim,
         clinical_context_complete: request.context_completed_at_ms.is_some(),

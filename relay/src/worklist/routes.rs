@@ -9,7 +9,6 @@ use utoipa_axum::routes;
 use super::{dto, service};
 use crate::error::ApiError;
 use crate::http::caller::Caller;
-use crate::reading::stored::policy_of;
 use crate::state::AppState;
 
 /// The routes of this slice.
@@ -29,17 +28,9 @@ async fn list_reading_requests(
 ) -> Result<Json<dto::Worklist>, ApiError> {
     caller.require(Action::ListReadingRequests)?;
     let now_ms = app.now_ms();
-    let policy = policy_of(&app.config.turnaround);
     let mut tx = app.db.read().await?;
-    let items = service::list(
-        &mut tx,
-        &caller.scope,
-        caller.principal.role,
-        &policy,
-        &query,
-        now_ms,
-    )
-    .await?;
+    let role = caller.principal.role;
+    let items = service::list(&app, &mut tx, &caller.scope, role, &query, now_ms).await?;
     Ok(Json(dto::Worklist {
         items,
         server_time_ms: now_ms,

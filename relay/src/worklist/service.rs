@@ -3,20 +3,23 @@
 use std::collections::HashMap;
 
 use tancho_domain::access::{self, Action, Role, Scope};
-use tancho_domain::ids::ReadingRequestId;
-use tancho_domain::turnaround::TurnaroundPolicy;
-use tancho_store::worklist::{self, Openness, SEARCH_CHARS_MAX, WorklistFilter};
+use tancho_domain::ids::{ReadingRequestId, StudyId};
+use tancho_store::worklist::{self, Openness, SEARCH_CHARS_MAX, WorklistFilter, WorklistItem};
 use tancho_store::{StoreError, Tx};
 
 use super::dto::{ReadingRequestSummary, WorklistQuery, summary_of};
 use crate::error::ApiError;
+use crate::ingest::flow::Counts;
+use crate::ingest::progress::Progress;
+use crate::reading::stored::policy_of;
+use crate::state::AppState;
 
 /// The lines within reach that match. `role` decides whether criticality is shown.
 pub async fn list(
+    app: &AppState,
     tx: &mut Tx,
     scope: &Scope,
     role: Role,
-    policy: &TurnaroundPolicy,
     query: &WorklistQuery,
     now_ms: i64,
 ) -> Result<Vec<ReadingRequestSummary>, ApiError> {
@@ -53,19 +56,22 @@ pub async fn list(
         modalities.entry(study_id).or_default().push(modality);
     }
     let reads_reports = access::allows(role, Action::ViewReport);
-    let line = |item: worklist::WorklistItem| {
+    let policy = policy_of(&app.config.turnaround);
+    let line = |item: WorklistItem| {
         let modalities = item
             .request
             .study_id
             .as_ref()
             .and_then(|id| modalities.get(id))
             .cloned();
+        let progress = progress_of(app, &item);
         summary_of(
             item,
             modalities.unwrap_or_default(),
-            policy,
+            &policy,
             now_ms,
             reads_reports,
+            progress,
         )
     };
     Ok(items.into_iter().map(line).collect())
@@ -73,21 +79,35 @@ pub async fn list(
 
 /// One line within reach.
 pub async fn get(
+    app: &AppState,
     tx: &mut Tx,
     scope: &Scope,
     role: Role,
-    policy: &TurnaroundPolicy,
     id: &ReadingRequestId,
     now_ms: i64,
 ) -> Result<ReadingRequestSummary, StoreError> {
     let item = worklist::get_worklist_item(tx, scope, id).await?;
     let modalities = worklist::list_modalities(tx, scope, Some(id)).await?;
     let modalities = modalities.into_iter().map(|(_, modality)| modality).collect();
+    let progress = progress_of(app, &item);
     Ok(summary_of(
         item,
         modalities,
-        policy,
+        &policy_of(&app.config.turnaround),
         now_ms,
         access::allows(role, Action::ViewReport),
+        progress,
     ))
+}
+
+/// How the study of a line comes in; nothing before its first head is here.
+fn progress_of(app: &AppState, item: &WorklistItem) -> Progress {
+    let Some(Ok(study_id)) = item.request.study_id.as_deref().map(StudyId::parse) else {
+        return Progress::default();
+    };
+    let counts = Counts {
+        announced: item.study.announced_instances,
+        verified: item.study.n_verified.unwrap_or(0),
+    };
+    Progress::of(app, &study_id, counts)
 }

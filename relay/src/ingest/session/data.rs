@@ -7,8 +7,9 @@ use tancho_wire::transfer::{DataVerdict, refuse_later};
 use tancho_wire::{Frame, Violation};
 use tokio::task::JoinSet;
 
-use super::{Carrier, End, FrameReader, Session};
+use super::{Carrier, End, FrameReader, Session, lock};
 use crate::ingest::incoming::part_key;
+use crate::ingest::status;
 
 /// How long a node waits before it offers again what the disk did not take.
 pub(super) const DISK_RETRY_MS: u64 = 30_000;
@@ -64,6 +65,14 @@ impl Session {
         });
         match written.await {
             Ok(Ok(gaps)) => {
+                let n_bytes = gaps.iter().map(|gap| gap.end - gap.start).sum();
+                self.app.flows.on_bytes(&key, n_bytes, self.app.now_ms());
+                let study_id = lock(&self.heads)
+                    .get(&digest)
+                    .map(|arrived| arrived.study_id.clone());
+                if let Some(study_id) = study_id {
+                    status::publish_bytes(&self.app, &self.origin.network_id, &study_id);
+                }
                 self.with_receiver(|receiver| {
                     gaps.into_iter().for_each(|gap| receiver.on_stored(&digest, gap))
                 });

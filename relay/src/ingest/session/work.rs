@@ -347,6 +347,16 @@ impl Session {
                     "an instance of another patient came under a study and is held aside");
             }
         }
+        for ((digest, instance), (offered, _)) in arrived.iter().zip(heads) {
+            if !instance.held && instance.revision == 1 {
+                let key = part_key(&self.origin.site_id, *digest);
+                let held = self.app.incoming.held(&key).len();
+                let len = offered.item.container_len;
+                self.app
+                    .flows
+                    .on_listed(&instance.study_id, key, len, held, now_ms);
+            }
+        }
         lock(&self.heads).extend(arrived);
         for study_id in studies {
             status::publish_study(&self.app, &self.origin.network_id, &study_id).await;
@@ -381,6 +391,12 @@ impl Session {
             Ok(_turn) => self.verify_and_commit(&offered).await,
             Err(_) => Finish::Refused(store_away(digest)),
         };
+        match &finish {
+            Finish::Durable(_) => self.app.flows.on_settled(&key, true),
+            Finish::Again => self.app.flows.on_lost(&key),
+            Finish::Refused(refusal) if refusal.kind == RefusalKind::Later => {}
+            Finish::Refused(_) => self.app.flows.on_settled(&key, false),
+        }
         match &finish {
             Finish::Durable(_) | Finish::Again => self.forget(&digest).await,
             Finish::Refused(refusal) if refusal.kind == RefusalKind::Later => {}
@@ -438,9 +454,7 @@ impl Session {
             relation,
         };
         // Before the commit, so that it is never counted twice.
-        self.app
-            .readable
-            .remove(&part_key(&self.origin.site_id, digest));
+        self.app.readable.remove(&part_key(&self.origin.site_id, digest));
         match self.app.commits.commit(verified).await {
             Ok(durable_at_ms) => Finish::Durable(Receipt {
                 container_sha256: digest,
