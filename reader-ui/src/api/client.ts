@@ -7,6 +7,7 @@ import type {
   CriticalResult,
   Evaluation,
   FieldValues,
+  ListedSeries,
   Node,
   Notice,
   ReadingRequestDetail,
@@ -156,6 +157,19 @@ export const listCriticalResults = () => bodyOf<{ items: CriticalResult[] }>(rel
 export const listNotifications = () => bodyOf<{ items: Notice[] }>(relay.GET('/api/v1/notifications'));
 export const readNotification = (id: string) =>
   bodyOf<unknown>(relay.POST('/api/v1/notifications/{notification_id}/read', { params: { path: { notification_id: id }, header: command() }, body: {} }));
+
+const ofStudy = (id: string) => ({ path: { study_id: id } });
+/** Every Instance of a study that the relay lists, by series; which of them can be shown is told apart. */
+export const listStudyInstances = (id: string) =>
+  bodyOf<{ series: ListedSeries[]; server_time_ms: number }>(relay.GET('/api/v1/studies/{study_id}/instances', { params: ofStudy(id) }));
+/** Tells the sending site where its study is looked at: that part comes first. A hint, so it is not repeated. */
+export const reportFocus = (id: string, seriesInstanceUid: string, sopInstanceUid: string) =>
+  bodyOf<void>(
+    relay.POST('/api/v1/studies/{study_id}/focus', {
+      params: ofStudy(id),
+      body: { series_instance_uid: seriesInstanceUid, sop_instance_uid: sopInstanceUid },
+    }),
+  );
 
 export const listSites = () => bodyOf<{ items: Site[] }>(relay.GET('/api/v1/sites'));
 export const addSite = (site: { code: string; name: string; kind: string; phone?: string }) =>

@@ -7,7 +7,7 @@ export const keys = {
   /** Every single request that is on screen. */
   everyRequest: ['reading-request'] as const,
   request: (id: string) => ['reading-request', id] as const,
-  /** Everything DICOMweb says about a study, by the relay's own study id. */
+  /** What is listed of a study, by the relay's own study id. */
   study: (id: string) => ['study', id] as const,
   /** Every report that is on screen: an event names the request, not the report. */
   reports: ['report'] as const,
@@ -21,6 +21,9 @@ export const requestsQuery = (state: client.RequestState) =>
 
 export const requestQuery = (id: string) =>
   queryOptions({ queryKey: keys.request(id), queryFn: () => client.getReadingRequest(id) });
+
+export const studyInstancesQuery = (id: string) =>
+  queryOptions({ queryKey: keys.study(id), queryFn: () => client.listStudyInstances(id), enabled: id !== '' });
 
 export const templatesQuery = () =>
   queryOptions({ queryKey: ['templates'], queryFn: client.listTemplates, staleTime: Number.POSITIVE_INFINITY });

@@ -635,6 +635,80 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/studies/{study_id}/focus": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Tells the sending site where its study is looked at: while it arrives, the bytes near that instance come first. A
+         *     hint: it may be lost, and it may name what has arrived.
+         */
+        post: operations["report_focus"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/studies/{study_id}/instances": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Every instance of a study that is listed, and which of them can be shown: in low resolution, or as they are. */
+        get: operations["list_study_instances"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/studies/{study_id}/instances/{instance}/frames/{frame}/preview": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * A frame in low resolution: the beginning of its HTJ2K codestream, checked against its digest, while the rest is still
+         *     arriving. It is not the original; a diagnosis is made on that.
+         */
+        get: operations["get_frame_preview"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/studies/{study_id}/series/{series}/metadata": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Metadata of every instance of a series whose head is here, whole or not. */
+        get: operations["get_listed_metadata"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/templates": {
         parameters: {
             query?: never;
@@ -1006,7 +1080,7 @@ export interface components {
             points: number[][];
         };
         /** @description How far the images are. */
-        Arrival: {
+        Arrival: components["schemas"]["Progress"] & {
             /**
              * Format: int64
              * @description Instances the sender has announced.
@@ -1477,6 +1551,13 @@ export interface components {
             /** @description `id@version`. */
             template: string;
         };
+        /** @description Where a reader looks. */
+        FocusReport: {
+            /** @description Series on the screen. */
+            series_instance_uid: string;
+            /** @description Instance on the screen. */
+            sop_instance_uid: string;
+        };
         /** @description What had arrived when a version was signed. */
         ImagesAtSigning: {
             /**
@@ -1547,6 +1628,45 @@ export interface components {
              */
             window_width?: number | null;
         };
+        /** @description An instance that is listed. */
+        ListedInstance: {
+            /**
+             * Format: int64
+             * @description Instance Number (0020,0013).
+             */
+            instance_number?: number | null;
+            /**
+             * Format: int64
+             * @description Frames; 0 for objects without.
+             */
+            number_of_frames: number;
+            /** @description SOP Instance UID (0008,0018). */
+            sop_instance_uid: string;
+            /** @description How far it is. */
+            state: components["schemas"]["ListedState"];
+        };
+        /** @description A series of which at least one instance is listed. */
+        ListedSeries: {
+            /** @description Series Description (0008,103E). */
+            description?: string | null;
+            /** @description By instance number. */
+            instances: components["schemas"]["ListedInstance"][];
+            /** @description Modality (0008,0060). */
+            modality: string;
+            /**
+             * Format: int64
+             * @description Series Number (0020,0011).
+             */
+            number?: number | null;
+            /** @description Series Instance UID (0020,000E). */
+            series_instance_uid: string;
+        };
+        /**
+         * @description How far an instance is. It only goes up, but a restart of the relay may take previews back until its node is
+         *     connected again.
+         * @enum {string}
+         */
+        ListedState: "listed" | "preview" | "complete";
         /** @description Login and password; without a network the one called `default`. */
         LogIn: {
             /** @description What the person types. */
@@ -1728,6 +1848,29 @@ export interface components {
             title: string;
             /** @description `urn:tancho:problem:` and the code. */
             type: string;
+        };
+        /** @description Measured by this run of the relay; nothing of it is a receipt. */
+        Progress: {
+            /**
+             * Format: int64
+             * @description Bytes per second that come of it now; absent when nothing comes, or not for long enough to tell.
+             */
+            bytes_per_s?: number | null;
+            /**
+             * Format: int64
+             * @description When the last byte of it came.
+             */
+            last_data_at_ms?: number | null;
+            /**
+             * Format: int64
+             * @description Instances that are not verified and can be looked at in low resolution.
+             */
+            previews: number;
+            /**
+             * Format: int64
+             * @description Milliseconds until everything announced is here, at this rate; absent when one of them is not known.
+             */
+            remaining_ms?: number | null;
         };
         /** @description Something that happened to a request. */
         ReadingEvent: {
@@ -2088,7 +2231,7 @@ export interface components {
             direction: string;
         };
         /** @description How far a study is. */
-        StudyArrival: {
+        StudyArrival: components["schemas"]["Progress"] & {
             /**
              * Format: int64
              * @description Instances the site says it has.
@@ -2178,6 +2321,16 @@ export interface components {
             transfer_syntax: string;
             /** @description Codes of what is wrong with it. */
             warnings: string[];
+        };
+        /** @description What is listed of a study. */
+        StudyInstances: {
+            /** @description By series number; a series is there from its first listed instance on. */
+            series: components["schemas"]["ListedSeries"][];
+            /**
+             * Format: int64
+             * @description The relay's time.
+             */
+            server_time_ms: number;
         };
         /** @description The study of a request. */
         StudyOfRequest: {
@@ -3659,6 +3812,141 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["StudyDetail"];
+                };
+            };
+            /** @description refused or failed */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    report_focus: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                study_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["FocusReport"];
+            };
+        };
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description refused or failed */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_study_instances: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                study_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StudyInstances"];
+                };
+            };
+            /** @description refused or failed */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_frame_preview: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                study_id: string;
+                /** @description SOP Instance UID */
+                instance: string;
+                /** @description number from 1 */
+                frame: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description first bytes of a codestream; `preview_not_there` (404) until they have come */
+            200: {
+                headers: {
+                    /** @description columns of the image they hold */
+                    "tancho-preview-columns"?: number;
+                    /** @description how often the sides of the original were halved */
+                    "tancho-preview-halvings"?: number;
+                    /** @description rows of the image they hold */
+                    "tancho-preview-rows"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "image/jphc": unknown;
+                };
+            };
+            /** @description refused or failed */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_listed_metadata: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                study_id: string;
+                /** @description Series Instance UID */
+                series: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/dicom+json": unknown;
                 };
             };
             /** @description refused or failed */

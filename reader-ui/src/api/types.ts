@@ -52,13 +52,40 @@ export interface StudyRef {
   accession_number: string | null;
 }
 
-export interface Arrival {
+/** How far the images of a study are, measured by the relay. */
+export interface Progress {
   announced: number | null;
+  /** Listed: the head is here. */
   received: number;
   verified: number;
+  /** Not verified yet, and to be looked at in low resolution. */
+  previews: number;
+  closed: boolean;
+  /** Absent while nothing comes, or too early to tell. */
+  bytes_per_s: number | null;
+  remaining_ms: number | null;
+  last_data_at_ms: number | null;
+}
+
+/** An Instance that the relay lists, and how far it is there. */
+export interface ListedInstance {
+  sop_instance_uid: string;
+  instance_number: number | null;
+  number_of_frames: number;
+  state: 'listed' | 'preview' | 'complete';
+}
+
+export interface ListedSeries {
+  series_instance_uid: string;
+  modality: string;
+  number: number | null;
+  description: string | null;
+  instances: ListedInstance[];
+}
+
+export interface Arrival extends Progress {
   /** Images kept aside because they name another patient. */
   held: number;
-  closed: boolean;
   first_arrival_at_ms: number | null;
   last_arrival_at_ms: number | null;
   bytes: number;

@@ -273,8 +273,24 @@ export const ja = {
     held: (n: number) => `同じ Study Instance UID で別の患者: ${n}枚を保留中`,
     contextMissing: '臨床情報に不足あり',
   },
+  /** How far a study is that still arrives. */
+  progress: {
+    separator: '・',
+    listed: (n: number) => `一覧 ${n} 枚`,
+    previews: (n: number) => `プレビューのみ ${n} 枚`,
+    measuring: '速度を測定中',
+    left: (time: string) => `残り約 ${time}`,
+    stalled: '受信が止まっています',
+    lastData: (time: string) => `最終受信 ${time}前`,
+    time: ({ n, unit }: { n: number; unit: 'second' | 'minute' | 'hour' }) => `${n} ${{ second: '秒', minute: '分', hour: '時間' }[unit]}`,
+  },
   viewer: {
     label: '画像ビューア',
+    preview: 'プレビュー(低解像度)',
+    previewWhy: 'プレビューでは計測・矢印・キー画像は使えません。原本が届くと使えます',
+    notArrivedTitle: 'この画像はまだ届いていません',
+    notArrived: '届き次第、自動で表示します。',
+    previewNotPicked: 'プレビューはキー画像にできません。原本が届いてから追加してください',
     image: (index: number, count: number) => `${index} / ${count}`,
     imagesVerified: (verified: number, announced: string) => `${verified} / ${announced} 枚 検証済`,
     closed: '全画像',
@@ -300,6 +316,7 @@ export const ja = {
     foot: 'F',
     failureTitle: 'この画像は表示できません',
     failure: {
+      not_arrived: 'この画像はまだ届いていません。',
       not_found: '画像が中継サーバーに見つかりません。',
       session_ended: 'ログインの有効期限が切れました。',
       network: '回線が切れて画像を取得できませんでした。画像を移動すると再試行します。',

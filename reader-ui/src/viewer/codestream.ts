@@ -11,6 +11,20 @@ export function jpeg2000Signed(bytes: Uint8Array): boolean | null {
   return (view.getUint8(signByteOffset) & 0x80) !== 0;
 }
 
+/** Ssiz of component 0 (A.5.1): the sign, and one less than the bits of a sample; null as for {@link jpeg2000Signed}. */
+function jpeg2000Bits(bytes: Uint8Array): number | null {
+  return jpeg2000Signed(bytes) === null ? null : ((bytes[signByteOffset] ?? 0) & 0x7f) + 1;
+}
+
+const htj2kFamily = new Set(['201', '202', '203'].map((end) => `1.2.840.10008.1.2.4.${end}`));
+
+/** The HTJ2K decoder at hand shows negative samples of 8 bits and less as 0: such a picture is refused. */
+export function decodesTruly(bytes: Uint8Array, transferSyntaxUid: string): boolean {
+  if (!htj2kFamily.has(transferSyntaxUid)) return true;
+  const bits = jpeg2000Bits(bytes);
+  return bits === null || bits > 8 || jpeg2000Signed(bytes) !== true;
+}
+
 const jpeg2000Family = new Set(['90', '91', '92', '93', '201', '202', '203'].map((end) => `1.2.840.10008.1.2.4.${end}`));
 
 /**

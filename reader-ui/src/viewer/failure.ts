@@ -1,6 +1,8 @@
 /** Why an image is not shown. The code selects a text in `strings/`; library errors never pass this border. */
 export type ViewerFailureCode =
   | 'not_found'
+  /** Its head is at the relay, its picture is not. */
+  | 'not_arrived'
   | 'session_ended'
   | 'network'
   | 'relay_error'

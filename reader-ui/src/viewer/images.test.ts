@@ -3,7 +3,7 @@ import type { DicomJson } from './dicom-json.ts';
 import { toDisplayImages } from './images.ts';
 import { edgesOf } from './orientation.ts';
 
-const path = '/dicom-web/studies/1.2/series/1.2.3';
+const study = '1.2';
 const element = (vr: string, ...values: unknown[]) => ({ vr, Value: values });
 
 function slice(uid: string, z: number, extra: DicomJson = {}): DicomJson {
@@ -26,34 +26,45 @@ function slice(uid: string, z: number, extra: DicomJson = {}): DicomJson {
 
 describe('images of a series', () => {
   it('are in stack order, with the address of each frame', () => {
-    const images = toDisplayImages([slice('1.9', 8), slice('1.8', 4)], path);
+    const images = toDisplayImages([slice('1.9', 8), slice('1.8', 4)], study);
     expect(images.map(({ imageId }) => imageId)).toEqual([
       'relay:/dicom-web/studies/1.2/series/1.2.3/instances/1.8/frames/1',
       'relay:/dicom-web/studies/1.2/series/1.2.3/instances/1.9/frames/1',
     ]);
-    expect(images[0]).toMatchObject({ spacing: [0.488, 0.488], signed: true, bytesExpected: 524_288, refused: null, lossy: null });
+    expect(images[0]).toMatchObject({ spacing: [0.488, 0.488], signed: true, bitsStored: 16, bytesExpected: 524_288, refused: null, lossy: null });
+  });
+
+  it('have a preview only where the decoder gives it truly', () => {
+    const preview = (extra: DicomJson) => toDisplayImages([slice('1.8', 4, extra)], study)[0]?.previewUrl ?? null;
+    expect(preview({})).toBe('/api/v1/studies/1.2/instances/1.8/frames/1/preview');
+    expect(preview({ '00280100': element('US', 8), '00280101': element('US', 8) })).toBeNull();
+    expect(preview({ '00280100': element('US', 8), '00280103': element('US', 0) })).not.toBeNull();
+    expect(preview({ '00280100': element('US', 32) })).toBeNull();
+    const color = { '00280002': element('US', 3), '00280100': element('US', 8), '00280103': element('US', 0) };
+    expect(preview({ ...color, '00280006': element('US', 1) })).toBeNull();
+    expect(preview({ ...color, '00280006': element('US', 0) })).not.toBeNull();
   });
 
   it('have no spacing when the header has none, so that nothing can be measured', () => {
-    expect(toDisplayImages([slice('1.8', 4, { '00280030': undefined })], path)[0]?.spacing).toBeNull();
-    expect(toDisplayImages([slice('1.8', 4, { '00280030': element('DS', 0, 0.5) })], path)[0]?.spacing).toBeNull();
+    expect(toDisplayImages([slice('1.8', 4, { '00280030': undefined })], study)[0]?.spacing).toBeNull();
+    expect(toDisplayImages([slice('1.8', 4, { '00280030': element('DS', 0, 0.5) })], study)[0]?.spacing).toBeNull();
   });
 
   it('say that a source was lossy, with the product of its ratios', () => {
     const lossy = slice('1.8', 4, { '00282110': element('CS', '01'), '00282112': element('DS', 8, 2) });
-    expect(toDisplayImages([lossy], path)[0]?.lossy).toEqual({ ratio: 16 });
+    expect(toDisplayImages([lossy], study)[0]?.lossy).toEqual({ ratio: 16 });
   });
 
   it('are refused before loading when there is nothing to draw', () => {
     const report = slice('1.8', 4, { '00280010': undefined });
     const odd = slice('1.9', 8, { '00280004': element('CS', 'HSV') });
-    expect(toDisplayImages([report, odd], path).map(({ refused }) => refused)).toEqual(['no_pixel_data', 'unsupported_photometric']);
+    expect(toDisplayImages([report, odd], study).map(({ refused }) => refused)).toEqual(['no_pixel_data', 'unsupported_photometric']);
   });
 
   it('of a multi-frame Instance take each frame with its own place', () => {
     const frame = (z: number) => ({ '00209113': element('SQ', { '00200032': element('DS', 0, 0, z) }) });
     const enhanced = slice('1.8', 0, { '00280008': element('IS', 2), '52009230': element('SQ', frame(5), frame(-5)) });
-    expect(toDisplayImages([enhanced], path).map((one) => [one.frame, one.plane?.origin[2]])).toEqual([
+    expect(toDisplayImages([enhanced], study).map((one) => [one.frame, one.plane?.origin[2]])).toEqual([
       [2, -5],
       [1, 5],
     ]);
@@ -62,7 +73,7 @@ describe('images of a series', () => {
 
 describe('edges of an image', () => {
   it('name the side of the patient', () => {
-    const plane = toDisplayImages([slice('1.8', 4)], path)[0]?.plane;
+    const plane = toDisplayImages([slice('1.8', 4)], study)[0]?.plane;
     expect(plane && edgesOf(plane)).toEqual({ left: 'right', right: 'left', top: 'anterior', bottom: 'posterior' });
     expect(edgesOf({ origin: [0, 0, 0], row: [0, 1, 0], column: [0, 0, -1] })).toEqual({ left: 'anterior', right: 'posterior', top: 'head', bottom: 'foot' });
   });

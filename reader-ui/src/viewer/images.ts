@@ -17,7 +17,12 @@ export interface DisplayImage {
   rows: number;
   columns: number;
   signed: boolean;
+  bitsStored: number;
+  bitsAllocated: number;
+  samplesPerPixel: number;
   bytesExpected: number;
+  /** Where the relay has its preview, should it have one that this page can show; null when it never can. */
+  previewUrl: string | null;
   plane: Plane | null;
   /** [between rows, between columns] in mm; null when the object does not say, and then nothing is measured. */
   spacing: [number, number] | null;
@@ -33,19 +38,19 @@ const shownPhotometric = new Set(['MONOCHROME1', 'MONOCHROME2', 'RGB', 'PALETTE 
 const edgeMax = 16_384;
 const framesPerInstanceMax = 4096;
 
-/** The frames of a series in stack order, from its DICOM JSON metadata. */
-export function toDisplayImages(metadata: readonly DicomJson[], seriesPath: string): DisplayImage[] {
-  return sortStack(metadata.flatMap((json) => framesOf(json, seriesPath)));
+/** The frames of a series in stack order, from its DICOM JSON metadata. `study` is its name in addresses. */
+export function toDisplayImages(metadata: readonly DicomJson[], study: string): DisplayImage[] {
+  return sortStack(metadata.flatMap((json) => framesOf(json, study)));
 }
 
-function framesOf(json: DicomJson, seriesPath: string): DisplayImage[] {
+function framesOf(json: DicomJson, study: string): DisplayImage[] {
   const sopInstanceUid = readText(json, '00080018');
   if (!sopInstanceUid) return [];
   const frames = Math.min(Math.max(1, readNumber(json, '00280008') ?? 1), framesPerInstanceMax);
-  return Array.from({ length: frames }, (_, index) => toImage(json, sopInstanceUid, index + 1, seriesPath));
+  return Array.from({ length: frames }, (_, index) => toImage(json, sopInstanceUid, index + 1, study));
 }
 
-function toImage(json: DicomJson, sopInstanceUid: string, frame: number, seriesPath: string): DisplayImage {
+function toImage(json: DicomJson, sopInstanceUid: string, frame: number, study: string): DisplayImage {
   const perFrame = readItems(json, '52009230')[frame - 1];
   const shared = readItems(json, '52009229')[0];
   /** A value of a functional group macro, per frame before shared, else from the top level. */
@@ -55,18 +60,27 @@ function toImage(json: DicomJson, sopInstanceUid: string, frame: number, seriesP
   const rows = readNumber(json, '00280010') ?? 0;
   const columns = readNumber(json, '00280011') ?? 0;
   const bits = readNumber(json, '00280100') ?? 0;
+  const bitsStored = readNumber(json, '00280101') ?? bits;
+  const samplesPerPixel = readNumber(json, '00280002') ?? 1;
+  const signed = readNumber(json, '00280103') === 1;
+  const seriesInstanceUid = readText(json, '0020000E') ?? '';
+  const instance = `instances/${sopInstanceUid}/frames/${frame}`;
   const spacing = numbers('00289110', '00280030');
   return {
-    imageId: `relay:${seriesPath}/instances/${sopInstanceUid}/frames/${frame}`,
+    imageId: `relay:/dicom-web/studies/${study}/series/${seriesInstanceUid}/${instance}`,
     sopInstanceUid,
-    seriesInstanceUid: readText(json, '0020000E') ?? '',
+    seriesInstanceUid,
     frame,
     instanceNumber: readNumber(json, '00200013'),
     modality: readText(json, '00080060') ?? '',
     rows,
     columns,
-    signed: readNumber(json, '00280103') === 1,
-    bytesExpected: (rows * columns * (readNumber(json, '00280002') ?? 1) * bits) / 8,
+    signed,
+    bitsStored,
+    bitsAllocated: bits,
+    samplesPerPixel,
+    bytesExpected: (rows * columns * samplesPerPixel * bits) / 8,
+    previewUrl: isPreviewable(json, bits, bitsStored, signed, samplesPerPixel) ? `/api/v1/studies/${study}/${instance}/preview` : null,
     plane: toPlane(numbers('00209113', '00200032'), numbers('00209116', '00200037')),
     spacing: spacing.length === 2 && spacing.every((mm) => mm > 0) ? [spacing[0] ?? 0, spacing[1] ?? 0] : null,
     sliceThicknessMm: numbers('00289110', '00180050')[0] ?? null,
@@ -75,6 +89,12 @@ function toImage(json: DicomJson, sopInstanceUid: string, frame: number, seriesP
     lossy: toLossy(json),
     refused: toRefusal(json, rows, columns, bits),
   };
+}
+
+/** What the preview decoder gives truly: 8 or 16 bits, samples by pixel, and no negative ones of 8 bits and less. */
+function isPreviewable(json: DicomJson, bits: number, bitsStored: number, signed: boolean, samplesPerPixel: number): boolean {
+  const byPixel = samplesPerPixel === 1 || (samplesPerPixel === 3 && readNumber(json, '00280006') === 0);
+  return (bits === 8 || bits === 16) && bitsStored <= bits && byPixel && !(signed && bitsStored <= 8);
 }
 
 function toHeaderWindow(centers: number[], widths: number[]): Window | null {

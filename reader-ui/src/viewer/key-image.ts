@@ -1,6 +1,5 @@
-import { imageLoader } from '@cornerstonejs/core';
 import type { StoredAnnotation } from './annotations.ts';
-import { startEngine } from './engine.ts';
+import { loadOriginal, startEngine } from './engine.ts';
 import { ViewerFailure } from './failure.ts';
 import { loadSeries } from './series.ts';
 import type { PickedImage } from './stack-viewer.ts';
@@ -19,7 +18,7 @@ export async function loadKeyImage(study: string, picked: PickedImage): Promise<
   const images = await loadSeries(study, picked.series_instance_uid);
   const image = images.find(({ sopInstanceUid, frame }) => sopInstanceUid === picked.sop_instance_uid && frame === picked.frame);
   if (!image) throw new ViewerFailure('not_found');
-  const decoded = await imageLoader.loadAndCacheImage(image.imageId);
+  const decoded = await loadOriginal(image.imageId);
   const values = decoded.getPixelData();
   const pixels = new ImageData(image.columns, image.rows);
   const range = toRange(windowOf(picked) ?? image.headerWindow ?? percentileWindow(values) ?? { center: 127.5, width: 255 });

@@ -1,39 +1,26 @@
 import { presenceHeaders } from '../api/presence.ts';
 import type { DicomJson } from './dicom-json.ts';
-import { readNumber, readText } from './dicom-json.ts';
 import { registerImages } from './engine.ts';
 import { ViewerFailure } from './failure.ts';
 import type { DisplayImage } from './images.ts';
 import { toDisplayImages } from './images.ts';
 
-/** A series as the relay's search lists it. */
-export interface SeriesSummary {
-  seriesInstanceUid: string;
-  modality: string;
-  number: number | null;
-  description: string;
-  /** Instances that are whole and verified; only these have metadata and frames. */
-  verified: number;
-}
-
-/** The series of a study. `study` is the relay's own study id, or a Study Instance UID. */
-export async function listSeries(study: string): Promise<SeriesSummary[]> {
-  const found = await fetchDicomJson(`/dicom-web/studies/${study}/series`);
-  return found.map((json) => ({
-    seriesInstanceUid: readText(json, '0020000E') ?? '',
-    modality: readText(json, '00080060') ?? '',
-    number: readNumber(json, '00200011'),
-    description: readText(json, '0008103E') ?? '',
-    verified: readNumber(json, '00201209') ?? 0,
-  }));
-}
-
-/** Reads a series' metadata and makes its verified frames loadable, in stack order. */
+/** Reads the metadata of a series' verified Instances and makes their frames loadable, in stack order. */
 export async function loadSeries(study: string, seriesInstanceUid: string): Promise<DisplayImage[]> {
-  const path = `/dicom-web/studies/${study}/series/${seriesInstanceUid}`;
-  const metadata = await fetchDicomJson(`${path}/metadata`);
-  const images = toDisplayImages(metadata, path);
-  registerImages(images, metadata);
+  const metadata = await fetchDicomJson(`/dicom-web/studies/${study}/series/${seriesInstanceUid}/metadata`);
+  const images = toDisplayImages(metadata, study);
+  registerImages(images, metadata, 'complete');
+  return images;
+}
+
+/**
+ * As {@link loadSeries}, with every Instance whose head is at the relay. So the stack has its length, its order and its
+ * geometry from the start; which of its images can be shown is told apart.
+ */
+export async function loadArrivingSeries(study: string, seriesInstanceUid: string): Promise<DisplayImage[]> {
+  const metadata = await fetchDicomJson(`/api/v1/studies/${study}/series/${seriesInstanceUid}/metadata`);
+  const images = toDisplayImages(metadata, study);
+  registerImages(images, metadata, 'listed');
   return images;
 }
 

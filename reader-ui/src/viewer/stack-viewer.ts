@@ -1,4 +1,5 @@
 import { cache, Enums as CoreEnums, imageLoader, RenderingEngine } from '@cornerstonejs/core';
+import type { Types } from '@cornerstonejs/core';
 import {
   ArrowAnnotateTool,
   Enums as ToolEnums,
@@ -10,10 +11,14 @@ import {
 } from '@cornerstonejs/tools';
 import { annotationsOn, arrowConfiguration, removeAllAnnotations, removeSelectedAnnotation, restoreAnnotations, watchAnnotations } from './annotations.ts';
 import type { StoredAnnotation } from './annotations.ts';
-import { startEngine } from './engine.ts';
+import { canSharpen, hasOriginal, isPreviewImage, raiseState, sharpen, startEngine, stateOf } from './engine.ts';
 import type { ViewerFailureCode } from './failure.ts';
-import { toFailureCode } from './failure.ts';
+import { toFailureCode, ViewerFailure } from './failure.ts';
 import type { DisplayImage } from './images.ts';
+import type { InstanceState } from './instance-state.ts';
+import type { LoadJob, Missing } from './load-order.ts';
+import { nextJob } from './load-order.ts';
+import { LoadPool } from './load-pool.ts';
 import { percentileWindow } from './percentile.ts';
 import type { Range, Window } from './windows.ts';
 import { toRange, toWindow } from './windows.ts';
@@ -25,15 +30,18 @@ export interface ViewerState {
   count: number;
   index: number;
   shown: DisplayImage | null;
+  /** Whether what is drawn is a low-resolution preview and not the original. */
+  preview: boolean;
   /** Set while the wanted image is not the shown one; the picture is then marked as not current. */
   loading: boolean;
   failure: ViewerFailureCode | null;
   window: Window | null;
   inverted: boolean;
   zoomPercent: number | null;
+  /** Originals in memory. */
   loadedCount: number;
   tool: ViewerTool;
-  /** Whether lengths may be measured on the shown image: only with a spacing in its header. */
+  /** Whether lengths may be measured on the shown image: only on the original, and with a spacing in its header. */
   measurable: boolean;
   annotationCount: number;
 }
@@ -61,6 +69,7 @@ interface Viewport {
   setViewPresentation(presentation: unknown): void;
   resetViewState(): boolean;
   getFrameOfReferenceUID(): string;
+  resize(): void;
   render(): void;
 }
 
@@ -77,6 +86,7 @@ export const emptyState: ViewerState = {
   count: 0,
   index: 0,
   shown: null,
+  preview: false,
   loading: false,
   failure: null,
   window: null,
@@ -102,10 +112,16 @@ export class StackViewer {
   readonly #viewportId: string;
   readonly #stop: (() => void)[] = [];
   #images: DisplayImage[] = [];
+  /** How far each Instance is at the relay, by SOP Instance UID. */
+  #states: ReadonlyMap<string, InstanceState> = new Map();
   #state = emptyState;
   #wanted = 0;
-  #walk = 0;
   #mounts = 0;
+  readonly #pool = new LoadPool(
+    prefetchParallel,
+    (tried) => nextJob(this.#images, this.#wanted, (image) => this.#missing(image), tried),
+    (job) => this.#fetch(job),
+  );
   /** The stack the library has; while it is not the present one, an index means another image to it. */
   #mounted: readonly DisplayImage[] | null = null;
   /** What the present stack is opened with. */
@@ -145,8 +161,9 @@ export class StackViewer {
     const keptIndex = growing && current ? images.findIndex(({ imageId }) => imageId === current.imageId) : -1;
     const window = growing ? this.#state.window : null;
     this.#images = images;
+    this.#raiseStates();
     this.#entry = { window: window ?? initialWindow, view: growing ? this.#entry.view : null };
-    const index = keptIndex >= 0 ? keptIndex : firstIndex(images);
+    const index = keptIndex >= 0 ? keptIndex : firstIndex(images, ({ imageId }) => stateOf(imageId) !== 'listed');
     this.#wanted = index;
     this.#publish({ count: images.length, loading: true, failure: null, ...(growing ? {} : { shown: null, window: null }) });
     if (images.length === 0) {
@@ -155,7 +172,27 @@ export class StackViewer {
       this.#publish({ loading: false });
       return;
     }
+    this.#pool.forget();
     await this.#mount(index);
+  }
+
+  /**
+   * Says how far each Instance is at the relay, by SOP Instance UID. An image that could not be shown yet is shown, a
+   * preview gives way to its original.
+   */
+  setStates(states: ReadonlyMap<string, InstanceState>): void {
+    this.#states = states;
+    if (!this.#raiseStates()) return;
+    const wanted = this.#images[this.#wanted];
+    const arrived = this.#state.failure === 'not_arrived' && wanted !== undefined && stateOf(wanted.imageId) !== 'listed';
+    if (arrived) void this.#show(this.#wanted);
+    this.#sharpenWanted();
+    this.#pool.wake();
+  }
+
+  /** Whether any image of the stack is further than was known. */
+  #raiseStates(): boolean {
+    return this.#images.filter((image) => raiseState(image, this.#states.get(image.sopInstanceUid) ?? 'listed')).length > 0;
   }
 
   /**
@@ -172,8 +209,8 @@ export class StackViewer {
     const overtaken = () => this.#destroyed || mount !== this.#mounts;
     try {
       // Loaded first, so that between the library taking the stack and drawing its picture there is next to no time.
-      await imageLoader.loadAndCacheImage(image.imageId).finally(() => {
-        if (!overtaken()) void this.#prefetch();
+      await load(image).finally(() => {
+        if (!overtaken()) this.#pool.wake();
       });
       if (overtaken()) return;
       // Not from a stack that is only half taken over: that view is the library's own.
@@ -194,6 +231,7 @@ export class StackViewer {
     }
     const chosen = window ?? image.headerWindow ?? this.#autoWindow(index);
     if (chosen) viewport.setProperties({ voiRange: toRange(chosen) });
+    if (this.#state.inverted) viewport.setProperties({ invert: true });
     viewport.render();
     this.#publish({ window: chosen });
     this.#settle(index);
@@ -217,7 +255,7 @@ export class StackViewer {
     if (!viewport || !image) return;
     const overtaken = () => this.#destroyed || this.#wanted !== target || this.#images !== images;
     try {
-      await imageLoader.loadAndCacheImage(image.imageId);
+      await load(image);
       // The reader has moved on while this one was loading, or the stack has grown and is being mounted anew.
       if (overtaken()) return;
       if (this.#mounted !== images) return await this.#mount(target);
@@ -275,12 +313,15 @@ export class StackViewer {
     this.#readView();
   }
 
-  /** Chooses what the left button does. Lengths are refused, with false, where there is no spacing to measure with. */
+  /** Chooses what the left button does. Marks are refused, with false, on a preview, and lengths where there is no spacing to measure with. */
   setTool(tool: ViewerTool): boolean {
-    if (tool === 'length' && !this.#state.measurable) return false;
+    if (!this.#allows(tool)) return false;
     const group = ToolGroupManager.getToolGroup(this.#groupId);
     for (const [name, toolName] of Object.entries(toolNames)) {
-      if (name !== tool) group?.setToolPassive(toolName, { removeAllBindings: true });
+      if (name === tool) continue;
+      // Marks on a preview can be seen, and not made, moved or changed.
+      if (this.#state.preview && (name === 'length' || name === 'arrow')) group?.setToolEnabled(toolName);
+      else group?.setToolPassive(toolName, { removeAllBindings: true });
     }
     const { Primary, Auxiliary, Secondary } = ToolEnums.MouseBindings;
     if (tool !== 'pan') group?.setToolActive(toolNames.pan, { bindings: [{ mouseButton: Auxiliary }] });
@@ -293,16 +334,22 @@ export class StackViewer {
     return true;
   }
 
+  #allows(tool: ViewerTool): boolean {
+    if (tool === 'length') return this.#state.measurable;
+    return tool !== 'arrow' || !this.#state.preview;
+  }
+
   removeAnnotation(): boolean {
+    if (this.#state.preview) return false;
     const removed = removeSelectedAnnotation(this.#state.shown);
     this.#viewport?.render();
     return removed;
   }
 
-  /** The shown image with its window and marks; null while nothing true is on screen. */
+  /** The shown image with its window and marks; null while nothing true is on screen, and for a preview. */
   pick(): PickedImage | null {
-    const { shown, window, loading, failure } = this.#state;
-    if (!shown || !window || loading || failure) return null;
+    const { shown, preview, window, loading, failure } = this.#state;
+    if (!shown || preview || !window || loading || failure) return null;
     return {
       sop_instance_uid: shown.sopInstanceUid,
       series_instance_uid: shown.seriesInstanceUid,
@@ -331,11 +378,15 @@ export class StackViewer {
   resize(): void {
     if (this.#destroyed) return;
     this.#engine.resize(true, true);
+    // The engine misses a growing CPU canvas, whose picture would be stretched, and leaves a resized one empty.
+    this.#viewport?.resize();
+    this.#viewport?.render();
     this.#readView();
   }
 
   destroy(): void {
     this.#destroyed = true;
+    this.#pool.stop();
     for (const stop of this.#stop) stop();
     removeAllAnnotations();
     ToolGroupManager.destroyToolGroup(this.#groupId);
@@ -358,10 +409,15 @@ export class StackViewer {
   }
 
   #listen(): void {
-    const on = (name: string, handle: () => void) => {
+    const on = (name: string, handle: (event: Event) => void) => {
       this.#element.addEventListener(name, handle);
       this.#stop.push(() => this.#element.removeEventListener(name, handle));
     };
+    // What the library draws from now on: the mark on the picture follows this, never what memory holds.
+    on(CoreEnums.Events.STACK_NEW_IMAGE, (event) => {
+      const { image } = (event as CustomEvent<{ image?: Types.IImage }>).detail;
+      this.#publish({ preview: isPreviewImage(image) });
+    });
     on(CoreEnums.Events.VOI_MODIFIED, () => this.#readWindow());
     on(CoreEnums.Events.CAMERA_MODIFIED, () => this.#readView());
     this.#stop.push(watchAnnotations(() => this.#readAnnotations()));
@@ -369,10 +425,31 @@ export class StackViewer {
 
   #settle(index: number): void {
     const shown = this.#images[index] ?? null;
-    this.#publish({ index, shown, loading: false, failure: null, measurable: shown?.spacing != null, loadedCount: this.#countLoaded() });
-    if (this.#state.tool === 'length' && !this.#state.measurable) this.setTool('window');
+    const measurable = shown?.spacing != null && !this.#state.preview;
+    this.#publish({ index, shown, loading: false, failure: null, measurable, loadedCount: this.#countLoaded() });
+    const marking = this.#state.tool === 'length' || this.#state.tool === 'arrow';
+    this.setTool(marking && !this.#allows(this.#state.tool) ? 'window' : this.#state.tool);
     this.#readView();
     this.#readAnnotations();
+    this.#sharpenWanted();
+  }
+
+  /** The original of the wanted image is fetched at once, past the queue, and drawn in the place of its preview. */
+  #sharpenWanted(): void {
+    const image = this.#images[this.#wanted];
+    if (!image) return;
+    const { imageId } = image;
+    if (canSharpen(imageId)) void this.#fetch({ id: imageId, missing: 'original' }).catch(() => undefined);
+    else if (hasOriginal(imageId)) void this.#redraw(imageId);
+  }
+
+  /** Draws the shown preview's original from memory, in the same view and window. */
+  async #redraw(imageId: string): Promise<void> {
+    const { preview, shown, loading, window } = this.#state;
+    // While a stack is being mounted its picture is not settled; this is asked again when it is.
+    if (this.#destroyed || !preview || loading || shown?.imageId !== imageId || !this.#mounted) return;
+    this.#entry = { ...this.#entry, window };
+    await this.#mount(this.#wanted);
   }
 
   #refuse(index: number, failure: ViewerFailureCode): void {
@@ -387,12 +464,12 @@ export class StackViewer {
   #readWindow(): void {
     const range = this.#viewport?.getProperties().voiRange;
     // While an image is being mounted the library announces its own default; ours is set right after.
-    if (range && this.#state.shown && !this.#state.loading) this.#publish({ window: toWindow(range) });
+    if (range && this.#state.shown && this.#mounted && !this.#state.loading) this.#publish({ window: toWindow(range) });
   }
 
   #readView(): void {
     const zoom = this.#viewport?.getZoom();
-    if (zoom) this.#publish({ zoomPercent: Math.round((zoom / this.#fitZoom) * 100) });
+    if (zoom && this.#mounted) this.#publish({ zoomPercent: Math.round((zoom / this.#fitZoom) * 100) });
   }
 
   #readAnnotations(): void {
@@ -407,36 +484,18 @@ export class StackViewer {
   }
 
   #countLoaded(): number {
-    return this.#images.reduce((count, { imageId }) => count + (cache.isLoaded(imageId) ? 1 : 0), 0);
+    return this.#images.reduce((count, { imageId }) => count + (hasOriginal(imageId) ? 1 : 0), 0);
   }
 
-  /** Loads the rest of the stack, nearest to the reader first; a newer stack ends an older walk. */
-  async #prefetch(): Promise<void> {
-    this.#walk += 1;
-    const walk = this.#walk;
-    const tried = new Set<string>();
-    const worker = async () => {
-      for (;;) {
-        const next = this.#nearestMissing(tried);
-        if (!next || this.#destroyed || walk !== this.#walk) return;
-        tried.add(next);
-        await imageLoader.loadAndCacheImage(next).catch(() => undefined);
-        if (!this.#destroyed && walk === this.#walk) this.#publish({ loadedCount: this.#countLoaded() });
-      }
-    };
-    await Promise.all(Array.from({ length: prefetchParallel }, worker));
+  #missing({ imageId, refused }: DisplayImage): Missing {
+    if (canSharpen(imageId)) return 'original';
+    return cache.getImageLoadObject(imageId) || refused || stateOf(imageId) === 'listed' ? null : 'picture';
   }
 
-  #nearestMissing(tried: ReadonlySet<string>): string | null {
-    let best: string | null = null;
-    let distance = Number.POSITIVE_INFINITY;
-    this.#images.forEach(({ imageId, refused }, index) => {
-      const away = Math.abs(index - this.#wanted);
-      if (away >= distance || refused || tried.has(imageId) || cache.isLoaded(imageId)) return;
-      best = imageId;
-      distance = away;
-    });
-    return best;
+  async #fetch({ id, missing }: LoadJob): Promise<void> {
+    if (missing === 'picture') await imageLoader.loadAndCacheImage(id);
+    else if (await sharpen(id)) await this.#redraw(id);
+    if (!this.#destroyed) this.#publish({ loadedCount: this.#countLoaded() });
   }
 
   #publish(patch: Partial<ViewerState>): void {
@@ -446,9 +505,18 @@ export class StackViewer {
   }
 }
 
-/** A head is entered in its middle, where the basal ganglia are; anything else at its start. */
-function firstIndex(images: readonly DisplayImage[]): number {
-  return images[0]?.modality === 'CT' || images[0]?.modality === 'MR' ? Math.floor(images.length / 2) : 0;
+/** What cannot be loaded is refused here: the library reports a failed load to nobody who could catch it. */
+async function load({ imageId, refused }: DisplayImage): Promise<void> {
+  if (refused) throw new ViewerFailure(refused);
+  if (stateOf(imageId) === 'listed') throw new ViewerFailure('not_arrived');
+  await imageLoader.loadAndCacheImage(imageId);
+}
+
+/** A head is entered in its middle, where the basal ganglia are; anything else at its start: where something is to be seen. */
+function firstIndex(images: readonly DisplayImage[], isThere: (image: DisplayImage) => boolean): number {
+  const best = images[0]?.modality === 'CT' || images[0]?.modality === 'MR' ? Math.floor(images.length / 2) : 0;
+  const there = images.flatMap((image, index) => (isThere(image) ? [index] : []));
+  return there.toSorted((a, b) => Math.abs(a - best) - Math.abs(b - best))[0] ?? best;
 }
 
 function roundMark(mark: StoredAnnotation): StoredAnnotation {

@@ -2,13 +2,15 @@ import { useQueryClient } from '@tanstack/react-query';
 import type { QueryClient } from '@tanstack/react-query';
 import { useEffect, useState } from 'react';
 import type { ReactNode } from 'react';
-import type { LiveEvent } from '../../api/live.ts';
+import type { LiveEvent, StudyProgress } from '../../api/live.ts';
 import { openLive } from '../../api/live.ts';
 import { keys } from '../../api/queries.ts';
+import type { ReadingRequestDetail, ReadingRequestSummary } from '../../api/types.ts';
 import { serverNow } from '../../lib/server-clock.ts';
 import { useSession } from '../session/session-context.ts';
 import { LiveContext } from './live-context.ts';
 import type { LiveState } from './live-context.ts';
+import { withProgress } from './patch-progress.ts';
 
 /** A study sends an event per instance; the stack is rebuilt at most this often. */
 const studyDebounceMs = 500;
@@ -25,6 +27,8 @@ export function LiveProvider({ children }: { children: ReactNode }) {
     let wasDown = false;
     const received = (event: LiveEvent) => {
       setState((now) => ({ ...now, lastEventAtMs: serverNow() }));
+      if (event.name === 'study' || event.name === 'study_bytes') showProgress(queries, event);
+      if (event.name === 'study_bytes') return;
       const key = event.name === 'study' ? event.study_id : null;
       if (!key) return refetch(queries, event);
       // Not restarted by later events: a steady stream would otherwise never be shown.
@@ -49,7 +53,15 @@ export function LiveProvider({ children }: { children: ReactNode }) {
   return <LiveContext value={state}>{children}</LiveContext>;
 }
 
-function refetch(queries: QueryClient, event: LiveEvent): void {
+/** Counts and rates are shown at once, from the event itself: on a busy line they change several times a second. */
+function showProgress(queries: QueryClient, progress: StudyProgress): void {
+  queries.setQueriesData<{ items: ReadingRequestSummary[] }>({ queryKey: keys.requests }, (list) =>
+    list && { ...list, items: list.items.map((request) => withProgress(request, progress)) },
+  );
+  queries.setQueriesData<ReadingRequestDetail>({ queryKey: keys.everyRequest }, (request) => request && withProgress(request, progress));
+}
+
+function refetch(queries: QueryClient, event: Exclude<LiveEvent, { name: 'study_bytes' }>): void {
   if (event.name === 'reset') {
     void queries.invalidateQueries();
     return;

@@ -80,7 +80,7 @@ export function ReadingScreen({ request, stale }: { request: ReadingRequestDetai
   const { viewer } = handle;
   const pick = useCallback(() => {
     const picked = viewer?.pick();
-    if (!picked) return say(strings.viewer.notPicked);
+    if (!picked) return say(viewer?.getState().preview ? strings.viewer.previewNotPicked : strings.viewer.notPicked);
     draft.saver.update((body) => {
       const same = (image: { sop_instance_uid: string; frame: number }) => image.sop_instance_uid === picked.sop_instance_uid && image.frame === picked.frame;
       const old = body.key_images.find(same);

@@ -1,4 +1,4 @@
-import type { Arrival } from '../../api/types.ts';
+import type { Arrival, ListedSeries } from '../../api/types.ts';
 import { safeText } from '../../lib/safe-text.ts';
 import { useStrings } from '../../strings/language.tsx';
 import { Badge } from '../../ui/Badge.tsx';
@@ -6,14 +6,15 @@ import type { ViewerFailureCode } from '../../viewer/failure.ts';
 import { dot, normal } from '../../viewer/geometry.ts';
 import type { DisplayImage } from '../../viewer/images.ts';
 import { edgesOf } from '../../viewer/orientation.ts';
-import type { SeriesSummary } from '../../viewer/series.ts';
 import type { StackViewer, ViewerState } from '../../viewer/stack-viewer.ts';
+import { ArrivalFacts } from '../worklist/ArrivalBadge.tsx';
+import { isComplete } from '../worklist/arrival-facts.ts';
 import { announcedText } from '../worklist/order.ts';
 
 interface Props {
   state: ViewerState;
   viewer: StackViewer | null;
-  series: SeriesSummary | null;
+  series: ListedSeries | null;
   arrival: Arrival;
   /** Why the series as a whole cannot be shown. */
   failure: ViewerFailureCode | null;
@@ -25,6 +26,7 @@ export function ViewerOverlay({ state, viewer, series, arrival, failure }: Props
   const { viewer: words } = strings;
   const { shown } = state;
   const refused = failure ?? state.failure;
+  if (refused === 'not_arrived') return <NotArrived index={state.index} count={state.count} arrival={arrival} />;
   if (refused) return <Refusal failure={refused} index={state.index} count={state.count} />;
   return (
     <div className="overlay-text pointer-events-none absolute inset-0 text-xs leading-5 text-soft">
@@ -35,6 +37,11 @@ export function ViewerOverlay({ state, viewer, series, arrival, failure }: Props
             <div>
               {series?.number ?? '–'} {shown.modality} <bdi>{safeText(series?.description ?? '')}</bdi>
             </div>
+            {state.preview && (
+              <div role="status" className="my-1 text-sm font-bold">
+                <Badge tone="yellow">▦ {words.preview}</Badge>
+              </div>
+            )}
             {shown.lossy && <Badge tone="orange">! {words.lossy(shown.lossy.ratio === null ? null : shown.lossy.ratio.toFixed(1))}</Badge>}
           </div>
           <div className="absolute top-2 right-9 text-right">
@@ -44,7 +51,8 @@ export function ViewerOverlay({ state, viewer, series, arrival, failure }: Props
           </div>
           <div className="absolute bottom-2 left-3">
             <PositionLines image={shown} />
-            {!state.measurable && <Badge tone="orange">! {words.notMeasurable}</Badge>}
+            {state.preview && <Badge tone="yellow">! {words.previewWhy}</Badge>}
+            {!state.preview && !state.measurable && <Badge tone="orange">! {words.notMeasurable}</Badge>}
           </div>
           <Orientation image={shown} />
         </>
@@ -61,7 +69,7 @@ export function ViewerOverlay({ state, viewer, series, arrival, failure }: Props
       )}
       {!shown && (
         <div role="status" className="absolute inset-0 flex items-center justify-center text-sm text-muted">
-          {state.loading ? words.loading : arrival.verified === 0 || !arrival.closed ? words.waiting : words.noImages}
+          {state.loading ? words.loading : isComplete(arrival) ? words.noImages : words.waiting}
         </div>
       )}
       {viewer && state.count > 1 && (
@@ -82,11 +90,14 @@ export function ViewerOverlay({ state, viewer, series, arrival, failure }: Props
 
 function VerifiedBadge({ arrival }: { arrival: Arrival }) {
   const { viewer: words } = useStrings();
-  const complete = arrival.closed && arrival.announced !== null && arrival.verified >= arrival.announced;
+  const complete = isComplete(arrival);
   return (
-    <Badge tone={complete ? 'green' : 'orange'}>
-      {words.imagesVerified(arrival.verified, announcedText(arrival.announced))} {complete ? words.closed : words.arriving}
-    </Badge>
+    <>
+      {!complete && <ArrivalFacts arrival={arrival} />}
+      <Badge tone={complete ? 'green' : 'orange'}>
+        {words.imagesVerified(arrival.verified, announcedText(arrival.announced))} {complete ? words.closed : words.arriving}
+      </Badge>
+    </>
   );
 }
 
@@ -114,6 +125,21 @@ function Orientation({ image }: { image: DisplayImage }) {
       <span className={`${place} top-2 left-1/2 -translate-x-1/2`}>{words[edges.top]}</span>
       <span className={`${place} bottom-2 left-1/2 -translate-x-1/2`}>{words[edges.bottom]}</span>
     </>
+  );
+}
+
+/** Opaque too; nothing is wrong, it has its place in the stack and its picture comes. */
+function NotArrived({ index, count, arrival }: { index: number; count: number; arrival: Arrival }) {
+  const { viewer: words } = useStrings();
+  return (
+    <div role="status" className="pointer-events-none absolute inset-0 flex flex-col items-center justify-center gap-2 bg-void px-8 text-center">
+      <p className="text-base font-semibold">{words.notArrivedTitle}</p>
+      <p className="max-w-md text-sm text-soft">{words.notArrived}</p>
+      {count > 0 && <p className="text-xs text-muted">{words.image(index + 1, count)}</p>}
+      <div className="absolute right-9 bottom-2 flex flex-col items-end gap-1 text-xs text-soft">
+        <VerifiedBadge arrival={arrival} />
+      </div>
+    </div>
   );
 }
 

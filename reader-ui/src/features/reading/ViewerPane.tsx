@@ -1,16 +1,18 @@
 import { useQuery } from '@tanstack/react-query';
-import { useEffect, useState } from 'react';
-import { keys } from '../../api/queries.ts';
-import type { ReadingRequestSummary } from '../../api/types.ts';
+import { useEffect, useMemo, useRef, useState } from 'react';
+import { Problem } from '../../api/http.ts';
+import { studyInstancesQuery } from '../../api/queries.ts';
+import type { ListedSeries, ReadingRequestSummary } from '../../api/types.ts';
 import { safeText } from '../../lib/safe-text.ts';
 import { useStrings } from '../../strings/language.tsx';
 import type { ViewerFailureCode } from '../../viewer/failure.ts';
 import { toFailureCode } from '../../viewer/failure.ts';
 import { mainSeries } from '../../viewer/main-series.ts';
 import { openingWindow } from '../../viewer/opening-window.ts';
-import type { SeriesSummary } from '../../viewer/series.ts';
-import { listSeries, loadSeries } from '../../viewer/series.ts';
+import { loadArrivingSeries } from '../../viewer/series.ts';
 import type { StackViewerHandle } from '../../viewer/use-stack-viewer.ts';
+import { isComplete } from '../worklist/arrival-facts.ts';
+import { useFocusReport } from './use-focus-report.ts';
 import { ViewerOverlay } from './ViewerOverlay.tsx';
 import { ViewerToolbar } from './ViewerToolbar.tsx';
 
@@ -25,59 +27,81 @@ export function ViewerPane({ request, handle, onPick }: Props) {
   const strings = useStrings();
   const { viewer, state } = handle;
   const studyId = request.study.id ?? '';
-  const { data, error } = useQuery({ queryKey: keys.study(studyId), queryFn: () => listSeries(studyId), enabled: studyId !== '' });
+  const { data, error } = useQuery(studyInstancesQuery(studyId));
   const [chosenUid, setChosenUid] = useState<string | null>(null);
   const [failure, setFailure] = useState<ViewerFailureCode | null>(null);
   // Once a series is on screen it stays, even when another one grows past it.
   const [openedUid, setOpenedUid] = useState<string | null>(null);
   const wantedUid = chosenUid ?? openedUid;
-  const series = data?.find(({ seriesInstanceUid: uid }) => uid === wantedUid) ?? mainSeries(data ?? []);
-  const seriesUid = series?.seriesInstanceUid ?? null;
-  const verified = series?.verified ?? 0;
+  const all = data?.series ?? [];
+  const series = all.find(({ series_instance_uid: uid }) => uid === wantedUid) ?? mainSeries(all);
+  const seriesUid = series?.series_instance_uid ?? null;
+  const listed = series?.instances.length ?? 0;
+  const states = useMemo(() => new Map(series?.instances.map(({ sop_instance_uid: uid, state: how }) => [uid, how])), [series]);
+  // Its images are there to be looked at: from now on it is the one on screen.
+  const visible = series?.instances.some(({ state: how }) => how !== 'listed') ?? false;
+  useEffect(() => {
+    if (visible && seriesUid) setOpenedUid(seriesUid);
+  }, [visible, seriesUid]);
+
+  const asked = useRef({ key: '', order: 0, shown: -1 });
+  const current = viewer?.images[state.index];
+  useFocusReport(studyId, current, !isComplete(request.arrival));
 
   useEffect(() => {
-    if (!viewer || !studyId || !seriesUid || verified === 0) return undefined;
-    let stale = false;
-    setOpenedUid(seriesUid);
-    loadSeries(studyId, seriesUid).then(
+    if (!viewer || !studyId || !seriesUid || listed === 0) return;
+    const key = `${studyId}/${seriesUid}`;
+    const { order } = asked.current;
+    asked.current = { key, order: order + 1, shown: asked.current.key === key ? asked.current.shown : order };
+    // While a series is growing every answer is shown, unless a later one was faster.
+    const isOld = () => asked.current.key !== key || asked.current.shown > order;
+    loadArrivingSeries(studyId, seriesUid).then(
       (images) => {
-        if (stale) return;
+        if (isOld()) return;
+        asked.current.shown = order;
         setFailure(null);
         void viewer.setImages(images, openingWindow(images));
       },
-      (problem: unknown) => !stale && setFailure(toFailureCode(problem)),
+      (problem: unknown) => !isOld() && setFailure(toFailureCode(problem)),
     );
-    return () => {
-      stale = true;
-    };
-    // One more verified instance makes the stack longer.
-  }, [viewer, studyId, seriesUid, verified]);
+    // One more listed instance makes the stack longer.
+  }, [viewer, studyId, seriesUid, listed]);
+
+  // Before the images too: what can be shown decides where the stack is entered.
+  useEffect(() => viewer?.setStates(states), [viewer, states]);
 
   return (
     <section aria-label={strings.viewer.label} className="flex min-h-0 min-w-0 flex-1 flex-col bg-void">
       <ViewerToolbar handle={handle} onPick={onPick} />
-      {data && data.length > 1 && <SeriesTabs all={data} chosen={seriesUid} onChoose={setChosenUid} />}
+      {all.length > 1 && <SeriesTabs all={all} chosen={seriesUid} onChoose={setChosenUid} />}
       <div className="relative min-h-0 flex-1">
         <div ref={handle.host} className="absolute inset-0 overflow-hidden" />
-        <ViewerOverlay state={state} viewer={viewer} series={series ?? null} arrival={request.arrival} failure={error ? toFailureCode(error) : failure} />
+        <ViewerOverlay state={state} viewer={viewer} series={series ?? null} arrival={request.arrival} failure={error ? failureOf(error) : failure} />
       </div>
     </section>
   );
 }
 
-function SeriesTabs({ all, chosen, onChoose }: { all: readonly SeriesSummary[]; chosen: string | null; onChoose(uid: string): void }) {
+function failureOf(error: Error): ViewerFailureCode {
+  if (!(error instanceof Problem)) return toFailureCode(error);
+  if (error.status === 401) return 'session_ended';
+  if (error.status === 404) return 'not_found';
+  return error.status === 0 ? 'network' : 'relay_error';
+}
+
+function SeriesTabs({ all, chosen, onChoose }: { all: readonly ListedSeries[]; chosen: string | null; onChoose(uid: string): void }) {
   const strings = useStrings();
   return (
     <div role="group" aria-label={strings.viewer.series} className="flex gap-1 overflow-x-auto border-b border-line px-2 py-1">
       {all.map((series) => (
         <button
-          key={series.seriesInstanceUid}
+          key={series.series_instance_uid}
           type="button"
-          aria-pressed={series.seriesInstanceUid === chosen}
-          onClick={() => onChoose(series.seriesInstanceUid)}
+          aria-pressed={series.series_instance_uid === chosen}
+          onClick={() => onChoose(series.series_instance_uid)}
           className="rounded px-2 py-1 text-xs whitespace-nowrap text-soft hover:bg-hover aria-pressed:bg-accent-deep aria-pressed:text-text"
         >
-          {series.number ?? '–'} {series.modality} <bdi>{safeText(series.description)}</bdi> <span className="text-muted">{series.verified}</span>
+          {series.number ?? '–'} {series.modality} <bdi>{safeText(series.description ?? '')}</bdi> <span className="text-muted">{series.instances.length}</span>
         </button>
       ))}
     </div>

@@ -21,6 +21,10 @@ export function ViewerToolbar({ handle, onPick }: { handle: StackViewerHandle; o
   const { viewer: words } = useStrings();
   const { viewer, state } = handle;
   const ct = state.shown?.modality === 'CT';
+  const whyNot = (name: ViewerTool): string | undefined => {
+    if (state.preview && (name === 'length' || name === 'arrow')) return words.previewWhy;
+    return name === 'length' && !state.measurable ? words.notMeasurable : undefined;
+  };
   return (
     <div className="flex flex-wrap items-center gap-x-1 gap-y-1 border-b border-line bg-panel px-2 py-1">
       {tools.map(({ name, key }) => (
@@ -28,8 +32,8 @@ export function ViewerToolbar({ handle, onPick }: { handle: StackViewerHandle; o
           key={name}
           type="button"
           aria-pressed={state.tool === name}
-          disabled={!state.shown || (name === 'length' && !state.measurable)}
-          title={name === 'length' && state.shown && !state.measurable ? words.notMeasurable : undefined}
+          disabled={!state.shown || whyNot(name) !== undefined}
+          title={state.shown ? whyNot(name) : undefined}
           onClick={() => viewer?.setTool(name)}
           className={button}
         >
@@ -61,7 +65,14 @@ export function ViewerToolbar({ handle, onPick }: { handle: StackViewerHandle; o
         {words.reset} <kbd className="text-[10px] text-muted">R</kbd>
       </button>
       {onPick && (
-        <Button small kind="plain" disabled={!state.shown || state.loading || state.failure !== null} onClick={onPick} className="ml-auto">
+        <Button
+          small
+          kind="plain"
+          disabled={!state.shown || state.preview || state.loading || state.failure !== null}
+          title={state.preview ? words.previewNotPicked : undefined}
+          onClick={onPick}
+          className="ml-auto"
+        >
           {words.pick} <kbd className="text-[10px] text-muted">K</kbd>
         </Button>
       )}

@@ -1,13 +1,15 @@
 import type { Arrival } from '../../api/types.ts';
+import { useServerTime } from '../../lib/use-tick.ts';
 import { useStrings } from '../../strings/language.tsx';
 import { Badge } from '../../ui/Badge.tsx';
+import { arrivalFacts, isComplete } from './arrival-facts.ts';
 import { announcedText } from './order.ts';
 
-/** "212 / 245 verified": never a partial study as a complete one. */
+/** "212 / 245 verified": never a partial study as a complete one, and how long the rest takes. */
 export function ArrivalBadge({ arrival }: { arrival: Arrival }) {
   const { worklist } = useStrings();
-  const { announced, verified, closed } = arrival;
-  const complete = closed && announced !== null && verified >= announced;
+  const { announced, verified } = arrival;
+  const complete = isComplete(arrival);
   return (
     <span className="inline-flex flex-col gap-1">
       <span className="flex items-center gap-1.5">
@@ -22,6 +24,14 @@ export function ArrivalBadge({ arrival }: { arrival: Arrival }) {
           className="h-1 w-36 overflow-hidden rounded [&::-webkit-progress-bar]:bg-line [&::-webkit-progress-value]:bg-orange"
         />
       )}
+      {!complete && <ArrivalFacts arrival={arrival} />}
     </span>
   );
+}
+
+/** Its own component: it ticks, and what is around it need not. */
+export function ArrivalFacts({ arrival }: { arrival: Arrival }) {
+  const strings = useStrings();
+  const facts = arrivalFacts(arrival, useServerTime(), strings);
+  return facts.length === 0 ? null : <span className="text-xs text-soft">{facts.join(strings.progress.separator)}</span>;
 }
