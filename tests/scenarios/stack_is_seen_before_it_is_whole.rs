@@ -33,15 +33,10 @@ fn the_whole_stack_can_be_looked_at_long_before_it_is_durable() {
         .map(|line| serde_json::from_str(line).unwrap())
         .collect();
     let first = |name: &str| events.iter().position(|event| event["event"] == name).unwrap();
-    let order = [
-        "first_preview",
-        "stack_preview",
-        "first_instance_durable",
-        "study_durable",
-    ];
-    let places = order.map(first);
+    // When the first instance is durable depends on how fast the others are coded.
+    let places = ["first_preview", "stack_preview", "study_durable"].map(first);
     assert!(places.is_sorted(), "{said}");
-    let [_, stack, _, whole] = places.map(|place| &events[place]);
+    let [_, stack, whole] = places.map(|place| &events[place]);
     assert_eq!(stack["instances"], N_SLICES);
     let bytes = |event: &Value| event["bytes_sent"].as_u64().unwrap();
     assert!(3 * bytes(stack) < bytes(whole), "{said}");
