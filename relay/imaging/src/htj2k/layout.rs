@@ -22,9 +22,9 @@ pub const GUARD_BITS: u8 = 2;
 /// What an image is, apart from its samples.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ImageShape {
-    /// Columns, 1 to [`SIDE_MAX`].
+    /// Columns, 1 to `SIDE_MAX`.
     pub width: u32,
-    /// Rows, 1 to [`SIDE_MAX`].
+    /// Rows, 1 to `SIDE_MAX`.
     pub height: u32,
     /// Samples per pixel: 1, or 3 for red, green and blue.
     pub components: u8,
@@ -37,7 +37,7 @@ pub struct ImageShape {
 /// A shape this coder cannot hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ShapeError {
-    /// A side is 0 or above [`SIDE_MAX`].
+    /// A side is 0 or above `SIDE_MAX`.
     Side {
         /// Columns.
         width: u32,
@@ -112,7 +112,7 @@ impl ImageShape {
     }
 
     /// Fewest decompositions that bring both sides of the lowest resolution to
-    /// [`LOWEST_SIDE_MAX`]. PS3.5 asks it of 1.2.840.10008.1.2.4.202.
+    /// `LOWEST_SIDE_MAX`. PS3.5 asks it of 1.2.840.10008.1.2.4.202.
     pub fn decomposition_levels(&self) -> u8 {
         let longest = self.width.max(self.height);
         (0..32)
