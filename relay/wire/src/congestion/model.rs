@@ -364,6 +364,9 @@ impl Model {
                 // Perhaps the line is slower now; but one test beside a rival may err, so go down in steps.
                 self.path.line_rate = test.bytes_per_s.max(self.path.line_rate / 4 * 3);
                 self.window = test.during.max(self.window_min());
+                if self.path.base_is_stale(now) {
+                    self.path.renew_base(now);
+                }
                 self.cruise();
             }
             Verdict::Rival { line_bytes_per_s } => {
@@ -387,13 +390,16 @@ impl Model {
         let nearly_all = rate > self.path.line_rate / 10 * 9;
         contest.alone_rounds = if nearly_all { contest.alone_rounds + 1 } else { 0 };
         let alone = contest.alone_rounds > CONTEST_ALONE_ROUNDS;
-        let tolerance = self.path.base / 32 + self.path.packet_time();
+        let tolerance = self.path.base / 32 + self.path.line_packet_time();
         if let Some(base) = contest.steadiness.on_round(round.rtt_min, self.window, tolerance) {
             self.path.set_base(now, base);
             self.cruise();
-        } else if now.saturating_sub(contest.tested_at) > CONTEST_TEST_INTERVAL {
+        } else if self.path.base_is_lost(now) {
+            self.path.renew_base(now);
+            self.cruise();
+        } else if alone || now.saturating_sub(contest.tested_at) > CONTEST_TEST_INTERVAL {
             self.test_queue(round.rtt_min, self.path.mean_rate);
-        } else if alone || queue < self.path.target_delay() / 2 {
+        } else if queue < self.path.target_delay() / 2 {
             self.calm_window = self.window;
             self.cruise();
         }

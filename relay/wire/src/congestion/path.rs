@@ -7,6 +7,8 @@ use super::delivery::bytes_in;
 
 /// A round trip not seen for this long is looked for again.
 const BASE_AGE_MAX: Micros = 10_000_000;
+/// Beside a rival that hides it, only after this long.
+const BASE_LOST: Micros = 60_000_000;
 /// A sample this close to the round trip of the empty path, as one part of it, counts as having seen it.
 const SEEN_PARTS: Micros = 64;
 /// The delivery rate is the highest of so many rounds.
@@ -49,8 +51,9 @@ pub(super) struct Path {
     /// Round trip of the empty path; the largest number until one was measured.
     pub base: Micros,
     base_seen_at: Micros,
-    /// Lowest since the base was last renewed.
-    base_next: Micros,
+    /// Lowest in this slot of time and in the one before.
+    lowest: [Micros; 2],
+    slot_ends_at: Micros,
     rates: [u64; RATE_ROUNDS],
     rate_idx: usize,
     /// Delivery rate of the last round, and its mean over about eight, bytes per second.
@@ -68,7 +71,8 @@ impl Path {
             packet,
             base: Micros::MAX,
             base_seen_at: 0,
-            base_next: Micros::MAX,
+            lowest: [Micros::MAX; 2],
+            slot_ends_at: 0,
             rates: [0; RATE_ROUNDS],
             rate_idx: 0,
             last_rate: 0,
@@ -101,27 +105,46 @@ impl Path {
         self.packet.saturating_mul(1_000_000) / self.rate().max(self.last_rate).max(1)
     }
 
+    /// Time of a full packet if all of the line were ours.
+    pub fn line_packet_time(&self) -> Micros {
+        self.packet.saturating_mul(1_000_000) / self.line_rate.max(1)
+    }
+
     pub fn on_rtt(&mut self, now: Micros, rtt: Micros) {
         if rtt <= self.base.saturating_add(self.base / SEEN_PARTS) {
             self.base = self.base.min(rtt);
             self.base_seen_at = now;
         }
-        self.base_next = self.base_next.min(rtt);
+        if now >= self.slot_ends_at {
+            self.slot_ends_at = now.saturating_add(BASE_AGE_MAX);
+            self.lowest = [Micros::MAX, self.lowest[0]];
+        }
+        self.lowest[0] = self.lowest[0].min(rtt);
     }
 
     pub fn base_is_stale(&self, now: Micros) -> bool {
         now.saturating_sub(self.base_seen_at) > BASE_AGE_MAX
     }
 
-    /// The lowest since the last renewal replaces the base.
+    /// Not seen for so long that a rival can hardly have hidden it all the time.
+    pub fn base_is_lost(&self, now: Micros) -> bool {
+        now.saturating_sub(self.base_seen_at) > BASE_LOST
+    }
+
+    /// The lowest of the last ten to twenty seconds becomes the base.
     pub fn renew_base(&mut self, now: Micros) {
-        self.set_base(now, self.base_next);
+        let lowest = self.lowest[0].min(self.lowest[1]);
+        if lowest != Micros::MAX {
+            self.set_base(now, lowest);
+        }
     }
 
     pub fn set_base(&mut self, now: Micros, base: Micros) {
         self.base = base.max(1);
         self.base_seen_at = now;
-        self.base_next = Micros::MAX;
+        // What came before may have been another path.
+        self.lowest = [Micros::MAX; 2];
+        self.slot_ends_at = now.saturating_add(BASE_AGE_MAX);
     }
 
     /// A round in which we filled the window delivered at this rate.
@@ -170,8 +193,8 @@ impl Path {
 
     /// What the target would add to the round trip if we had the whole line.
     pub fn usual_delay(&self) -> Micros {
-        let packets = (2 * self.packet).saturating_mul(1_000_000) / self.line_rate.max(1);
-        packets
+        self.line_packet_time()
+            .saturating_mul(2)
             .saturating_add(self.base.max(QUEUE_BASE_MIN) / QUEUE_PARTS)
             .saturating_add(self.jitter_allowance())
     }

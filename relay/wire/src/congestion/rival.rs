@@ -3,8 +3,9 @@
 //! Copa (Arun and Balakrishnan, NSDI 2018, section 2.2) competes as TCP does once the queue no longer empties.
 //! Here a queue that stays long is first tested: the window is halved for two rounds. If the round trip falls by
 //! the time that our own packets took in the queue, the queue was ours; if it falls by less, the ratio is our
-//! share of the line and somebody else has the rest. Beside such a rival the window grows while we carry less
-//! than half of what the line carries, shrinks when we carry more, and is cut when a long queue overflows.
+//! share of the line and somebody else has the rest. Beside such a rival the window grows as long as we carry
+//! less than two thirds of what the line carries, faster the less it is, and is cut when a long queue
+//! overflows.
 
 use super::Micros;
 
@@ -15,7 +16,7 @@ const OWN_SHARE_PERCENT: u64 = 75;
 /// A test that found less than this, in percent, says nothing of how much the line carries.
 const SHARE_MIN_PERCENT: u64 = 20;
 /// So many rounds with the same round trip, while the window moved, mean a longer path.
-const STEADY_ROUNDS: u32 = 8;
+const STEADY_ROUNDS: u32 = 16;
 /// The window moved if its lowest was below this share of its highest, in percent.
 const MOVED_PERCENT: u64 = 80;
 
@@ -63,10 +64,10 @@ impl Test {
 /// Packets by which the window grows in a round beside a rival, for our share of the line in percent.
 pub(super) fn packets_per_round(share_percent: u64) -> i64 {
     match share_percent {
-        0..25 => 3,
-        25..40 => 2,
-        40..50 => 1,
-        50..55 => 0,
+        0..30 => 4,
+        30..45 => 3,
+        45..65 => 1,
+        65..70 => 0,
         _ => -1,
     }
 }

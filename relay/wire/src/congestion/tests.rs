@@ -74,6 +74,10 @@ proptest! {
             let _ = model.memory(0);
         }
     }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(32))]
 
     /// Whatever the line does for a while, the controller fills an honest line afterwards.
     #[test]

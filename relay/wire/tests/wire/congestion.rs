@@ -124,7 +124,7 @@ fn shares_the_line_with_a_sender_that_fills_the_queue() {
         (RivalKind::Bbr, true),
         (RivalKind::Bbr, false),
     ] {
-        let mut scenario = Scenario::alone(line, 38, 1);
+        let mut scenario = Scenario::alone(line, 30, 1);
         scenario.rival = Some((kind, 7 * SECOND, u64::MAX));
         if !ours_first {
             scenario.rival = Some((kind, SECOND, u64::MAX));
@@ -142,23 +142,24 @@ fn shares_the_line_with_a_sender_that_fills_the_queue() {
 
 #[test]
 fn takes_the_whole_line_again_when_the_rival_stops() {
-    let mut scenario = Scenario::alone(LineSpec::symmetric(10.0, 20, 0.0, 128), 43, 1);
-    scenario.rival = Some((RivalKind::Cubic, 7 * SECOND, 20 * SECOND));
+    let mut scenario = Scenario::alone(LineSpec::symmetric(10.0, 20, 0.0, 128), 33, 1);
+    scenario.rival = Some((RivalKind::Cubic, 5 * SECOND, 15 * SECOND));
     let outcome = run(scenario, ours());
-    let late = |series: &[u64]| series[449] - series[349];
+    let late = |series: &[u64]| series[349] - series[249];
     let rate = late(&outcome.received_each_tenth) as f64 * 0.8 / 1e6;
     assert!(rate > 9.0, "{rate:.2} Mbit/s");
-    let backlog = outcome.backlog_each_tenth[349..449].iter().sum::<u64>() / 100;
+    let backlog = outcome.backlog_each_tenth[249..349].iter().sum::<u64>() / 100;
     assert!(backlog < 15_000, "{backlog} bytes in the queue");
 }
 
 #[test]
 fn follows_the_line_when_it_becomes_slower_or_faster() {
-    for (megabits, low, high) in [(3.0, 2.5, 2.9), (40.0, 35.0, 39.0)] {
-        let mut scenario = Scenario::alone(LineSpec::vpn(), 20, 1);
-        scenario.rate_change = Some((8 * SECOND, megabits * 1e6));
+    for (megabits, low, high) in [(3.0, 2.5, 2.9), (25.0, 22.0, 24.0)] {
+        let mut scenario = Scenario::alone(LineSpec::vpn(), 12, 1);
+        scenario.rate_change = Some((4 * SECOND, megabits * 1e6));
         let outcome = run(scenario, ours());
-        let rate = (outcome.received_each_tenth[219] - outcome.received_each_tenth[119]) as f64 * 0.8 / 1e6;
+        let rate =
+            (outcome.received_each_tenth[139] - outcome.received_each_tenth[79]) as f64 * 8.0 / 6.0 / 1e6;
         assert!((low..high).contains(&rate), "{rate:.2} of {megabits} Mbit/s");
         assert!(outcome.own_loss() < 0.02);
     }
@@ -166,12 +167,12 @@ fn follows_the_line_when_it_becomes_slower_or_faster() {
 
 #[test]
 fn recognises_a_longer_path() {
-    let mut scenario = Scenario::alone(LineSpec::vpn(), 28, 1);
-    scenario.delay_change = Some((8 * SECOND, 60 * MILLISECOND));
+    let mut scenario = Scenario::alone(LineSpec::vpn(), 20, 1);
+    scenario.delay_change = Some((6 * SECOND, 60 * MILLISECOND));
     let outcome = run(scenario, ours());
-    let rate = (outcome.received_each_tenth[299] - outcome.received_each_tenth[199]) as f64 * 0.8 / 1e6;
+    let rate = (outcome.received_each_tenth[219] - outcome.received_each_tenth[119]) as f64 * 0.8 / 1e6;
     assert!(rate > 8.9, "{rate:.2} Mbit/s");
-    let backlog = outcome.backlog_each_tenth[199..299].iter().sum::<u64>() / 100;
+    let backlog = outcome.backlog_each_tenth[119..219].iter().sum::<u64>() / 100;
     assert!(backlog < 25_000, "{backlog} bytes in the queue");
 }
 
