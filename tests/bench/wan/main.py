@@ -2,7 +2,8 @@
 with a plot of images readable over time for each line in tests/bench/wan-*.svg.
 
 Needs root, and `WANLINK=path` for the emulator. STUDY=folder for real images (default: the generated head CT),
-PROFILES=AB for some lines only, RUNS=3, PEERS=0 to leave the peers out, FAULTS=0 to leave the faults out.
+PROFILES=AB for some lines only, RUNS=3, PEERS=B for the lines on which the peers are measured too (PEERS=0 for none),
+FAULTS=0 to leave the faults out.
 """
 
 import os
@@ -101,7 +102,7 @@ def measure(wanlink, profile, programs, study, files, folder, runs):
     row = {"profile": profile, "ours": middle, "limit": profile.limit_s(middle["sent"]),
            "memory": [max(one["memory"][end] for one in ours) for end in (0, 1)]}
     print(f"{profile.name}: {describe(row)}", flush=True)
-    if os.environ.get("PEERS", "1") != "0":
+    if profile.name in os.environ.get("PEERS", "ABCDE"):
         with Link(wanlink, profile, SEED) as link:
             stored = peers.storescu_tls(link, files, folder / "storescu")
         row["storescu"] = stored[-1] if len(stored) == len(files) else None
