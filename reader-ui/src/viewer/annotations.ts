@@ -27,6 +27,17 @@ export const arrowConfiguration = {
   changeTextCallback: () => undefined,
 };
 
+/**
+ * The number beside a length is computed from its ends as they are drawn. The library's own is up to 100 ms older, and
+ * after a quick drag the number of a shorter line would stay.
+ */
+export const lengthConfiguration = {
+  getTextLines: ({ handles }: { handles: { points: Point3[] } }): string[] => {
+    const [from, to] = handles.points;
+    return from && to ? [`${Math.hypot(to[0] - from[0], to[1] - from[1], to[2] - from[2]).toFixed(1)} mm`] : [];
+  },
+};
+
 /** Calls back when a mark is made, changed or removed; returns the way to stop. */
 export function watchAnnotations(changed: () => void): () => void {
   const { ANNOTATION_COMPLETED, ANNOTATION_MODIFIED, ANNOTATION_REMOVED } = Enums.Events;

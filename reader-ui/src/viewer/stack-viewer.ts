@@ -9,7 +9,7 @@ import {
   WindowLevelTool,
   ZoomTool,
 } from '@cornerstonejs/tools';
-import { annotationsOn, arrowConfiguration, removeAllAnnotations, removeSelectedAnnotation, restoreAnnotations, watchAnnotations } from './annotations.ts';
+import { annotationsOn, arrowConfiguration, lengthConfiguration, removeAllAnnotations, removeSelectedAnnotation, restoreAnnotations, watchAnnotations } from './annotations.ts';
 import type { StoredAnnotation } from './annotations.ts';
 import { canSharpen, hasOriginal, isPreviewImage, raiseState, sharpen, startEngine, stateOf } from './engine.ts';
 import type { ViewerFailureCode } from './failure.ts';
@@ -402,7 +402,8 @@ export class StackViewer {
   #makeTools(): void {
     const group = ToolGroupManager.createToolGroup(this.#groupId);
     if (!group) return;
-    for (const tool of [WindowLevelTool, PanTool, ZoomTool, LengthTool]) group.addTool(tool.toolName);
+    for (const tool of [WindowLevelTool, PanTool, ZoomTool]) group.addTool(tool.toolName);
+    group.addTool(LengthTool.toolName, lengthConfiguration);
     group.addTool(ArrowAnnotateTool.toolName, arrowConfiguration);
     group.addViewport(this.#viewportId, this.#engine.id);
     this.setTool('window');
