@@ -7,8 +7,11 @@ const [relay, login, password] = process.argv.slice(2);
 const browser = await launch();
 try {
   const { page } = await person(browser);
+  // The last part of the viewer, which is loaded while the reader looks at the worklist.
+  const decoder = page.context().waitForEvent('requestfinished', (request) => request.url().endsWith('.wasm'));
   await logIn(page, relay, login, password);
   await page.getByText('待っている依頼はありません').waitFor();
+  await decoder;
   const claim = page.getByRole('button', { name: '担当して開く' });
   console.log('waiting');
   await claim.click({ timeout: 60_000 });

@@ -35,7 +35,7 @@ pub fn measure(folder: &Path) -> anyhow::Result<Table> {
         format!("{TARGET_SECONDS}"),
     ]);
     table.note(
-        "The reader is logged in and looks at the worklist in headless Chromium without a GPU; the test opens the \
+        "The reader is logged in and looks at the worklist in headless Chromium without a GPU, the viewer loaded meanwhile; the test opens the \
          request as soon as its row is there. One clock: both ends run on this machine.",
     );
     Ok(table)

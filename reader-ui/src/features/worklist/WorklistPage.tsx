@@ -15,6 +15,7 @@ import { ProblemBanner } from '../session/ProblemBanner.tsx';
 import { useSession } from '../session/session-context.ts';
 import { byUrgencyAndWait, matches } from './order.ts';
 import { useStatAnnouncement } from './use-stat-announcement.ts';
+import { useViewerReady } from './use-viewer-ready.ts';
 import { WorklistRow } from './WorklistRow.tsx';
 
 const tabs = ['open', 'reported', 'all'] as const;
@@ -75,6 +76,7 @@ export function WorklistPage() {
     [shown, selected, open, claim],
   );
   useActions('worklist', actions);
+  useViewerReady();
 
   const states = tabs.map((code) => ({ code, label: worklist[code] }));
   return (
