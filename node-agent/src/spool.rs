@@ -23,7 +23,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tancho_domain::dicom::Priority;
 use tancho_domain::ids::{CommandId, ObjectId};
@@ -49,6 +49,10 @@ pub use studies::{ObjectState, StudyPicture};
 
 /// Most objects one call of [`Spool::outbound`] returns; the next ones move up as receipts come in.
 pub const OUTBOUND_OBJECTS_MAX: usize = 4096;
+
+/// How long after the last object began or ended the spool counts as receiving. Covers the pause between the objects of
+/// one association.
+const RECEIVING_LINGER: Duration = Duration::from_millis(100);
 
 /// A state change that could not be made durable.
 #[derive(Debug, thiserror::Error)]
@@ -151,6 +155,8 @@ pub(crate) struct Shared {
     /// Studies with open associations that brought objects of them, and how many.
     open_studies: Mutex<HashMap<String, usize>>,
     quarantine_bytes: AtomicU64,
+    /// When an object last began or ended.
+    last_intake: Mutex<Option<Instant>>,
     changes: mpsc::Sender<Change>,
     changed: watch::Sender<u64>,
     coder_wake: Notify,
@@ -165,6 +171,17 @@ impl Shared {
 
     fn open_studies(&self) -> MutexGuard<'_, HashMap<String, usize>> {
         self.open_studies.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn note_intake(&self) {
+        let mut last = self.last_intake.lock().unwrap_or_else(PoisonError::into_inner);
+        *last = Some(Instant::now());
+    }
+
+    /// Whether objects are arriving just now.
+    fn is_receiving(&self) -> bool {
+        let last = self.last_intake.lock().unwrap_or_else(PoisonError::into_inner);
+        last.is_some_and(|last| last.elapsed() < RECEIVING_LINGER)
     }
 
     fn new_object_id(&self) -> ObjectId {
@@ -270,6 +287,7 @@ impl Spool {
             picture: Mutex::new(picture),
             open_studies: Mutex::default(),
             quarantine_bytes: AtomicU64::new(quarantine_bytes),
+            last_intake: Mutex::default(),
             changes,
             changed: watch::Sender::new(0),
             coder_wake: Notify::new(),

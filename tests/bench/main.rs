@@ -1,7 +1,8 @@
 //! The figures: `make bench`. Every ratio is taken against Orthanc or the disk in the same run, on the same files.
 //!
 //! Prints the tables and writes them into `tests/bench/README.md` between the two marks there, so that the figures
-//! in the document are always from a run.
+//! in the document are always from a run. `PARTS="intake line first-image"` names some of them; then the document stays
+//! as it is.
 
 mod copy;
 mod first_image;
@@ -48,14 +49,29 @@ fn main() -> anyhow::Result<()> {
         series.bytes as f64 / 1e6
     );
 
+    let parts = std::env::var("PARTS").ok();
+    let is_wanted = |part: &str| {
+        parts
+            .as_deref()
+            .is_none_or(|parts| parts.split_whitespace().any(|one| one == part))
+    };
     let mut tables = Vec::new();
     let mut show = |table: Table| {
         println!("{table}");
         tables.push(table);
     };
-    show(intake::measure(&series, folder.path())?);
-    show(line::measure(&series, folder.path())?);
-    show(first_image::measure(folder.path())?);
+    if is_wanted("intake") {
+        show(intake::measure(&series, folder.path())?);
+    }
+    if is_wanted("line") {
+        show(line::measure(&series, folder.path())?);
+    }
+    if is_wanted("first-image") {
+        show(first_image::measure(folder.path())?);
+    }
+    if parts.is_some() {
+        return Ok(());
+    }
 
     let text = tables.iter().map(Table::to_string).collect::<Vec<_>>().join("\n");
     keep(&machine(&series), &text)

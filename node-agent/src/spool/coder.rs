@@ -1,6 +1,7 @@
 //! Makes the containers that travel: durable file first, then the index, then the line.
 //!
-//! Threads of low priority, so that intake and answers to modalities always come first. Stat objects have a lane of
+//! Threads of low priority, and one fewer than there are processors while objects arrive, so that intake and answers
+//! to modalities always come first. Stat objects have a lane of
 //! their own, and while it works the other one waits at its next frame; in a lane the most urgent object comes first,
 //! in small rounds. Each round shares its folder fsync and its commit.
 
@@ -182,7 +183,11 @@ impl<'a> Coder<'a> {
         }
         let taken: Vec<ObjectId> = round.iter().map(|object| object.object_id.clone()).collect();
         let _urgent = is_stat.then(|| self.turns.begin_urgent());
-        let n_threads = self.turns.n_threads().min(round.len());
+        let n_threads = match self.shared.is_receiving() {
+            true => self.turns.n_threads().saturating_sub(1).max(1),
+            false => self.turns.n_threads(),
+        };
+        let n_threads = n_threads.min(round.len());
         let queue: Mutex<VecDeque<StoredObject>> = Mutex::new(round.into());
         let finished = Mutex::new(Vec::new());
         let begin_until = Instant::now() + ROUND_TIME_MAX;

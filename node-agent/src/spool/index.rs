@@ -28,9 +28,8 @@ pub use line::{
     CodedObject, Queued, StoredObject, find_first_of_series, get_outbound, list_outbound, list_stored,
 };
 pub use objects::{
-    NewObject, ObjectStanding, delete_object, find_object, find_same_bytes, forget_damaged_copy,
-    has_instance, has_object, insert_object, list_expired, list_states, newest_folder, set_coded,
-    set_priority, set_state,
+    NewObject, ObjectStanding, delete_object, find_object, find_same_bytes, forget_damaged_copy, has_object,
+    has_other, insert_object, list_expired, list_states, newest_folder, set_coded, set_priority, set_state,
 };
 pub use quarantine::{QuarantineRow, dismiss_quarantine, insert_quarantine, list_quarantine};
 pub use requests::{insert_request, list_requests, set_request_result};

@@ -91,6 +91,7 @@ impl Incoming {
     /// Begins an object, when there is room.
     pub(super) fn begin(shared: Arc<Shared>, arrival: Arrival) -> Result<Self, IntakeError> {
         shared.check_room()?;
+        shared.note_intake();
         let object_id = shared.new_object_id();
         let partial = shared.layout.partial_file(&object_id, "obj");
         let mut file = File::options()
@@ -288,6 +289,7 @@ impl Incoming {
 
 impl Drop for Incoming {
     fn drop(&mut self) {
+        self.shared.note_intake();
         // Committed objects were renamed away; anything still under this name was never acknowledged.
         fs::remove_file(&self.partial).ok();
     }

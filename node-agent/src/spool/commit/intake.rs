@@ -38,10 +38,9 @@ impl Writer {
             object.study_instance_uid.as_str(),
             object.sop_instance_uid.as_str(),
         );
-        let is_counted = index::has_instance(&mut self.db, study, sop).await?;
         let delivered =
             index::number_after_delivered(&mut self.db, study, sop, &object.original_sha256).await?;
-        let numbering = delivered.unwrap_or(Numbering::Above(0));
+        let mut numbering = delivered.unwrap_or(Numbering::Above(0));
         let mut inserted = index::insert_object(&mut self.db, &object, self.folder, numbering).await?;
         if inserted.is_none()
             && let Some(revision) = index::forget_damaged_copy(&mut self.db, &object).await?
@@ -53,8 +52,8 @@ impl Writer {
                 original_bytes: object.original_len,
                 container_bytes: 0,
             });
-            let again = Numbering::Again(revision);
-            inserted = index::insert_object(&mut self.db, &object, self.folder, again).await?;
+            numbering = Numbering::Again(revision);
+            inserted = index::insert_object(&mut self.db, &object, self.folder, numbering).await?;
         }
         let Some(revision) = inserted else {
             batch.leftovers.push(partial.clone());
@@ -67,6 +66,9 @@ impl Writer {
             self.send_refused_again(&first, batch).await?;
             return Ok(Stored::Duplicate { object_id: first });
         };
+        // Numbered first after no other: the usual case needs no further look.
+        let is_alone = numbering == Numbering::Above(0) && revision == 1;
+        let is_counted = !is_alone && index::has_other(&mut self.db, study, sop, &object.object_id).await?;
         let file = self.shared.layout.object_file(self.folder, &object.object_id);
         fs::rename(partial, &file)?;
         self.n_in_folder += 1;

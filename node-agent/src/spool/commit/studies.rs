@@ -84,7 +84,7 @@ impl Writer {
                 continue;
             };
             let sop = object.sop_instance_uid.as_str();
-            let is_counted = index::has_instance(&mut self.db, study, sop).await?
+            let is_counted = index::has_other(&mut self.db, study, sop, &object_id).await?
                 || index::number_after_delivered(&mut self.db, study, sop, &object.original_sha256)
                     .await?
                     .is_some();

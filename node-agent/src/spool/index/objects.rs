@@ -131,13 +131,20 @@ pub async fn forget_damaged_copy(db: &mut SqliteConnection, object: &NewObject) 
     Ok(revision.map(unsigned))
 }
 
-/// Whether an object of this SOP Instance UID is in the study, those held back not counted.
-pub async fn has_instance(db: &mut SqliteConnection, study: &str, sop: &str) -> sqlx::Result<bool> {
+/// Whether another object of this SOP Instance UID is in the study, those held back not counted.
+pub async fn has_other(
+    db: &mut SqliteConnection,
+    study: &str,
+    sop: &str,
+    object_id: &ObjectId,
+) -> sqlx::Result<bool> {
     let found: Option<i64> = sqlx::query_scalar(
-        "select 1 from objects where sop_instance_uid = $2 and study_instance_uid = $1 and state <> 'held' limit 1",
+        "select 1 from objects where sop_instance_uid = $2 and study_instance_uid = $1 and object_id <> $3
+             and state <> 'held' limit 1",
     )
     .bind(study)
     .bind(sop)
+    .bind(object_id.as_str())
     .fetch_optional(db)
     .await?;
     Ok(found.is_some())
