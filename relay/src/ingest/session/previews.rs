@@ -78,10 +78,13 @@ impl Session {
                 Err(RecvError::Lagged(_)) => continue,
                 Err(RecvError::Closed) => return End::Close(CloseCode::SHUTDOWN),
             };
+            // The newest look at each study, so that a reader who scrolls fast is not followed slice by slice.
+            let mut newest: Vec<Arc<Look>> = Vec::new();
             let mut next = Some(look);
             while let Some(look) = next {
                 if look.site_id == self.origin.site_id {
-                    self.with_receiver(|receiver| receiver.focus(look.focus.clone()));
+                    newest.retain(|older| older.focus.study_instance_uid != look.focus.study_instance_uid);
+                    newest.push(look);
                 }
                 next = loop {
                     match looks.try_recv() {
@@ -90,6 +93,13 @@ impl Session {
                         Err(TryRecvError::Empty | TryRecvError::Closed) => break None,
                     }
                 };
+            }
+            if !newest.is_empty() {
+                self.with_receiver(|receiver| {
+                    for look in newest {
+                        receiver.focus(look.focus.clone());
+                    }
+                });
             }
             tokio::time::sleep(FOCUS_EVERY).await;
         }
