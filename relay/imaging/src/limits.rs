@@ -4,8 +4,13 @@
 
 /// Sizes of pieces that are held in memory at once while a container is written or read.
 pub mod pieces {
-    /// Largest native frame coded as one section; larger frames are cut into opaque chunks. Bytes.
+    /// Largest native frame in one section that is read. Bytes.
     pub const FRAME_SECTION_BYTES_MAX: u64 = 32 * 1024 * 1024;
+    /// Largest native frame that is written as one section; larger frames are cut into opaque chunks, so that coding
+    /// one frame never takes more memory than a small agent may. Bytes.
+    pub const WHOLE_FRAME_BYTES_MAX: u64 = 8 * 1024 * 1024;
+    /// Most samples of such a frame.
+    pub const WHOLE_FRAME_SAMPLES_MAX: u64 = 4 * 1024 * 1024;
     /// Size of one opaque chunk before compression. Bytes.
     pub const OPAQUE_CHUNK_BYTES: u64 = 4 * 1024 * 1024;
     /// Most sections of one container; an object that would need more is stored as opaque chunks.

@@ -13,6 +13,9 @@ const FRAME_LEVEL: i32 = 1;
 /// How often the sides of an image are halved in the beginning of its codestream.
 const LOW_HALVINGS: u8 = 2;
 
+/// Working memory of coder and decoder for each sample. Bytes.
+const CODER_SAMPLE_BYTES: usize = 10;
+
 /// Buffers are kept from frame to frame up to this length of a frame. Bytes.
 const KEPT_FRAME_BYTES: usize = 1024 * 1024;
 
@@ -30,9 +33,12 @@ pub(super) struct FrameForm {
 impl FrameForm {
     /// Bytes of memory that coding a frame of `frame_len` bytes takes at most.
     pub(super) fn memory(&self, frame_len: usize) -> u64 {
-        // The samples, those of the proof, and about six more for coder and decoder, as 32-bit numbers.
-        let of_samples = self.geometry.map_or(0, |geometry| geometry.n_samples() * 32);
-        (frame_len * 4 + of_samples) as u64
+        match self.geometry {
+            // The frame twice, its codestream, and what coder or decoder work in.
+            Some(geometry) => (frame_len * 3 + geometry.n_samples() * CODER_SAMPLE_BYTES) as u64,
+            // The frame, its planes, both of the proof, and what they are coded to.
+            None => frame_len as u64 * 5,
+        }
     }
 }
 
@@ -77,7 +83,6 @@ struct FrameBuffers {
     codestream: htj2k::Codestream,
     little: Vec<u8>,
     samples: Vec<i32>,
-    back: Vec<i32>,
     planes: Vec<u8>,
     proof: Vec<u8>,
 }
@@ -132,31 +137,45 @@ impl FrameCoder {
             codestream,
             little,
             samples,
-            back,
             proof,
             ..
         } = &mut self.buffers;
-        little.clear();
-        little.extend_from_slice(raw);
-        code::swap(little, usize::from(swap_bytes));
+        let little: &[u8] = if swap_bytes > 1 {
+            little.clear();
+            little.extend_from_slice(raw);
+            code::swap(little, usize::from(swap_bytes));
+            little
+        } else {
+            raw
+        };
         geometry.samples(little, samples);
         let shape = geometry.shape();
         if encoder.encode(&shape, samples, codestream).is_err() {
             return Ok(None);
         }
-        if raw.len() > KEPT_FRAME_BYTES {
-            *encoder = htj2k::Encoder::default();
+        let is_large = raw.len() > KEPT_FRAME_BYTES;
+        if is_large {
+            *samples = Vec::new();
         }
         let mut low = std::mem::take(&mut codestream.bytes);
         let low_end = low_end(geometry, &codestream.resolution_ends, low.len());
         let Some(low_end) = low_end.filter(|_| low.len() <= raw.len()) else {
             return Ok(None);
         };
-        if decoder.decode(&low, &shape, back).is_err() || back != samples {
+        if decoder.decode(&low, &shape, samples).is_err() || !geometry.is_of(little, samples) {
             return Ok(None);
         }
-        geometry.frame(back, proof);
-        let side = self.side_bits(geometry)?;
+        if is_large {
+            *decoder = htj2k::Decoder::default();
+        }
+        geometry.frame(samples, proof);
+        let side = match proof == little {
+            true => None,
+            false => {
+                xor(proof, little);
+                Some(self.side_bits(geometry)?)
+            }
+        };
         let mut rests = Vec::new();
         let rest = low.split_off(low_end);
         low.shrink_to_fit();
@@ -168,25 +187,16 @@ impl FrameCoder {
         Ok(Some(CodedFrame { first, rests }))
     }
 
-    /// What `proof`, rebuilt from the samples, lacks of `little`: coded and proved; `None` when nothing.
-    fn side_bits(&mut self, geometry: &FrameGeometry) -> Result<Option<Vec<u8>>, ContainerError> {
-        let FrameBuffers {
-            little,
-            planes,
-            proof,
-            ..
-        } = &mut self.buffers;
-        if proof == little {
-            return Ok(None);
-        }
-        xor(little, proof);
-        code::split(little, geometry.sample_bytes(), planes);
+    /// The bits of a frame beside its samples, which lie in `proof`: coded and proved.
+    fn side_bits(&mut self, geometry: &FrameGeometry) -> Result<Vec<u8>, ContainerError> {
+        let FrameBuffers { planes, proof, .. } = &mut self.buffers;
+        code::split(proof, geometry.sample_bytes(), planes);
         let packed = self.zstd.compress(planes)?;
         code::unpack(&packed, planes.len() as u64, proof)?;
         if proof != planes {
             return Err(ContainerError::ProofFailed(0));
         }
-        Ok(Some(packed))
+        Ok(packed)
     }
 
     fn code_planes(&mut self, raw: &[u8], sample_bytes: u8) -> Result<Option<CodedFrame>, ContainerError> {

@@ -119,6 +119,25 @@ impl FrameGeometry {
         }
     }
 
+    /// Whether these are the samples of a little endian frame, by pixel.
+    pub(super) fn is_of(&self, frame: &[u8], samples: &[i32]) -> bool {
+        let bytes = self.sample_bytes();
+        if frame.len() != samples.len() * bytes {
+            return false;
+        }
+        let word = |at: usize| match bytes {
+            1 => u16::from(frame[at]),
+            _ => u16::from_le_bytes([frame[2 * at], frame[2 * at + 1]]),
+        };
+        let n_pixels = samples.len() / usize::from(self.samples_per_pixel);
+        let at = |idx: usize| match self.is_planar {
+            true => idx % 3 * n_pixels + idx / 3,
+            false => idx,
+        };
+        let mut samples = samples.iter().enumerate();
+        samples.all(|(idx, sample)| self.sample(word(at(idx))) == *sample)
+    }
+
     /// The little endian frame of these samples, without its side bits.
     pub(super) fn frame(&self, samples: &[i32], out: &mut Vec<u8>) {
         out.clear();
@@ -159,6 +178,8 @@ mod tests {
         // -1 in bits 2 to 13, then 1 with every other bit set.
         geometry.samples(&[0xFC, 0x3F, 0x07, 0xC0], &mut samples);
         assert_eq!(samples, [-1, 1]);
+        assert!(geometry.is_of(&[0xFC, 0x3F, 0x07, 0xC0], &samples));
+        assert!(!geometry.is_of(&[0xFC, 0x3F, 0x0B, 0xC0], &samples));
         geometry.frame(&samples, &mut frame);
         assert_eq!(frame, [0xFC, 0xFF, 0x04, 0x00]);
     }
@@ -178,6 +199,8 @@ mod tests {
         let (mut samples, mut frame) = (Vec::new(), Vec::new());
         geometry.samples(&[1, 2, 3, 4, 5, 6], &mut samples);
         assert_eq!(samples, [1, 3, 5, 2, 4, 6]);
+        assert!(geometry.is_of(&[1, 2, 3, 4, 5, 6], &samples));
+        assert!(!geometry.is_of(&[1, 2, 3, 5, 4, 6], &samples));
         geometry.frame(&samples, &mut frame);
         assert_eq!(frame, [1, 2, 3, 4, 5, 6]);
     }

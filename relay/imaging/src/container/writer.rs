@@ -507,6 +507,9 @@ fn frame_form(scan: &DataSetScan, coding: &Coding<'_>) -> Option<(FrameForm, u32
     else {
         return None;
     };
+    if !is_whole(*frame_len, *sample_bytes) {
+        return None;
+    }
     let geometry = FrameGeometry::of(scan.pixels.as_ref()?, *frame_len)?;
     // A codestream, its rest and its side bits: three sections for each frame.
     let fits = u64::from(*frames) * 3 + 64 <= pieces::SECTIONS_MAX;
@@ -600,7 +603,7 @@ fn plan(scan: &DataSetScan) -> Result<Vec<Planned>, ContainerError> {
             ..
         } => {
             for frame in 1..=*frames {
-                if *frame_len <= pieces::FRAME_SECTION_BYTES_MAX {
+                if is_whole(*frame_len, *sample_bytes) {
                     let kind = SectionKind::NativeFrame;
                     plan.push(Planned {
                         kind,
@@ -644,6 +647,12 @@ fn plan(scan: &DataSetScan) -> Result<Vec<Planned>, ContainerError> {
         ..opaque(0, len)
     }));
     Ok(plan)
+}
+
+/// Whether a native frame becomes one section.
+fn is_whole(frame_len: u64, sample_bytes: u8) -> bool {
+    frame_len <= pieces::WHOLE_FRAME_BYTES_MAX
+        && frame_len / u64::from(sample_bytes.max(1)) <= pieces::WHOLE_FRAME_SAMPLES_MAX
 }
 
 /// Lengths of the chunks that `len` bytes are cut into.

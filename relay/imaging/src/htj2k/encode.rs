@@ -90,11 +90,15 @@ impl From<ShapeError> for EncodeError {
 /// [`ImageShape::sample_range`].
 pub fn encode(shape: &ImageShape, samples: &[i32]) -> Result<Codestream, EncodeError> {
     let mut codestream = Codestream::default();
-    Encoder::default().encode(shape, samples, &mut codestream)?;
+    Encoder::default().encode(shape, &mut samples.to_vec(), &mut codestream)?;
     Ok(codestream)
 }
 
-/// Codes images one after the other; after the first of a size it allocates nothing.
+/// Working memory is kept from image to image up to so many samples.
+const KEPT_SAMPLES_MAX: usize = 512 * 1024;
+
+/// Codes images one after the other; after the first of a size it allocates nothing, unless the image is large. It
+/// takes nine bytes for each sample, those of the caller's samples among them.
 #[derive(Debug, Default)]
 pub struct Encoder {
     /// Geometry of the last image, for the next of the same shape.
@@ -147,13 +151,14 @@ impl Plan {
 }
 
 impl Encoder {
-    /// Codes one image into `codestream`, whose former content is lost; see [`encode`].
+    /// Codes one image into `codestream`, whose former content is lost; see [`encode`]. The memory of `samples` is
+    /// worked in: what is there afterwards means nothing.
     ///
     /// After an error `codestream` holds nothing that can be decoded.
     pub fn encode(
         &mut self,
         shape: &ImageShape,
-        samples: &[i32],
+        samples: &mut Vec<i32>,
         codestream: &mut Codestream,
     ) -> Result<(), EncodeError> {
         shape.check()?;
@@ -174,7 +179,14 @@ impl Encoder {
         for component in 0..usize::from(shape.components) {
             self.transform(&plan, component);
         }
+        let is_large = shape.n_samples() > KEPT_SAMPLES_MAX;
+        if is_large {
+            (self.planes, self.low) = (Vec::new(), Vec::new());
+        }
         let outcome = self.write(&plan, codestream);
+        if is_large {
+            *self = Self::default();
+        }
         self.plan = Some(plan);
         if outcome.is_err() {
             codestream.bytes.clear();
@@ -185,15 +197,16 @@ impl Encoder {
 
     /// Centres the samples around 0 and parts the components; colours become one brightness and two
     /// differences (T.800 G.1, G.2).
-    fn load(&mut self, shape: &ImageShape, samples: &[i32]) {
+    fn load(&mut self, shape: &ImageShape, samples: &mut Vec<i32>) {
         let (n_pixels, shift) = (shape.n_pixels(), shape.level_shift());
-        self.planes.resize(samples.len(), 0);
         if shape.components == 1 {
-            for (value, sample) in self.planes.iter_mut().zip(samples) {
-                *value = sample - shift;
+            std::mem::swap(&mut self.planes, samples);
+            for value in &mut self.planes {
+                *value -= shift;
             }
             return;
         }
+        self.planes.resize(samples.len(), 0);
         let (brightness, differences) = self.planes.split_at_mut(n_pixels);
         let (blue, red) = differences.split_at_mut(n_pixels);
         let (pixels, _) = samples.as_chunks::<3>();

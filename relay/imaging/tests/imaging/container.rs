@@ -100,10 +100,10 @@ fn frames_of_every_depth_and_order_come_back() {
 
 #[test]
 fn large_frames_are_cut_into_chunks_and_served_whole() {
-    // 4100 x 4100 x 2 bytes is just above the limit of one section, 4090 x 4090 just below.
-    for (side, chunked) in [(4100u16, true), (4090, false)] {
+    // 2050 x 2050 x 2 bytes is just above the limit of one section, 2040 x 2040 just below.
+    for (side, chunked) in [(2050u16, true), (2040, false)] {
         let (bytes, frames) = native(syntax::EXPLICIT_LITTLE, 16, 1, 1, side);
-        assert_eq!(frames[0].len() as u64 > pieces::FRAME_SECTION_BYTES_MAX, chunked);
+        assert_eq!(frames[0].len() as u64 > pieces::WHOLE_FRAME_BYTES_MAX, chunked);
         let packed = contain(&bytes, syntax::EXPLICIT_LITTLE);
         let mut container = Container::open(Cursor::new(&packed)).unwrap();
         let opaque = container

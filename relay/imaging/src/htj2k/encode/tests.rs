@@ -138,13 +138,15 @@ fn an_image_leaves_nothing_behind_for_the_next() {
         shape(130, 90, 1, 16, false),
         shape(1, 1, 1, 1, false),
         shape(65, 65, 3, 1, true),
+        shape(800, 700, 1, 12, true),
+        shape(130, 90, 1, 16, false),
     ];
     for (seed, image) in images.iter().enumerate() {
         let samples = noise(image, seed as u64);
-        let refused = encoder.encode(image, &samples[1..], &mut reused);
+        let refused = encoder.encode(image, &mut samples[1..].to_vec(), &mut reused);
         assert!(refused.is_err());
         encoder
-            .encode(image, &samples, &mut reused)
+            .encode(image, &mut samples.clone(), &mut reused)
             .expect("the image is within limits");
         assert_eq!(Ok(&reused), encode(image, &samples).as_ref());
     }
