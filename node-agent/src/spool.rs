@@ -12,6 +12,7 @@ mod index;
 mod picture;
 mod commit;
 mod receive;
+mod filling;
 mod activity;
 mod recover;
 mod coder;
@@ -34,6 +35,7 @@ use uuid::Uuid;
 
 use crate::clock::Clock;
 use commit::{COMMIT_QUEUE_MAX, Change, Writer};
+use filling::Filling;
 use index::{IndexDb, IndexError, IndexResult};
 use layout::{Layout, LayoutError};
 use picture::Picture;
@@ -157,6 +159,7 @@ pub(crate) struct Shared {
     quarantine_bytes: AtomicU64,
     /// When an object last began or ended.
     last_intake: Mutex<Option<Instant>>,
+    filling: Filling,
     changes: mpsc::Sender<Change>,
     changed: watch::Sender<u64>,
     coder_wake: Notify,
@@ -277,6 +280,7 @@ impl Spool {
         let reader = index::open_reader(&layout.index_file())
             .await
             .map_err(SpoolError::from)?;
+        let (folder, n_in_folder) = index::newest_folder(&mut db).await.map_err(SpoolError::from)?;
         let quarantine_bytes = folder_bytes(&layout.quarantine()).map_err(SpoolError::from)?;
         let (changes, waiting) = mpsc::channel(COMMIT_QUEUE_MAX);
         let shared = Arc::new(Shared {
@@ -288,6 +292,7 @@ impl Spool {
             open_studies: Mutex::default(),
             quarantine_bytes: AtomicU64::new(quarantine_bytes),
             last_intake: Mutex::default(),
+            filling: Filling::new(folder, n_in_folder),
             changes,
             changed: watch::Sender::new(0),
             coder_wake: Notify::new(),

@@ -1,8 +1,8 @@
 //! The one writer of the index: a thread that takes all changes waiting at a moment into one transaction.
 //!
-//! For received objects its order is insert, rename, folder fsync, commit, answer; the objects of eight
-//! associations that wait at the same time share the folder fsync and the commit. Nobody is answered, and
-//! the picture shows nothing, before the commit is durable.
+//! Rows of received objects are written while their files are made durable; the commit waits for the last of them,
+//! and the objects of eight associations that wait at the same time share it. Nobody is answered, and the picture
+//! shows nothing, before the commit is durable.
 
 mod change;
 mod intake;
@@ -10,11 +10,11 @@ mod progress;
 mod studies;
 
 use std::collections::{HashMap, HashSet};
-use std::fs::{self, File};
+use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use super::index::{self, IndexDb, IndexResult, StudyRow};
@@ -37,10 +37,8 @@ pub struct Writer {
     shared: Arc<Shared>,
     db: IndexDb,
     studies: HashMap<String, StudyRow>,
-    folder: i64,
-    n_in_folder: u64,
-    /// The folder being filled, open for its fsyncs.
-    folder_handle: Option<File>,
+    /// Some of the studies of which no deleted instance is remembered.
+    undelivered: HashSet<String>,
     /// The next transaction is begun while nobody waits for it.
     begun: bool,
 }
@@ -53,8 +51,8 @@ struct Batch {
     /// Renamed files, removed again when the commit fails.
     renamed: Vec<PathBuf>,
     dirty_folders: HashSet<PathBuf>,
-    /// Objects were renamed into the folder being filled.
-    fills_folder: bool,
+    /// Files of received objects that are on their way to being durable.
+    durables: Vec<oneshot::Receiver<()>>,
     /// Files without use, removed after the commit.
     leftovers: Vec<PathBuf>,
     wakes_coder: bool,
@@ -64,7 +62,6 @@ impl Writer {
     /// Takes the index over from start-up.
     pub async fn new(shared: Arc<Shared>, mut db: IndexDb) -> IndexResult<Self> {
         let studies = index::list_studies(&mut db).await?;
-        let (folder, n_in_folder) = index::newest_folder(&mut db).await?;
         let studies = studies
             .into_iter()
             .map(|row| (row.study_instance_uid.clone(), row))
@@ -73,9 +70,7 @@ impl Writer {
             shared,
             db,
             studies,
-            folder,
-            n_in_folder,
-            folder_handle: None,
+            undelivered: HashSet::new(),
             begun: false,
         })
     }
@@ -156,16 +151,13 @@ impl Writer {
         if let Some(error) = failed {
             return Err(error);
         }
-        crash_point("stored.renamed");
-        if batch.fills_folder
-            && let Some(folder) = &self.folder_handle
-        {
-            folder.sync_all()?;
-        }
         for folder in &batch.dirty_folders {
             layout::sync_folder(folder)?;
         }
-        crash_point("stored.folder_synced");
+        for durable in batch.durables.drain(..) {
+            let lost = || SpoolError::Io(std::io::Error::other("a received file could not be made durable"));
+            durable.await.map_err(|_| lost())?;
+        }
         index::commit(&mut self.db).await?;
         crash_point("stored.committed");
         Ok(())
@@ -202,13 +194,15 @@ impl Writer {
             Change::Store {
                 object,
                 label,
-                partial,
+                folder,
+                durable,
                 reply,
             } => {
+                batch.durables.push(durable);
                 let stored = if failed {
                     Err(SpoolError::batch())
                 } else {
-                    self.store(&object, &label, &partial, batch).await
+                    self.store(&object, &label, folder, batch).await
                 };
                 settle(stored, reply, batch)
             }

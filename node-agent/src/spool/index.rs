@@ -20,8 +20,8 @@ use tancho_domain::ids::ObjectId;
 use super::studies::ObjectState;
 
 pub use delivered::{
-    InstanceSum, Numbering, forget_delivered, list_forgettable, number_after_delivered, remember_delivered,
-    sum_delivered, sum_partly_delivered, take_over_delivered,
+    InstanceSum, Numbering, forget_delivered, has_delivered, list_forgettable, number_after_delivered,
+    remember_delivered, sum_delivered, sum_partly_delivered, take_over_delivered,
 };
 pub use held::{HeldRow, list_held, list_held_groups, set_held};
 pub use line::{

@@ -15,6 +15,7 @@ use tokio::sync::oneshot;
 
 use super::activity::Activity;
 use super::commit::{Change, Stored};
+use super::filling::Place;
 use super::index::{NewObject, QuarantineRow};
 use super::object_file::{DataSet, HEADER_BYTES, ObjectHeader};
 use super::studies::{ObjectState, StudyLabel};
@@ -80,7 +81,9 @@ pub struct Incoming {
     shared: Arc<Shared>,
     arrival: Arrival,
     object_id: ObjectId,
-    partial: PathBuf,
+    /// Where its file is; removed unless the index has it.
+    path: PathBuf,
+    is_kept: bool,
     file: Option<BufWriter<File>>,
     digest: Sha256,
     len: u64,
@@ -104,7 +107,8 @@ impl Incoming {
             shared,
             arrival,
             object_id,
-            partial,
+            path: partial,
+            is_kept: false,
             file: Some(BufWriter::with_capacity(WRITE_BUFFER_BYTES, file)),
             digest: Sha256::new(),
             len: 0,
@@ -200,27 +204,45 @@ impl Incoming {
             .as_str()
             .clone_into(&mut header.series_instance_uid);
         header.write(&mut file)?;
+        let object = new_object(&header, &scan, transfer_syntax, &self.arrival);
+        let place = self.shared.filling.take(&self.shared.layout)?;
+        let (reply, answer) = oneshot::channel();
+        let (is_durable, durable) = oneshot::channel();
+        activity.touch(object.study_instance_uid.as_str());
+        // The index writes its row meanwhile; without the word that follows nothing is committed.
+        self.shared.send_blocking(Change::Store {
+            object: Box::new(object),
+            label: Box::new(StudyLabel::of(&scan.identity)),
+            folder: place.folder,
+            durable,
+            reply,
+        })?;
+        self.make_durable(file, &place)?;
+        // A writer that has given up says so in its answer.
+        is_durable.send(()).ok();
+        let stored = answer.blocking_recv().map_err(|_| SpoolError::Stopped)??;
+        if let Stored::New { revision, .. } = &stored {
+            self.is_kept = true;
+            if *revision > 1 {
+                tracing::warn!(object.id = %self.object_id, revision, "same SOP Instance UID with other bytes: kept as a new revision");
+            }
+        }
+        Ok(stored)
+    }
+
+    /// Fsync, the name in its folder, fsync of the folder.
+    fn make_durable(&mut self, file: File, place: &Place) -> Result<(), IntakeError> {
         // An fsync that failed once must not be tried again on the same descriptor: the pages may be gone.
         file.sync_data()?;
         drop(file);
         crash_point("stored.fsynced");
-        let object = new_object(&header, &scan, transfer_syntax, &self.arrival);
-        let study = object.study_instance_uid.as_str().to_owned();
-        let (reply, answer) = oneshot::channel();
-        activity.touch(&study);
-        self.shared.send_blocking(Change::Store {
-            object: Box::new(object),
-            label: Box::new(StudyLabel::of(&scan.identity)),
-            partial: self.partial.clone(),
-            reply,
-        })?;
-        let stored = answer.blocking_recv().map_err(|_| SpoolError::Stopped)??;
-        if let Stored::New { revision, .. } = &stored
-            && *revision > 1
-        {
-            tracing::warn!(object.id = %self.object_id, revision, "same SOP Instance UID with other bytes: kept as a new revision");
-        }
-        Ok(stored)
+        let target = self.shared.layout.object_file(place.folder, &self.object_id);
+        fs::rename(&self.path, &target)?;
+        self.path = target;
+        crash_point("stored.renamed");
+        place.handle.sync_all()?;
+        crash_point("stored.folder_synced");
+        Ok(())
     }
 
     /// Says what the object is, or why it cannot be used. A panic in the scanner costs this object only.
@@ -268,7 +290,7 @@ impl Incoming {
             data_len: self.len,
         };
         let (reply, answer) = oneshot::channel();
-        let partial = keep.then(|| self.partial.clone());
+        let partial = keep.then(|| self.path.clone());
         self.shared
             .send_blocking(Change::Quarantine { row, partial, reply })?;
         answer.blocking_recv().map_err(|_| SpoolError::Stopped)??;
@@ -290,8 +312,10 @@ impl Incoming {
 impl Drop for Incoming {
     fn drop(&mut self) {
         self.shared.note_intake();
-        // Committed objects were renamed away; anything still under this name was never acknowledged.
-        fs::remove_file(&self.partial).ok();
+        if !self.is_kept {
+            // Never acknowledged, or moved into the quarantine under another name.
+            fs::remove_file(&self.path).ok();
+        }
     }
 }
 

@@ -43,11 +43,13 @@ impl Stored {
 
 /// A change of the spool's state.
 pub enum Change {
-    /// A received object whose file is fsynced.
+    /// A received object. Its file is made durable in this numbered folder while the row is written; the commit waits
+    /// for word of it.
     Store {
         object: Box<NewObject>,
         label: Box<StudyLabel>,
-        partial: PathBuf,
+        folder: i64,
+        durable: oneshot::Receiver<()>,
         reply: Reply<Stored>,
     },
     /// A received object that cannot be used; no file when there was no room for it.

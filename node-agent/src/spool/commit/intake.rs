@@ -1,6 +1,6 @@
 //! Objects that enter the spool: stored, held back, or put in quarantine, and the study they open or reopen.
 
-use std::fs::{self, File};
+use std::fs;
 use std::path::PathBuf;
 
 use tancho_domain::ids::ObjectId;
@@ -8,16 +8,18 @@ use tancho_domain::ids::ObjectId;
 use super::{Batch, Stored, Writer};
 use crate::spool::SpoolError;
 use crate::spool::index::{self, NewObject, Numbering, QuarantineRow, StudyRow};
-use crate::spool::layout::{Layout, OBJECTS_PER_FOLDER};
 use crate::spool::picture::Effect;
 use crate::spool::studies::{ObjectState, StudyLabel, first_generation};
+
+/// Studies remembered as those of which nothing was delivered and deleted.
+const UNDELIVERED_STUDIES_MAX: usize = 1024;
 
 impl Writer {
     pub(super) async fn store(
         &mut self,
         object: &NewObject,
         label: &StudyLabel,
-        partial: &PathBuf,
+        folder: i64,
         batch: &mut Batch,
     ) -> Result<Stored, SpoolError> {
         let mut object = object.clone();
@@ -33,15 +35,17 @@ impl Writer {
         if let Some(known) = &known {
             object.priority = object.priority.min(known.priority);
         }
-        self.choose_folder(batch)?;
         let (study, sop) = (
             object.study_instance_uid.as_str(),
             object.sop_instance_uid.as_str(),
         );
-        let delivered =
-            index::number_after_delivered(&mut self.db, study, sop, &object.original_sha256).await?;
+        let delivered = if self.has_delivered(study).await? {
+            index::number_after_delivered(&mut self.db, study, sop, &object.original_sha256).await?
+        } else {
+            None
+        };
         let mut numbering = delivered.unwrap_or(Numbering::Above(0));
-        let mut inserted = index::insert_object(&mut self.db, &object, self.folder, numbering).await?;
+        let mut inserted = index::insert_object(&mut self.db, &object, folder, numbering).await?;
         if inserted.is_none()
             && let Some(revision) = index::forget_damaged_copy(&mut self.db, &object).await?
         {
@@ -53,10 +57,9 @@ impl Writer {
                 container_bytes: 0,
             });
             numbering = Numbering::Again(revision);
-            inserted = index::insert_object(&mut self.db, &object, self.folder, numbering).await?;
+            inserted = index::insert_object(&mut self.db, &object, folder, numbering).await?;
         }
         let Some(revision) = inserted else {
-            batch.leftovers.push(partial.clone());
             batch
                 .effects
                 .push(Effect::Count(|counters| counters.n_duplicates += 1));
@@ -69,11 +72,6 @@ impl Writer {
         // Numbered first after no other: the usual case needs no further look.
         let is_alone = numbering == Numbering::Above(0) && revision == 1;
         let is_counted = !is_alone && index::has_other(&mut self.db, study, sop, &object.object_id).await?;
-        let file = self.shared.layout.object_file(self.folder, &object.object_id);
-        fs::rename(partial, &file)?;
-        self.n_in_folder += 1;
-        batch.renamed.push(file);
-        batch.fills_folder = true;
         self.note_arrival(known, &object, label, batch).await?;
         batch.effects.push(Effect::Arrived {
             study: object.study_instance_uid.as_str().to_owned(),
@@ -105,24 +103,19 @@ impl Writer {
         Ok(())
     }
 
-    /// Moves on to the next numbered folder when this one is full.
-    fn choose_folder(&mut self, batch: &mut Batch) -> Result<(), SpoolError> {
-        if self.n_in_folder >= OBJECTS_PER_FOLDER || self.folder == 0 {
-            if std::mem::take(&mut batch.fills_folder) {
-                batch
-                    .dirty_folders
-                    .insert(self.shared.layout.object_folder(self.folder));
+    /// Whether deleted instances of the study are remembered.
+    async fn has_delivered(&mut self, study: &str) -> Result<bool, SpoolError> {
+        if self.undelivered.contains(study) {
+            return Ok(false);
+        }
+        let has_some = index::has_delivered(&mut self.db, study).await?;
+        if !has_some {
+            if self.undelivered.len() >= UNDELIVERED_STUDIES_MAX {
+                self.undelivered.clear();
             }
-            self.folder += 1;
-            self.n_in_folder = 0;
-            self.folder_handle = None;
+            self.undelivered.insert(study.to_owned());
         }
-        if self.folder_handle.is_none() {
-            let folder = self.shared.layout.object_folder(self.folder);
-            Layout::ensure_folder(&folder)?;
-            self.folder_handle = Some(File::open(folder)?);
-        }
-        Ok(())
+        Ok(has_some)
     }
 
     /// Opens the study, or reopens it when it was closed; writes its row only when something changed.

@@ -114,6 +114,7 @@ impl Writer {
                 continue;
             };
             index::remember_delivered(&mut self.db, &object, now_ms).await?;
+            self.undelivered.remove(&object.study_instance_uid);
             index::delete_object(&mut self.db, object_id).await?;
             batch
                 .effects

@@ -92,6 +92,16 @@ pub async fn remember_delivered(
         .map(drop)
 }
 
+/// Whether deleted instances of the study are remembered.
+pub async fn has_delivered(db: &mut SqliteConnection, study: &str) -> sqlx::Result<bool> {
+    let found: Option<i64> =
+        sqlx::query_scalar("select 1 from delivered_studies where study_instance_uid = $1")
+            .bind(study)
+            .fetch_optional(db)
+            .await?;
+    Ok(found.is_some())
+}
+
 /// The number of an object among the deleted ones of its SOP Instance UID; `None` when none of them is remembered.
 pub async fn number_after_delivered(
     db: &mut SqliteConnection,
