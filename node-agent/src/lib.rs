@@ -4,6 +4,7 @@
 //! `uplink` (the line to the relay), `page` (what the technologist sees), `cli` (what an operator types).
 
 pub mod clock;
+mod durable;
 pub mod config;
 pub mod logging;
 pub mod dimse;

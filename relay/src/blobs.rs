@@ -15,6 +15,7 @@ use tancho_domain::ids::NetworkId;
 use tancho_imaging::container::{self, Container, ContainerError};
 use tokio::sync::Notify;
 
+use crate::durable::{self, crash_point};
 use crate::metrics::Metrics;
 use crate::state::make_private_dir;
 
@@ -108,7 +109,7 @@ impl Blobs {
     pub fn open(data_dir: &Path) -> io::Result<Self> {
         let root = data_dir.join("blobs");
         make_private_dir(&root)?;
-        sync_dir(data_dir)?;
+        durable::folder(data_dir)?;
         Ok(Self {
             root,
             shared: Arc::default(),
@@ -129,7 +130,8 @@ impl Blobs {
         container_sha256: &[u8; 32],
         finished: &Path,
     ) -> Result<Put, BlobError> {
-        File::open(finished)?.sync_all().map_err(BlobError::NotDurable)?;
+        durable::file(&File::open(finished)?).map_err(BlobError::NotDurable)?;
+        crash_point("blob.synced");
         let target = self.path(network_id, container_sha256);
         let folder = self.make_folder(network_id, container_sha256)?;
         let put = match fs::hard_link(finished, &target) {
@@ -155,12 +157,14 @@ impl Blobs {
         };
         // What is published is never taken away again: another connection may have answered with a receipt for it.
         if put == Put::Existed {
-            File::open(&target)?.sync_all().map_err(BlobError::NotDurable)?;
+            durable::file(&File::open(&target)?).map_err(BlobError::NotDurable)?;
         }
+        crash_point("blob.linked");
         self.sync_folder(&folder)?;
         if finished.try_exists()? {
             fs::remove_file(finished)?;
         }
+        crash_point("blob.stored");
         Ok(put)
     }
 
@@ -171,7 +175,7 @@ impl Blobs {
     /// [`BlobError::Missing`], or when the disk fails: then it must not be counted on.
     pub fn make_durable(&self, network_id: &NetworkId, container_sha256: &[u8; 32]) -> Result<(), BlobError> {
         let file = self.file(network_id, container_sha256)?;
-        file.sync_all().map_err(BlobError::NotDurable)?;
+        durable::file(&file).map_err(BlobError::NotDurable)?;
         let folder = self.make_folder(network_id, container_sha256)?;
         self.sync_folder(&folder)
     }
@@ -200,7 +204,7 @@ impl Blobs {
         tracing::error!(alarm = "blob_damaged", network.id = %network_id, container = %hex(container_sha256),
             "a stored container rotted; it is set aside until its site sends it again");
         if let Some(folder) = path.parent() {
-            sync_dir(folder)?;
+            durable::folder(folder)?;
         }
         Ok(true)
     }
@@ -300,7 +304,7 @@ impl Blobs {
             let text = "the disk lost entries of the folder; restart the relay when the disk is sound";
             return Err(BlobError::NotDurable(io::Error::other(text)));
         }
-        sync_dir(folder).map_err(|error| {
+        durable::folder(folder).map_err(|error| {
             self.folders().lost.insert(folder.to_owned());
             BlobError::NotDurable(error)
         })
@@ -313,15 +317,6 @@ impl Blobs {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Makes the entries of a folder durable; file systems of Windows do that by themselves.
-fn sync_dir(dir: &Path) -> io::Result<()> {
-    if cfg!(unix) {
-        File::open(dir)?.sync_all()
-    } else {
-        Ok(())
-    }
 }
 
 /// A digest as 64 lower-case hexadecimal digits.

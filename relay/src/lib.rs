@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 pub mod clock;
+mod durable;
 pub mod config;
 pub mod error;
 pub mod secrets;

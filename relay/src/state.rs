@@ -19,6 +19,7 @@ use crate::blobs::Blobs;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::dicomweb;
+use crate::durable;
 use crate::events::EventHub;
 use crate::ingest;
 use crate::metrics::Metrics;
@@ -179,7 +180,7 @@ pub fn write_private(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     let mut file = options.open(&temporary)?;
     std::io::Write::write_all(&mut file, bytes)?;
-    file.sync_all()?;
+    durable::file(&file)?;
     std::fs::rename(&temporary, path)?;
-    std::fs::File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()
+    durable::folder(path.parent().unwrap_or(Path::new(".")))
 }

@@ -102,6 +102,15 @@ fn the_time_of_day_comes_from_the_clock() {
 }
 
 #[test]
+fn the_disk_is_asked_for_durability_in_one_place() {
+    let may = |path: &str| path.ends_with("/src/durable.rs");
+    let words = [".sync_all(", ".sync_data("];
+    let mut found = speaking_of("relay/", &words, may);
+    found.extend(speaking_of("node-agent/", &words, may));
+    assert_none("an fsync outside durable.rs, which no broken build tries", &found);
+}
+
+#[test]
 fn only_the_viewer_imports_cornerstone() {
     let mut found = Vec::new();
     for file in files(|path| path.starts_with("reader-ui/src/") && !path.starts_with("reader-ui/src/viewer/"))

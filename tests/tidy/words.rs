@@ -47,7 +47,11 @@ fn nothing_is_unfinished_or_skipped() {
 
 #[test]
 fn no_test_sleeps() {
-    const WAITING: [&str; 2] = ["tests/harness/wait.rs", "tests/bench/wan/wait.py"];
+    const WAITING: [&str; 3] = [
+        "tests/harness/wait.rs",
+        "tests/bench/wan/wait.py",
+        "tests/sweep/wait.py",
+    ];
     let words = joined(&[
         ("thread::sl", "eep("),
         ("time::sl", "eep("),

@@ -28,6 +28,7 @@ use super::layout::{self, Layout};
 use super::object_file::DataSet;
 use super::studies::ObjectState;
 use super::{Shared, SpoolError, crash_point};
+use crate::durable;
 use heads::Heads;
 
 /// Objects per round.
@@ -263,7 +264,7 @@ fn hand_over(shared: &Arc<Shared>, finished: Vec<(StoredObject, Outcome)>) -> Re
         match outcome {
             Outcome::Coded(container, file) => {
                 // All files of the round are written by now, so the first fsync does most of the work of the rest.
-                file.sync_data()?;
+                durable::file(&file)?;
                 let folder = shared.layout.container_folder(object.folder);
                 Layout::ensure_folder(&folder)?;
                 fs::rename(
@@ -298,7 +299,7 @@ fn hand_over(shared: &Arc<Shared>, finished: Vec<(StoredObject, Outcome)>) -> Re
     }
     crash_point("coded.renamed");
     for folder in folders {
-        layout::sync_folder(&folder)?;
+        durable::folder(&folder)?;
     }
     if !coded.is_empty() {
         let (reply, answer) = oneshot::channel();

@@ -18,9 +18,9 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use super::index::{self, IndexDb, IndexResult, StudyRow};
-use super::layout;
 use super::picture::{Effect, HELD_SHOWN_MAX};
 use super::{OUTBOUND_OBJECTS_MAX, Shared, SpoolError, crash_point};
+use crate::durable;
 
 pub use change::{Change, Reply, Stored};
 
@@ -152,11 +152,11 @@ impl Writer {
             return Err(error);
         }
         for folder in &batch.dirty_folders {
-            layout::sync_folder(folder)?;
+            durable::folder(folder)?;
         }
-        for durable in batch.durables.drain(..) {
+        for is_durable in batch.durables.drain(..) {
             let lost = || SpoolError::Io(std::io::Error::other("a received file could not be made durable"));
-            durable.await.map_err(|_| lost())?;
+            is_durable.await.map_err(|_| lost())?;
         }
         index::commit(&mut self.db).await?;
         crash_point("stored.committed");
@@ -372,6 +372,10 @@ fn settle<T: Send + 'static>(
     batch: &mut Batch,
 ) -> Result<(), SpoolError> {
     match done {
+        Ok(value) if durable::ANSWERS_EARLY => {
+            reply.send(Ok(value)).ok();
+            Ok(())
+        }
         Ok(value) => {
             batch.answers.push(Box::new(move |committed| {
                 reply

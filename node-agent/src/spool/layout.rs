@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 
 use tancho_domain::ids::{CommandId, ObjectId};
 
+use crate::durable;
+
 /// Objects per numbered folder; a new folder is begun when the newest holds this many.
 pub const OBJECTS_PER_FOLDER: u64 = 4096;
 
@@ -78,8 +80,9 @@ impl Layout {
                 folder: layout.incoming(),
                 source,
             })?;
-        for folder in [&layout.root, &spool] {
-            sync_folder(folder).map_err(|source| LayoutError::Prepare {
+        // The numbered folders too: a run that was killed may have made one without the fsync that comes after.
+        for folder in [&layout.root, &spool, &layout.objects(), &layout.containers()] {
+            durable::folder(folder).map_err(|source| LayoutError::Prepare {
                 folder: folder.clone(),
                 source,
             })?;
@@ -203,7 +206,7 @@ impl Layout {
     /// Makes sure that a numbered folder exists durably.
     pub fn ensure_folder(folder: &Path) -> io::Result<()> {
         match fs::create_dir(folder) {
-            Ok(()) => folder.parent().map_or(Ok(()), sync_folder),
+            Ok(()) => folder.parent().map_or(Ok(()), durable::folder),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
             Err(error) => Err(error),
         }
@@ -230,9 +233,9 @@ impl Layout {
             .open(&before)
             .map_err(failed("write"))?;
         file.write_all(probe).map_err(failed("write"))?;
-        file.sync_all().map_err(failed("fsync"))?;
+        durable::file(&file).map_err(failed("fsync"))?;
         fs::rename(&before, &after).map_err(failed("rename"))?;
-        sync_folder(&self.incoming()).map_err(failed("folder fsync"))?;
+        durable::folder(&self.incoming()).map_err(failed("folder fsync"))?;
         let read_back = fs::read(&after).map_err(failed("read back"))?;
         if read_back != probe {
             return Err(failed("read back")(io::Error::other(
@@ -300,23 +303,14 @@ pub fn is_out_of_handles(error: &io::Error) -> bool {
     matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE))
 }
 
-/// Makes the names in a folder durable.
-pub fn sync_folder(folder: &Path) -> io::Result<()> {
-    #[cfg(unix)]
-    File::open(folder)?.sync_all()?;
-    #[cfg(not(unix))]
-    let _ = folder;
-    Ok(())
-}
-
 /// Writes a small file durably: fsync, rename, folder fsync.
 pub fn write_durably(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let partial = path.with_extension("part");
     let mut file = File::create(&partial)?;
     file.write_all(bytes)?;
-    file.sync_all()?;
+    durable::file(&file)?;
     fs::rename(&partial, path)?;
-    path.parent().map_or(Ok(()), sync_folder)
+    path.parent().map_or(Ok(()), durable::folder)
 }
 
 /// Patient data rests here: other users of the machine have no business in the folder.

@@ -20,6 +20,7 @@ use super::index::{NewObject, QuarantineRow};
 use super::object_file::{DataSet, HEADER_BYTES, ObjectHeader};
 use super::studies::{ObjectState, StudyLabel};
 use super::{Shared, SpoolError, crash_point};
+use crate::durable;
 
 /// Bytes gathered before they are written; larger pieces go to the file directly.
 const WRITE_BUFFER_BYTES: usize = 64 * 1024;
@@ -233,14 +234,14 @@ impl Incoming {
     /// Fsync, the name in its folder, fsync of the folder.
     fn make_durable(&mut self, file: File, place: &Place) -> Result<(), IntakeError> {
         // An fsync that failed once must not be tried again on the same descriptor: the pages may be gone.
-        file.sync_data()?;
+        durable::file(&file)?;
         drop(file);
         crash_point("stored.fsynced");
         let target = self.shared.layout.object_file(place.folder, &self.object_id);
         fs::rename(&self.path, &target)?;
         self.path = target;
         crash_point("stored.renamed");
-        place.handle.sync_all()?;
+        durable::open_folder(&place.handle)?;
         crash_point("stored.folder_synced");
         Ok(())
     }
@@ -280,7 +281,7 @@ impl Incoming {
         let keep = self.shared.take_quarantine_room(self.len);
         if keep {
             header.write(&mut file)?;
-            file.sync_data()?;
+            durable::file(&file)?;
         }
         let row = QuarantineRow {
             object_id: self.object_id.clone(),

@@ -13,6 +13,8 @@ use rcgen::KeyPair;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use serde::{Deserialize, Serialize};
 
+use crate::durable;
+
 /// Folder inside the data folder.
 const FOLDER: &str = "node";
 const IDENTITY_FILE: &str = "identity.json";
@@ -170,13 +172,9 @@ fn write_private(path: &Path, bytes: &[u8]) -> Result<(), IdentityError> {
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
         let mut file = options.open(&temporary)?;
         file.write_all(bytes)?;
-        file.sync_all()?;
+        durable::file(&file)?;
         fs::rename(&temporary, path)?;
-        if cfg!(unix) {
-            fs::File::open(folder)?.sync_all()
-        } else {
-            Ok(())
-        }
+        durable::folder(folder)
     };
     write().map_err(|source| IdentityError::Io {
         path: path.to_owned(),

@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 use tancho_domain::ids::NetworkId;
 
 use crate::blobs::{hex, parse_hex};
+use crate::durable;
 use crate::state::write_private;
 
 /// The checkpoints, one JSON object a line.
@@ -122,7 +123,7 @@ impl Checkpoints {
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
         let mut file = options.open(&self.path)?;
         file.write_all(&bytes)?;
-        file.sync_all()?;
+        durable::file(&file)?;
         newest.insert(network_id.clone(), seq);
         Ok(())
     }
@@ -193,7 +194,7 @@ fn drop_torn_end(path: &Path) -> io::Result<()> {
         .map_or(0, |at| at as u64 + 1);
     if from + whole < len && (from == 0 || whole > 0) {
         file.set_len(from + whole)?;
-        file.sync_all()?;
+        durable::file(&file)?;
     }
     Ok(())
 }

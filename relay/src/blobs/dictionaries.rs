@@ -12,6 +12,7 @@ use tancho_imaging::container::{Container, Dictionary};
 use tancho_imaging::limits::pieces;
 
 use super::{BlobError, Blobs, hex};
+use crate::durable;
 
 /// Ending of a dictionary file.
 const ENDING: &str = "head";
@@ -46,11 +47,11 @@ impl Blobs {
         let folder = self.make_folder(network_id, dictionary.sha256())?;
         if self.dictionary(network_id, dictionary.sha256())?.is_some() {
             // It may have been named just before a crash.
-            File::open(&target)?.sync_all().map_err(BlobError::NotDurable)?;
+            durable::file(&File::open(&target)?).map_err(BlobError::NotDurable)?;
         } else {
             let mut beside = tempfile::NamedTempFile::new_in(&folder)?;
             beside.write_all(dictionary.bytes())?;
-            beside.as_file().sync_all().map_err(BlobError::NotDurable)?;
+            durable::file(beside.as_file()).map_err(BlobError::NotDurable)?;
             beside.persist(&target).map_err(|error| error.error)?;
         }
         self.sync_folder(&folder)

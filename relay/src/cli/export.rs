@@ -18,6 +18,7 @@ use tokio::io::AsyncSeekExt;
 use super::Common;
 use crate::blobs::{BlobError, hex, parse_hex};
 use crate::control::{self, Refusal, Reply, Request};
+use crate::durable;
 use crate::state::AppState;
 
 /// Write an instance back into a file, proved against its digest.
@@ -106,7 +107,7 @@ fn write_out(mut file: std::fs::File, out: &Path) -> anyhow::Result<()> {
         .with_context(|| format!("writing into {}", folder.display()))?;
     std::io::copy(&mut file, &mut beside)?;
     beside.flush()?;
-    beside.as_file().sync_all()?;
+    durable::file(beside.as_file())?;
     beside
         .persist(out)
         .with_context(|| format!("writing {}", out.display()))?;

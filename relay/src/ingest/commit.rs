@@ -13,6 +13,7 @@ use tancho_store::{StoreError, Tx};
 use tokio::sync::{mpsc, oneshot};
 
 use super::status;
+use crate::durable::{self, crash_point};
 use crate::state::AppState;
 
 /// Instances in one transaction.
@@ -61,6 +62,9 @@ impl CommitQueue {
             .send((verified, answer))
             .await
             .map_err(|_| stopped())?;
+        if durable::ANSWERS_EARLY {
+            return Ok(0);
+        }
         answered.await.map_err(|_| stopped())?
     }
 }
@@ -88,6 +92,7 @@ async fn commit_batch(app: &AppState, batch: Vec<Waiting>) {
     let now_ms = app.now_ms();
     match write_batch(app, &batch, now_ms).await {
         Ok(results) => {
+            crash_point("instance.committed");
             let studies: BTreeMap<&StudyId, &NetworkId> = batch
                 .iter()
                 .map(|(verified, _)| (&verified.study_id, &verified.origin.network_id))

@@ -19,6 +19,7 @@ use uuid::Uuid;
 
 use super::journal::{Journal, PartKey, Trusted};
 use super::space::{self, Room};
+use crate::durable::{self, crash_point};
 use crate::state::make_private_dir;
 
 /// Partial files kept open for writing; others are opened again when their next range comes.
@@ -264,6 +265,7 @@ impl Incoming {
             let part = &bytes[(gap.start - offset) as usize..(gap.end - offset) as usize];
             write_all_at(&file, part, gap.start)?;
         }
+        crash_point("part.written");
         let mut journal = self.journal();
         gaps.iter().try_for_each(|gap| journal.note_written(key, gap))
     }
@@ -315,7 +317,7 @@ impl Incoming {
             let ended = OpenOptions::new()
                 .write(true)
                 .open(self.path(&key))
-                .and_then(|file| file.sync_data());
+                .and_then(|file| durable::file(&file));
             let is_lost = match &ended {
                 Ok(()) => false,
                 // Verified and taken away in the meantime.
@@ -336,7 +338,8 @@ impl Incoming {
             return Ok(0);
         }
         // The files' names must be durable too, else a power cut leaves ranges of a file that is not there.
-        File::open(&self.dir)?.sync_all()?;
+        durable::folder(&self.dir)?;
+        crash_point("part.synced");
         let mut journal = self.journal();
         journal.note_synced(&synced)?;
         let n_synced = synced.len();

@@ -15,6 +15,8 @@ use std::path::{Path, PathBuf};
 use tancho_wire::Digest;
 use tancho_wire::transfer::RangeSet;
 
+use crate::durable;
+
 /// Bytes of one record: kind, site, digest, start, end, check.
 const RECORD_BYTES: usize = 1 + 16 + 32 + 8 + 8 + 4;
 const HEADER_BYTES: usize = 8 + 32;
@@ -98,7 +100,7 @@ impl Journal {
                 .for_each(|range| bytes.extend_from_slice(&record(Kind::Synced, key, &range)));
         }
         self.append(&bytes)?;
-        self.file.sync_data()
+        durable::file(&self.file)
     }
 
     /// The partial file was finished or thrown away.
@@ -156,9 +158,9 @@ fn write_anew(path: &Path, machine: [u8; 32], known: &Trusted) -> io::Result<(Fi
         .truncate(true)
         .open(&temporary)?;
     file.write_all(&bytes)?;
-    file.sync_all()?;
+    durable::file(&file)?;
     fs::rename(&temporary, path)?;
-    File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()?;
+    durable::folder(path.parent().unwrap_or(Path::new(".")))?;
     Ok((file, bytes.len() as u64))
 }
 

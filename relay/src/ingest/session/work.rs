@@ -17,6 +17,7 @@ use tancho_wire::transfer::{Action, Finish, Holding, OfferedInstance, refuse_fin
 use super::data::{DISK_RETRY_MS, disk_code};
 use super::{End, Session, lock};
 use crate::blobs::{BlobError, Blobs};
+use crate::durable::crash_point;
 use crate::ingest::commit::Verified;
 use crate::ingest::dictionaries::HeadDigest;
 use crate::ingest::head::{self, Head, HeadFault, HeadRead, Heads};
@@ -411,6 +412,7 @@ impl Session {
             lock(&self.heads_waiting).forget(&digest);
         }
         self.with_receiver(|receiver| receiver.finish(&digest, finish));
+        crash_point("instance.answered");
     }
 
     async fn verify_and_commit(&self, offered: &OfferedInstance) -> Finish {
@@ -444,6 +446,7 @@ impl Session {
             Err(refusal) => return Finish::Refused(refusal),
         };
         let relation = self.relation(offered, &arrived, whole.clone()).await;
+        crash_point("instance.verified");
         if let Err(refusal) = self.store(digest, whole).await {
             return Finish::Refused(refusal);
         }
