@@ -20,7 +20,7 @@ use tancho_wire::limits::{HANDSHAKE_TIMEOUT_MS, VERSION_MAX, VERSION_MIN};
 use tokio::io::AsyncWriteExt;
 use tokio::time::Instant;
 
-use super::backoff::{Backoff, random};
+use super::backoff::{Backoff, Over, random};
 use super::carrier::{self, Carrier, FrameReader, Writer, line_fault};
 use super::dial::{LinkFault, dial, dial_tcp, fault_of};
 use super::identity::Identity;
@@ -31,10 +31,6 @@ use crate::clock::Clock;
 use crate::link::{LinkBoard, LinkState};
 use crate::spool::Spool;
 
-/// Attempts under way at once.
-const ATTEMPTS_MAX: usize = 6;
-/// QUIC has this long alone before TCP is tried, too; none when the last connection was over TCP.
-const TCP_AFTER: Duration = Duration::from_secs(3);
 /// A QUIC connection that hears nothing for this long, through two signs of life, may be blocked.
 const QUIC_SILENCE: Duration = Duration::from_secs(5);
 /// When QUIC is first tried again on a TCP line, and how often after that.
@@ -124,9 +120,8 @@ async fn connect(
     was_tcp: bool,
 ) -> Result<Carrier, LinkFault> {
     let mut attempts: FuturesUnordered<Attempt> = FuturesUnordered::new();
-    let mut backoff = Backoff::new();
+    let mut backoff = Backoff::new(was_tcp);
     let begun = Instant::now();
-    let tcp_after = if was_tcp { Duration::ZERO } else { TCP_AFTER };
     loop {
         let pause = match &fault {
             Some(fault) if fault.needs_a_person() => Backoff::after_refusal(random()),
@@ -153,11 +148,8 @@ async fn connect(
         loop {
             tokio::select! {
                 () = &mut next => {
-                    if attempts.len() < ATTEMPTS_MAX {
-                        attempts.push(attempt(config, line, Over::Quic)?);
-                    }
-                    if begun.elapsed() >= tcp_after && attempts.len() < 2 * ATTEMPTS_MAX {
-                        attempts.push(attempt(config, line, Over::Tcp)?);
+                    for over in backoff.after_pause(begun.elapsed(), attempts.len()) {
+                        attempts.push(attempt(config, line, over)?);
                     }
                     break;
                 }
@@ -185,12 +177,6 @@ fn relay_address(config: &UplinkConfig, identity: &Identity) -> String {
         .relay_address
         .clone()
         .unwrap_or_else(|| identity.relay_address.clone())
-}
-
-#[derive(Debug, Clone, Copy)]
-enum Over {
-    Quic,
-    Tcp,
 }
 
 fn attempt(config: &UplinkConfig, line: &Line, over: Over) -> Result<Attempt, LinkFault> {

@@ -30,6 +30,9 @@ impl LineSpec {
             jitter: 0,
             loss,
             queue_bytes: queue_kib << 10,
+            duplicates: 0.0,
+            overtaken: 0.0,
+            mtu_bytes: u64::MAX,
         };
         Self { up: link, down: link }
     }
@@ -78,6 +81,8 @@ pub struct Scenario {
     pub rate_change: Option<(Nanos, f64)>,
     /// The one-way delay upwards changes at this time.
     pub delay_change: Option<(Nanos, Nanos)>,
+    /// Longer packets than this disappear in both directions from this time on.
+    pub mtu_change: Option<(Nanos, u64)>,
     /// Nothing arrives between these times.
     pub outage: Option<(Nanos, Nanos)>,
 }
@@ -93,6 +98,7 @@ impl Scenario {
             rival: None,
             rate_change: None,
             delay_change: None,
+            mtu_change: None,
             outage: None,
         }
     }
@@ -171,6 +177,7 @@ impl Outcome {
     }
 }
 
+#[derive(Clone)]
 enum Payload {
     Quic(Vec<u8>),
     Rival(u64),
@@ -281,6 +288,9 @@ impl Simulation {
         if let Some((at, _)) = self.scenario.delay_change {
             self.at(at, Event::Change);
         }
+        if let Some((at, _)) = self.scenario.mtu_change {
+            self.at(at, Event::Change);
+        }
         while let Some(Reverse(Queued(time, _, event))) = self.events.pop() {
             if time > self.scenario.ends {
                 break;
@@ -332,6 +342,10 @@ impl Simulation {
                 }
                 if let Some((_, delay)) = self.scenario.delay_change.filter(|&(at, _)| at <= self.now) {
                     self.up.spec.delay = delay;
+                }
+                if let Some((_, mtu_bytes)) = self.scenario.mtu_change.filter(|&(at, _)| at <= self.now) {
+                    self.up.spec.mtu_bytes = mtu_bytes;
+                    self.down.spec.mtu_bytes = mtu_bytes;
                 }
             }
         }
@@ -391,6 +405,14 @@ impl Simulation {
             }
         }
         if let Fate::ArrivesAt(time) = fate {
+            let link = if from == Side::Near {
+                &mut self.up
+            } else {
+                &mut self.down
+            };
+            if let Some(again) = link.second_copy(time) {
+                self.at(again, Event::Arrive(to, payload.clone()));
+            }
             self.at(time, Event::Arrive(to, payload));
         }
     }

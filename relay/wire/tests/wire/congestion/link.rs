@@ -1,7 +1,9 @@
-//! One direction of a simulated line: rate, drop-tail queue in bytes, loss, delay and jitter.
+//! One direction of a simulated line: rate, drop-tail queue in bytes, loss, delay and jitter; packets that come twice,
+//! packets that are overtaken, and a longest packet.
 //!
 //! The same rules as a token-bucket emulator on a real machine: a packet that is lost has used its share
-//! of the rate, jitter is drawn anew every 10 ms, and packets keep their order.
+//! of the rate, jitter is drawn anew every 10 ms, and packets keep their order unless they are overtaken. A packet that
+//! is too long disappears without a word, as on a path whose routers keep silent.
 
 /// Nanoseconds since the start of the simulation.
 pub type Nanos = u64;
@@ -34,6 +36,12 @@ pub struct LinkSpec {
     pub jitter: Nanos,
     pub loss: f64,
     pub queue_bytes: u64,
+    /// Share of packets that come a second time.
+    pub duplicates: f64,
+    /// Share of packets that are overtaken by those sent up to [`OVERTAKEN_BY`] after them.
+    pub overtaken: f64,
+    /// Longest packet, with its headers.
+    pub mtu_bytes: u64,
 }
 
 /// What became of a packet.
@@ -56,6 +64,8 @@ pub struct Link {
 /// Depth of the token bucket; a real emulator needs it because it can't wake for each packet.
 const BURST_BYTES: f64 = 3000.0;
 const JITTER_HOLD: Nanos = 10 * MILLISECOND;
+/// How much later an overtaken packet, or the second copy of one, comes.
+pub const OVERTAKEN_BY: Nanos = 4 * MILLISECOND;
 
 impl Link {
     pub fn new(spec: LinkSpec, seed: u64) -> Self {
@@ -84,7 +94,7 @@ impl Link {
         let credit = i128::from(now) - (burst * nanos_per_byte) as i128;
         self.free_at = self.free_at.max(credit) + (bytes as f64 * nanos_per_byte) as i128;
         let departs = self.free_at.max(i128::from(now)) as Nanos;
-        if self.random.unit() < self.spec.loss {
+        if self.random.unit() < self.spec.loss || bytes > self.spec.mtu_bytes {
             return Fate::Lost;
         }
         let mut arrives = departs + self.spec.delay;
@@ -95,8 +105,17 @@ impl Link {
             }
             arrives = arrives.saturating_add_signed(self.jitter_now).max(departs);
         }
+        if self.spec.overtaken > 0.0 && self.random.unit() < self.spec.overtaken {
+            return Fate::ArrivesAt(self.last_arrival.max(arrives) + OVERTAKEN_BY);
+        }
         self.last_arrival = self.last_arrival.max(arrives);
         Fate::ArrivesAt(self.last_arrival)
+    }
+
+    /// When a packet that arrives comes a second time, if it does.
+    pub fn second_copy(&mut self, arrives: Nanos) -> Option<Nanos> {
+        let comes_twice = self.spec.duplicates > 0.0 && self.random.unit() < self.spec.duplicates;
+        comes_twice.then_some(arrives + OVERTAKEN_BY)
     }
 
     fn nanos_per_byte(&self) -> f64 {

@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use quinn_proto::congestion::ControllerFactory;
 use quinn_proto::crypto::rustls::{QuicClientConfig, QuicServerConfig};
 use quinn_proto::{
@@ -34,13 +34,18 @@ pub struct Transfer {
     near: Peer,
     far: Peer,
     stream: Option<StreamId>,
-    chunk: Bytes,
+    /// What is sent, over and over.
+    pattern: Vec<u8>,
+    sent_bytes: u64,
+    /// Bytes that came, each compared with what was sent at its place.
     pub received_bytes: u64,
 }
 
 const NEAR: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1)), 4000);
 const FAR: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::new(10, 0, 0, 2)), 4433);
 const WINDOW_BYTES: u32 = 16 << 20;
+/// A prime, so that bytes at the wrong place show.
+const PATTERN_BYTES: usize = 65_521;
 
 impl Transfer {
     /// A client that connects at `now`, with `factory` deciding its rate.
@@ -75,7 +80,8 @@ impl Transfer {
             near,
             far,
             stream: None,
-            chunk: Bytes::from(vec![0; 64 << 10]),
+            pattern: (0..PATTERN_BYTES).map(|at| (at * at / 7) as u8).collect(),
+            sent_bytes: 0,
             received_bytes: 0,
         }
     }
@@ -128,7 +134,13 @@ impl Transfer {
             }
         }
         let Some(stream) = self.stream else { return };
-        while connection.send_stream(stream).write(&self.chunk).is_ok() {}
+        loop {
+            let from = (self.sent_bytes % PATTERN_BYTES as u64) as usize;
+            match connection.send_stream(stream).write(&self.pattern[from..]) {
+                Ok(n_bytes) => self.sent_bytes += n_bytes as u64,
+                Err(_) => return,
+            }
+        }
     }
 
     fn drain(&mut self) {
@@ -151,7 +163,15 @@ impl Transfer {
                 continue;
             };
             while let Ok(Some(chunk)) = chunks.next(usize::MAX) {
-                self.received_bytes += chunk.bytes.len() as u64;
+                assert_eq!(chunk.offset, self.received_bytes, "bytes come in order and once");
+                let mut rest: &[u8] = &chunk.bytes;
+                while !rest.is_empty() {
+                    let from = (self.received_bytes % PATTERN_BYTES as u64) as usize;
+                    let (now, later) = rest.split_at(rest.len().min(PATTERN_BYTES - from));
+                    assert!(now == &self.pattern[from..from + now.len()], "other bytes came");
+                    self.received_bytes += now.len() as u64;
+                    rest = later;
+                }
             }
             let _ = chunks.finalize();
         }
