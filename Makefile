@@ -4,7 +4,7 @@ SHELL := /bin/bash
 target := $(or $(CARGO_TARGET_DIR),target)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench bench-wan setup
+.PHONY: help demo test bench bench-wan sweep fuzz setup
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -27,6 +27,14 @@ bench-wan: ## The same over emulated lines beside today's tools (root; WANLINK=p
 	@tests/setup bench-wan
 	@cargo build --locked --release --workspace --bins
 	@$(target)/test-tools/venv/bin/python tests/bench/wan/main.py
+
+sweep: ## Both programs ended at every call that makes something durable, by kill and by power cut (root), and builds broken on purpose found out (POINTS=n for some points only, SEED=n)
+	@tests/setup test
+	@tests/sweep/run $(if $(POINTS),--points $(POINTS)) $(if $(SEED),--seed $(SEED))
+
+fuzz: ## Mutated bytes against everything that reads a peer's, guided by coverage (FOR=seconds for each target, 600 by default)
+	@tests/setup test
+	@tests/fuzz/run $(or $(FOR),600)
 
 setup: ## Install what the tests use beyond Rust and Node (Debian packages, Python and npm packages)
 	@tests/setup test
