@@ -13,7 +13,7 @@ use crate::control::{self, ControlPort};
 use crate::dimse::DimsePort;
 use crate::dimse::negotiation::Policy;
 use crate::dimse::refusals::Refusals;
-use crate::link::LinkBoard;
+use crate::link::{self, LinkBoard};
 use crate::metrics::{DimseFigures, Metrics};
 use crate::page::{self, Guard, PageParts, PagePort};
 use crate::requests::automatic;
@@ -93,10 +93,16 @@ impl Agent {
             tasks.spawn(control::serve(
                 port,
                 spool.clone(),
-                board.clone(),
+                (board.clone(), clock.clone()),
                 stopping.clone(),
             ));
         }
+        tasks.spawn(link::keeper::keep(
+            board.clone(),
+            config.data_dir.clone(),
+            clock.clone(),
+            stopping.clone(),
+        ));
         tasks.spawn(automatic::run(
             spool.clone(),
             config.requests.clone(),

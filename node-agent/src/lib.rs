@@ -10,6 +10,7 @@ pub mod logging;
 pub mod dimse;
 pub mod spool;
 pub mod link;
+pub mod troubles;
 pub mod uplink;
 pub mod requests;
 pub mod metrics;

@@ -1,5 +1,7 @@
 //! Figures of the agent in the text form that Prometheus reads. No labels carry anything a peer sent.
 
+use std::sync::atomic::AtomicU64;
+
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
@@ -174,6 +176,22 @@ impl Metrics {
             "Rate of the line, mean of five seconds",
             link.bytes_per_second,
         );
+        if let Some(rtt_ms) = link.rtt_ms {
+            fraction(
+                &mut registry,
+                "line_rtt_seconds",
+                "Round trip as last measured",
+                rtt_ms / 1_000.0,
+            );
+        }
+        if let Some(loss) = link.loss {
+            fraction(
+                &mut registry,
+                "line_loss_ratio",
+                "Share of the packets of the last minute that was lost; absent over TCP",
+                loss,
+            );
+        }
         let sent: Counter = Counter::default();
         sent.inc_by(link.bytes_sent);
         registry.register("line_bytes", "Container bytes put on the line", sent);
@@ -188,5 +206,11 @@ impl Metrics {
 fn gauge(registry: &mut Registry, name: &str, help: &str, value: u64) {
     let gauge: Gauge = Gauge::default();
     gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
+    registry.register(name, help, gauge);
+}
+
+fn fraction(registry: &mut Registry, name: &str, help: &str, value: f64) {
+    let gauge: Gauge<f64, AtomicU64> = Gauge::default();
+    gauge.set(value);
     registry.register(name, help, gauge);
 }

@@ -7,6 +7,7 @@ mod api;
 mod assets;
 mod guard;
 mod health;
+mod line;
 mod listener;
 mod problem;
 mod view;
@@ -32,6 +33,8 @@ pub use view::{PageState, StudyView};
 const BODY_BYTES_MAX: usize = 256 * 1024;
 /// Shortest time between two pictures sent to one browser.
 const PICTURE_INTERVAL: Duration = Duration::from_millis(250);
+/// A picture is sent this often also when nothing changed: what lasts too long becomes a trouble by itself.
+const PICTURE_INTERVAL_MAX: Duration = Duration::from_secs(10);
 /// Comment line that keeps a silent stream alive through proxies.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
@@ -64,6 +67,7 @@ pub fn router(parts: PageParts, guard: Guard) -> Router {
         .route("/metrics", get(health::metrics))
         .route("/api/state", get(api::state))
         .route("/api/events", get(api::events))
+        .route("/api/line", get(line::line))
         .route("/api/requests", post(api::send_request))
         .route("/api/studies/priority", post(api::set_priority))
         .route("/api/studies/close", post(api::close_study))
@@ -135,6 +139,20 @@ mod tests {
         assert_eq!(state["studies"], serde_json::json!([]));
         assert_eq!(state["ae_title_stat"], "TANCHO_STAT");
         assert_eq!(state["link"]["state"], "connecting");
+        assert_eq!(state["troubles"], serde_json::json!([]));
+        let (status, line) = answer(&router, get("/api/line?span=6h")).await;
+        assert_eq!(
+            (status, &line["window_ms"]),
+            (StatusCode::OK, &serde_json::json!(21_600_000))
+        );
+        for wrong in ["/api/line", "/api/line?span=7h", "/api/line?span=1h&node=x"] {
+            let (status, problem) = answer(&router, get(wrong)).await;
+            assert_eq!(
+                (status, problem["code"].as_str()),
+                (StatusCode::UNPROCESSABLE_ENTITY, Some("span_invalid")),
+                "{wrong}"
+            );
+        }
         assert_eq!(answer(&router, get("/")).await.0, StatusCode::OK);
         assert_eq!(answer(&router, get("/missing.js")).await.0, StatusCode::NOT_FOUND);
     }

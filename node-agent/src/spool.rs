@@ -10,6 +10,7 @@ pub mod layout;
 pub mod space;
 mod index;
 mod picture;
+mod waiting;
 mod commit;
 mod receive;
 mod filling;
@@ -39,7 +40,7 @@ use filling::Filling;
 use index::{IndexDb, IndexError, IndexResult};
 use layout::{Layout, LayoutError};
 use picture::Picture;
-use space::{Room, SpaceGauge};
+use space::SpaceGauge;
 
 pub use activity::Activity;
 pub use commit::Stored;
@@ -47,7 +48,9 @@ pub use index::{InstanceSum, ObjectStanding, QuarantineRow};
 pub use outbound::{OutboundObject, Receipt, RequestForm, RequestResult, StudyManifest, StudyUpdate};
 pub use picture::{Counters, HeldPicture, RequestPicture};
 pub use receive::{Arrival, Incoming, IntakeError};
+pub use space::Room;
 pub use studies::{ObjectState, StudyPicture};
+pub use waiting::Waiting;
 
 /// Most objects one call of [`Spool::outbound`] returns; the next ones move up as receipts come in.
 pub const OUTBOUND_OBJECTS_MAX: usize = 4096;
@@ -597,6 +600,12 @@ impl Spool {
     /// How full the disk is.
     pub fn room(&self) -> io::Result<Room> {
         self.shared.gauge.measure()
+    }
+
+    /// What is still to be sent.
+    #[must_use]
+    pub fn waiting(&self) -> Waiting {
+        Waiting::of(&self.shared.picture())
     }
 
     /// Objects at the front of the line with the study each belongs to.

@@ -7,7 +7,11 @@ import { afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vite
 // @ts-expect-error plain JavaScript without declarations
 import { differences } from '../../node-agent/src/page/assets/attention.js';
 // @ts-expect-error plain JavaScript without declarations
+import { drawLine, kind, lossText, nearest, rateText, readout, rttText, runs, spread, summary } from '../../node-agent/src/page/assets/line.js';
+// @ts-expect-error plain JavaScript without declarations
 import { en, ja } from '../../node-agent/src/page/assets/strings.js';
+// @ts-expect-error plain JavaScript without declarations
+import { troubleWords } from '../../node-agent/src/page/assets/troubles.js';
 
 const assets = join(dirname(fileURLToPath(import.meta.url)), '../../node-agent/src/page/assets');
 
@@ -29,14 +33,38 @@ const refused = { at_ms: 1_700_000_000_000, calling_ae: 'CT9', called_ae: 'TANCH
 const study = {
   study_instance_uid: '1.2.3', ...studyPatient, study_date: '20260101', study_time: '1200', description: 'Head', modalities: ['CT'],
   priority: 'routine', closed: true, generation: 1, first_received_at_ms: 1, last_received_at_ms: 2,
-  n_received: 8, n_durable: 5, n_coding: 0, n_refused: 0, n_held: 3, n_damaged: 0, bytes_total: 10, bytes_sent: 10, bytes_sent_now: 0, request: null,
+  n_received: 8, n_durable: 5, n_coding: 0, n_refused: 0, n_held: 3, n_damaged: 0, bytes_total: 10, bytes_sent: 10, bytes_sent_now: 0, n_shown: 0, last_sent_at_ms: null, bytes_per_second: 0, request: null,
 };
 const picture = {
   now_ms: 1_700_000_002_000, ae_title: 'TANCHO', ae_title_stat: 'TANCHO_STAT', dimse_address: '127.0.0.1:11112',
-  link: { state: 'connected', since_ms: 1, transport: 'quic', bytes_sent: 0, bytes_per_second: 0 },
-  disk: { free_bytes: 1e12, low: false, full: false },
+  link: {
+    state: 'connected', since_ms: 1, transport: 'quic', bytes_sent: 0, bytes_per_second: 0, rtt_ms: null, loss: null, last_sent_at_ms: null,
+    relay_defers: null, is_capped: false, routine_waits_until_ms: null,
+  },
+  troubles: [],
   studies: [study], held: [held], quarantine: [quarantined], refusals: [refused],
 };
+
+const START = 1_700_000_000_000;
+interface Point {
+  at_ms: number;
+  span_ms: number;
+  up_ms: number;
+  down_ms: number;
+  tcp_ms: number;
+  capped_ms: number;
+  bytes: number;
+  bytes_per_second: number | null;
+  rtt_ms: number | null;
+  loss: number | null;
+}
+/** Point `n` of ten seconds: connected and idle, unless said otherwise. */
+const point = (n: number, patch: Partial<Point> = {}): Point => ({
+  at_ms: START + n * 10_000, span_ms: 10_000, up_ms: 10_000, down_ms: 0, tcp_ms: 0, capped_ms: 0, bytes: 0, bytes_per_second: null, rtt_ms: 40, loss: null, ...patch,
+});
+const busy = (n: number, rate: number, patch: Partial<Point> = {}) => point(n, { bytes: rate * 10, bytes_per_second: rate, loss: 0.01, ...patch });
+const down = (n: number) => point(n, { up_ms: 0, down_ms: 10_000, rtt_ms: null });
+const view = { now_ms: START + 3_600_000, window_ms: 3_600_000, points: [point(0), busy(1, 125_000), busy(2, 250_000), down(3), point(9, { tcp_ms: 10_000 })] };
 
 let show: (state: object) => void;
 const answers: Response[] = [];
@@ -58,7 +86,8 @@ beforeAll(async () => {
       if (name === 'state') show = (state) => listener({ data: JSON.stringify(state) });
     }
   });
-  vi.stubGlobal('fetch', (path: string, init: { body: string }) => {
+  vi.stubGlobal('fetch', (path: string, init?: { body: string }) => {
+    if (!init) return Promise.resolve(new Response(JSON.stringify(view)));
     posted.push([path, JSON.parse(init.body)]);
     return Promise.resolve(answers.shift());
   });
@@ -170,5 +199,134 @@ describe('the technologist’s page', () => {
     for (const pick of [(words: typeof ja) => words.reasons, (words: typeof ja) => words.refusals.reasons, (words: typeof ja) => words.held.fields]) {
       expect(Object.keys(pick(en))).toEqual(Object.keys(pick(ja)));
     }
+  });
+
+  it('says the same words in both languages for everything that can be wrong', () => {
+    const keys = (words: object): string[] =>
+      Object.entries(words).flatMap(([key, value]) => (typeof value === 'object' && value ? keys(value).map((below) => `${key}.${below}`) : [key]));
+    for (const part of ['link', 'troubles', 'line', 'why'] as const) expect(keys(en[part]), part).toEqual(keys(ja[part]));
+  });
+});
+
+describe('what is wrong', () => {
+  const tools = (text: typeof ja) => ({
+    text, now_ms: START, clock: (ms: number) => `T${(ms - START) / 1000}`, day: (ms: number) => `D${(ms - START) / 1000}`, size: (n: number) => `${n} B`,
+    age: (ms: number) => `age ${(START - ms) / 1000}`, duration: (ms: number) => `${ms / 1000} s`, span: (seconds: number) => `${seconds} s`, rate: rateText, loss: lossText,
+  });
+  const say = (trouble: object, text: typeof ja = en) => troubleWords(trouble, tools(text)).join(' | ');
+  const waits = { code: 'waiting', level: 'info', n_objects: 33, bytes: 900, oldest_at_ms: START - 60_000, until_ms: null, cap_bytes_per_s: null, left_ms: 90_000 };
+
+  it('is told with what to do, and since when', () => {
+    const unreachable = { code: 'relay_unreachable', level: 'alarm', since_ms: START - 5_000, reason: 'unreachable', next_attempt_at_ms: START + 1_000 };
+    expect(say(unreachable)).toBe(
+      'No connection to the relay since T-5 | The relay does not answer. Check the line, the router and the network cable. Images are kept safely here and sent by themselves when the line is back. If it is urgent, phone the reading centre. It is tried again every second.',
+    );
+    expect(say({ ...unreachable, next_attempt_at_ms: START + 20_000 })).toContain('The next attempt is at T20.');
+    expect(say({ ...unreachable, reason: 'brand_new', next_attempt_at_ms: null })).toContain('(brand_new)');
+    expect(say({ code: 'udp_blocked', level: 'warning', since_ms: START, relay_address: 'relay.example:4433' })).toContain('let UDP from this computer to relay.example:4433 through');
+    expect(say({ code: 'clock_off', level: 'warning', offset_ms: -120_000 })).toContain('120 s fast');
+    expect(say({ code: 'clock_off', level: 'warning', offset_ms: 120_000 })).toContain('120 s slow');
+    expect(say({ code: 'heavy_loss', level: 'warning', loss: 0.073 })).toContain('7.3 %');
+    expect(say({ code: 'disk_low', level: 'warning', free_bytes: 30, reserve_bytes: 20 })).toContain('At 20 B new images are refused');
+    expect(say({ code: 'certificate_ends', level: 'alarm', ends_at_ms: START + 9_000 })).toContain('ends on D9');
+    expect(say({ code: 'relay_defers', level: 'warning', reason: 'disk_full' })).toContain('its disk is full');
+    expect(say({ code: 'not_known_yet', level: 'warning' })).toContain('not_known_yet');
+  });
+
+  it('names what images wait for, and for how long', () => {
+    expect(say({ ...waits, reason: 'line' })).toBe(
+      '33 images (900 B) waiting to be sent, the oldest came age 60 | They are sent in turn, the urgent ones first. About 90 s left at the present rate.',
+    );
+    expect(say({ ...waits, reason: 'hours', until_ms: START + 7_000 })).toContain('Routine studies go from T7 on');
+    expect(say({ ...waits, reason: 'hours', until_ms: START + 7_000 })).not.toContain('left at');
+    expect(say({ ...waits, reason: 'cap', cap_bytes_per_s: 250_000 })).toContain('The site allows 2.0 Mbit/s');
+    for (const reason of ['offline', 'relay']) expect(say({ ...waits, reason, left_ms: null })).toContain('aiting');
+    expect(say({ ...waits, reason: 'offline' }, ja)).toContain('33 画像(900 B)が送信待ちです。最も古いものは age 60に受信');
+  });
+
+  it('stands above the studies and is read out once', () => {
+    const trouble = { code: 'heavy_loss', level: 'warning', loss: 0.07 };
+    show({ ...picture, troubles: [trouble] });
+    expect(document.getElementById('notices')?.textContent).toContain('The line loses data (7.0 % in the last 5 minutes)');
+    const alarm = document.getElementById('alarm') as HTMLElement;
+    expect(alarm.textContent).toContain('The line loses data');
+    alarm.textContent = '';
+    show({ ...picture, troubles: [{ ...trouble, loss: 0.08 }] });
+    expect(document.getElementById('notices')?.textContent).toContain('8.0 %');
+    expect(alarm.textContent).toBe('');
+    show(picture);
+    expect(document.getElementById('notices')?.textContent).toBe('');
+  });
+
+  it('says of each study what it waits for, and what of it can be seen', () => {
+    const text = (patch: object, link: object = {}) => {
+      show({ ...picture, held: [], link: { ...picture.link, ...link }, studies: [{ ...study, n_held: 0, n_received: 245, n_durable: 212, bytes_total: 100_000, bytes_sent: 90_000, ...patch }] });
+      return document.getElementById('studies')?.textContent ?? '';
+    };
+    expect(text({})).toContain('212 of 245 images verified at the relay');
+    expect(text({ bytes_per_second: 1_000 })).toContain('8 kbit/s, about 10 s left');
+    expect(text({ n_shown: 245 })).toContain('A reader can look at 245 of 245 (33 as preview)');
+    expect(text({ last_sent_at_ms: picture.now_ms - 20_000 })).toMatch(/Last data 2[01] s ago/);
+    expect(text({}, { routine_waits_until_ms: START })).toContain('Waiting for the hours of routine studies');
+    expect(text({ priority: 'stat' }, { routine_waits_until_ms: START })).not.toContain('hours of routine');
+    expect(text({ bytes_sent_now: 5 }, { is_capped: true })).toContain('within the site\'s cap');
+    expect(text({}, { relay_defers: 'disk_full' })).toContain('until the relay can take it');
+  });
+});
+
+describe('the graph of the line', () => {
+  const tools = {
+    text: en, span: '1h', span_words: '1 hour', clock: (ms: number) => `T${(ms - START) / 1000}`, hour: () => '12:00', size: (n: number) => `${n} B`, duration: (ms: number) => `${ms / 1000} s`,
+    chosen_ms: null, chosen: () => undefined,
+  };
+
+  it('has idle time without a rate, and gaps where nothing is known', () => {
+    expect(view.points.map(kind)).toEqual(['idle', 'busy', 'busy', 'down', 'idle']);
+    const of = (has: (one: Point) => boolean) => runs(view.points, has).map((run: Point[]) => run.map((one) => (one.at_ms - START) / 10_000));
+    expect(of((one) => one.bytes_per_second !== null)).toEqual([[1, 2]]);
+    expect(of((one) => one.up_ms > 0)).toEqual([[0, 1, 2], [9]]);
+  });
+
+  it('has the same figures in its table', () => {
+    expect(spread([3, null, 1, 2, 10])).toEqual({ min: 1, median: 2.5, max: 10 });
+    expect(spread([null])).toBeNull();
+    const found = summary(view.points);
+    expect(found.rate).toEqual({ min: 125_000, median: 187_500, max: 250_000 });
+    expect([found.down_ms, found.tcp_ms, found.bytes]).toEqual([10_000, 10_000, 3_750_000]);
+    expect([rateText(187_500), rttText(3.14), rttText(612.4), lossText(0), lossText(0.0123), lossText(0.5)]).toEqual(['1.5 Mbit/s', '3.1 ms', '612 ms', '0 %', '1.2 %', '50 %']);
+  });
+
+  it('is read by pointer, by keyboard and by ear', () => {
+    const root = document.createElement('div');
+    drawLine(root, view, tools);
+    expect(root.querySelector('svg')?.getAttribute('aria-label')).toBe('Graph of the line over the last 1 hour. Medians: rate 1.5 Mbit/s, round trip 40 ms, loss 1.0 %. The table below has the figures.');
+    expect(root.querySelectorAll('.curve.rate')).toHaveLength(1);
+    expect(root.querySelectorAll('rect.down')).toHaveLength(1);
+    expect(root.querySelectorAll('rect.tcp')).toHaveLength(1);
+    expect([...root.querySelectorAll('.key')].map((key) => key.textContent)).toEqual(['idle: nothing to send', 'no connection', 'over TCP']);
+    expect([...root.querySelectorAll('tbody tr:first-child > *')].map((cell) => cell.textContent)).toEqual(['Rate while sending', '1.0 Mbit/s', '1.5 Mbit/s', '2.0 Mbit/s']);
+    const slider = root.querySelector('input') as HTMLInputElement;
+    slider.value = '3';
+    slider.dispatchEvent(new Event('input'));
+    expect(slider.getAttribute('aria-valuetext')).toBe('T30, no connection');
+    expect(root.querySelector('output')?.textContent).toBe('T30, no connection');
+    expect(readout(view.points[4], tools)).toBe('T90, idle (0 B sent), round trip 40 ms, TCP');
+    expect(readout(busy(1, 125_000, { capped_ms: 1, down_ms: 1_500 }), tools)).toBe('T10, rate 1.0 Mbit/s, no connection for 2 s of it, round trip 40 ms, loss 1.0 %, held by the site\'s cap');
+    expect([nearest(view.points, START - 5), nearest(view.points, START + 15_000), nearest(view.points, START + 60_000 * 60)]).toEqual([0, 1, 4]);
+  });
+
+  it('says so when nothing is recorded', () => {
+    const root = document.createElement('div');
+    drawLine(root, { ...view, points: [] }, tools);
+    expect(root.textContent).toBe(en.line.nothing);
+  });
+
+  it('stands on the page, in the chosen span', async () => {
+    await vi.waitFor(() => expect(document.querySelector('#line-graph svg')).not.toBeNull());
+    expect(document.getElementById('line-now')?.textContent).toContain('QUIC, idle');
+    const [, six] = document.querySelectorAll<HTMLButtonElement>('[data-span]');
+    six?.click();
+    expect(six?.getAttribute('aria-pressed')).toBe('true');
+    await vi.waitFor(() => expect(document.querySelector('#line-graph svg')?.getAttribute('aria-label')).toContain('6 hours'));
   });
 });

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use tancho_e2e::hospital::{Network, assert_all_stored};
 use tancho_e2e::node::{Node, NodePlan};
 use tancho_e2e::phantom::{Phantom, PhantomStudy};
@@ -251,12 +251,40 @@ fn flt_040_where_udp_is_blocked_the_study_goes_over_tcp_and_later_over_quic_agai
     wait_for_transport(&mut network, "tcp");
     network.wait_for_study(&study.study_instance_uid, 16);
     network.assert_byte_exact(&study);
+    let (codes, link) = until("the agent to call UDP blocked and to know the round trip", || {
+        let status = network.node().status().ok()?;
+        let troubles = status["troubles"].as_array()?.clone();
+        let codes: Vec<_> = troubles.iter().map(|trouble| trouble["code"].clone()).collect();
+        let is_known = !codes.is_empty() && status["link"]["rtt_ms"].is_number();
+        is_known.then(|| (codes, status["link"].clone()))
+    });
+    assert_eq!(codes, [json!("udp_blocked")]);
+    assert_eq!(
+        (&link["loss"], &link["state"]),
+        (&json!(null), &json!("connected"))
+    );
 
     line.mend();
     wait_for_transport(&mut network, "quic");
+    let graph = points(&mut network);
+    let sum = |key: &str| {
+        graph
+            .iter()
+            .map(|point| point[key].as_u64().unwrap())
+            .sum::<u64>()
+    };
+    assert!(sum("tcp_ms") > 0 && sum("up_ms") > sum("tcp_ms"), "{graph:?}");
+    assert!(sum("bytes") > 400_000, "{graph:?}");
     let (_folder, study) = send(&mut network, "UDP open again", 4);
     network.wait_for_study(&study.study_instance_uid, 4);
     network.assert_byte_exact(&study);
+}
+
+/// What the technologist's page draws of the last hour of the line.
+fn points(network: &mut Network) -> Vec<Value> {
+    let url = format!("{}/api/line?span=1h", network.node().url());
+    let view: Value = reqwest::blocking::get(url).unwrap().json().unwrap();
+    view["points"].as_array().unwrap().clone()
 }
 
 #[test]

@@ -2,6 +2,8 @@
 
 use anyhow::Context;
 use clap::Args;
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use serde_json::Value;
 
 use super::Common;
@@ -49,6 +51,11 @@ pub fn run(args: &StatusArgs) -> anyhow::Result<()> {
         "at relay  {} instances, kept here until their retention ends",
         number("n_durable")
     );
+    for trouble in status["troubles"].as_array().into_iter().flatten() {
+        if let Some(said) = words(trouble) {
+            println!("{:<9} {said}", text(trouble, "level"));
+        }
+    }
     for (key, what) in [
         ("n_refused", "refused by the relay"),
         (
@@ -81,12 +88,118 @@ pub fn run(args: &StatusArgs) -> anyhow::Result<()> {
 fn line(link: &Value) -> String {
     let rate = link["bytes_per_second"].as_u64().unwrap_or(0) as f64 / 1e6;
     match link["state"].as_str().unwrap_or_default() {
-        "connected" => format!(
-            "connected by {}, {rate:.2} MB/s",
-            link["transport"].as_str().unwrap_or_default()
+        "connected" => {
+            let mut said = format!(
+                "connected by {} since {}, {rate:.2} MB/s",
+                text(link, "transport"),
+                time(link, "since_ms")
+            );
+            if let Some(rtt_ms) = link["rtt_ms"].as_f64() {
+                said += &format!(", round trip {rtt_ms:.0} ms");
+            }
+            if let Some(loss) = link["loss"].as_f64() {
+                said += &format!(", {:.1} % lost", loss * 100.0);
+            }
+            said
+        }
+        "offline" => format!(
+            "offline since {} ({})",
+            time(link, "since_ms"),
+            text(link, "code")
         ),
-        "offline" => format!("offline ({})", link["code"].as_str().unwrap_or_default()),
         "not_enrolled" => "not enrolled: run `tancho-agent enroll`".to_owned(),
         other => other.to_owned(),
     }
+}
+
+fn text<'a>(of: &'a Value, key: &str) -> &'a str {
+    of[key].as_str().unwrap_or("unknown")
+}
+
+/// An instant in this computer's time zone.
+fn time(of: &Value, key: &str) -> String {
+    let at = of[key].as_i64().map(Timestamp::from_millisecond);
+    let Some(Ok(at)) = at else {
+        return "unknown".to_owned();
+    };
+    at.to_zoned(TimeZone::system()).strftime("%F %T").to_string()
+}
+
+fn megabytes(of: &Value, key: &str) -> f64 {
+    of[key].as_u64().unwrap_or(0) as f64 / 1e6
+}
+
+/// What is wrong and what to do about it; `None` for what the other lines say already.
+fn words(trouble: &Value) -> Option<String> {
+    let said = match trouble["code"].as_str()? {
+        "relay_unreachable" => format!(
+            "no connection to the relay since {}: {}; images are kept here, next attempt {}",
+            time(trouble, "since_ms"),
+            cause(text(trouble, "reason")),
+            time(trouble, "next_attempt_at_ms"),
+        ),
+        "certificate_ends" => format!(
+            "the node's certificate ends {} and was not renewed: it is renewed over the line by itself, so look why the line is down or the relay refuses",
+            time(trouble, "ends_at_ms")
+        ),
+        "certificate_ended" => format!(
+            "the node's certificate ended {}: enrol this node again with a new code",
+            time(trouble, "ended_at_ms")
+        ),
+        "disk_unknown" => "the disk does not say how full it is: look at it now".to_owned(),
+        "udp_blocked" => format!(
+            "UDP does not get through since {}, so the line runs over TCP and is slower: let UDP out to {} in the firewall",
+            time(trouble, "since_ms"),
+            text(trouble, "relay_address"),
+        ),
+        "clock_off" => format!(
+            "this computer's clock is {} s {} the relay's: set the time",
+            trouble["offset_ms"].as_i64().unwrap_or(0).unsigned_abs() / 1_000,
+            if trouble["offset_ms"].as_i64() > Some(0) {
+                "behind"
+            } else {
+                "ahead of"
+            },
+        ),
+        "heavy_loss" => format!(
+            "the line loses {:.0} % of its packets: check cables, Wi-Fi and router, then ask the line's provider",
+            trouble["loss"].as_f64().unwrap_or(0.0) * 100.0
+        ),
+        "relay_defers" => format!(
+            "the relay takes nothing for now ({}): tell its administrator; images are kept here and sent later",
+            text(trouble, "reason")
+        ),
+        "waiting" => format!(
+            "{} images ({:.1} MB) wait to be sent, the oldest since {}: {}",
+            trouble["n_objects"],
+            megabytes(trouble, "bytes"),
+            time(trouble, "oldest_at_ms"),
+            match text(trouble, "reason") {
+                "offline" => "they wait for the line".to_owned(),
+                "hours" => format!("routine work may go from {}", time(trouble, "until_ms")),
+                "relay" => "the relay takes nothing for now".to_owned(),
+                "cap" => format!(
+                    "the site allows {:.2} MB/s",
+                    megabytes(trouble, "cap_bytes_per_s")
+                ),
+                _ => "they are sent in turn, the urgent first".to_owned(),
+            }
+        ),
+        _ => return None,
+    };
+    Some(said)
+}
+
+/// What a code of the line's state means to the person at this computer.
+fn cause(code: &str) -> String {
+    let known = match code {
+        "unreachable" | "timeout" | "line_failed" | "closed" => "it does not answer, check line and router",
+        "name_unknown" => "its name is not found, check DNS and `relay.address`",
+        "no_network" => "this computer has no network",
+        "clock_wrong" => "this computer's clock is wrong, set the time",
+        "certificate_expired" => "the node's certificate has ended, enrol again",
+        "relay_not_trusted" => "the other end is not our relay, nothing was sent",
+        _ => return code.to_owned(),
+    };
+    format!("{known} ({code})")
 }

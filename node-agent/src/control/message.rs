@@ -5,6 +5,7 @@ use tancho_domain::dicom::Priority;
 use tancho_domain::ids::ObjectId;
 
 use crate::link::LinkStatus;
+use crate::troubles::Trouble;
 
 /// A request, one JSON line.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -88,6 +89,8 @@ pub struct Progress {
 pub struct Status {
     /// The line.
     pub link: LinkStatus,
+    /// What a person has to know, the loudest first.
+    pub troubles: Vec<Trouble>,
     /// Studies in the spool.
     pub n_studies: u64,
     /// Of these, still open.
@@ -98,6 +101,8 @@ pub struct Status {
     pub n_waiting_line: u64,
     /// Bytes of their containers.
     pub bytes_waiting_line: u64,
+    /// When the object came that waits longest to be sent.
+    pub oldest_waiting_at_ms: Option<i64>,
     /// Objects durable at the relay and not deleted yet.
     pub n_durable: u64,
     /// Objects refused by the relay.

@@ -16,8 +16,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::message::{ObjectAnswer, ObjectLine, Progress, Request, Status};
 use super::{FRAME_BYTES_MAX, LINE_BYTES_MAX, socket_path};
+use crate::clock::Clock;
 use crate::link::{LinkBoard, LinkState};
 use crate::spool::{Activity, Arrival, IntakeError, ObjectState, Spool, SpoolError, Stored};
+use crate::troubles::{Facts, troubles};
 
 /// Connections served at the same time.
 const CONNECTIONS_MAX: usize = 32;
@@ -49,14 +51,21 @@ impl ControlPort {
 struct Desk {
     spool: Spool,
     board: LinkBoard,
+    clock: Clock,
     stopping: CancellationToken,
 }
 
 /// Serves until the agent stops.
-pub async fn serve(port: ControlPort, spool: Spool, board: LinkBoard, stopping: CancellationToken) {
+pub async fn serve(
+    port: ControlPort,
+    spool: Spool,
+    (board, clock): (LinkBoard, Clock),
+    stopping: CancellationToken,
+) {
     let desk = Desk {
         spool,
         board,
+        clock,
         stopping,
     };
     let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX));
@@ -335,9 +344,10 @@ fn status(desk: &Desk) -> Status {
             .map(|study| study.tally(state).n_objects)
             .sum::<u64>()
     };
-    let room = desk.spool.room().ok();
+    let facts = Facts::gather(&desk.spool, &desk.board, desk.clock.now_ms());
+    let room = facts.room;
     Status {
-        link: desk.board.status(),
+        troubles: troubles(&facts),
         n_studies: studies.len() as u64,
         n_studies_open: studies
             .iter()
@@ -349,6 +359,7 @@ fn status(desk: &Desk) -> Status {
             .iter()
             .map(|study| study.tally(ObjectState::Coded).container_bytes)
             .sum(),
+        oldest_waiting_at_ms: facts.waiting.oldest_at_ms,
         n_durable: sum(ObjectState::Receipted),
         n_refused: sum(ObjectState::Refused),
         n_held: sum(ObjectState::Held),
@@ -360,5 +371,6 @@ fn status(desk: &Desk) -> Status {
         disk_low: room.is_none_or(|room| room.is_short()),
         disk_full: room.is_none_or(|room| !room.allows_intake()),
         version: env!("CARGO_PKG_VERSION").to_owned(),
+        link: facts.link,
     }
 }

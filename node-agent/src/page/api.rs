@@ -15,7 +15,7 @@ use tancho_domain::ids::{CommandId, ObjectId};
 
 use super::problem::Problem;
 use super::view::{PageState, picture};
-use super::{KEEP_ALIVE, PICTURE_INTERVAL, PageParts};
+use super::{KEEP_ALIVE, PICTURE_INTERVAL, PICTURE_INTERVAL_MAX, PageParts};
 use crate::spool::{RequestForm, SpoolError};
 
 /// Urgencies a form may ask for (`clinical.md` 2.2 of the network's rules).
@@ -32,7 +32,8 @@ pub async fn state(State(parts): State<PageParts>) -> Json<PageState> {
     Json(picture(&parts))
 }
 
-/// `GET /api/events`: the whole picture at once and after every change, at most four times a second.
+/// `GET /api/events`: the whole picture at once and after every change, at most four times a second and at least every
+/// ten seconds.
 pub async fn events(State(parts): State<PageParts>) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
     let spool = parts.spool.subscribe();
     let board = parts.board.subscribe();
@@ -46,6 +47,7 @@ pub async fn events(State(parts): State<PageParts>) -> Sse<impl Stream<Item = Re
                     changed = spool.changed() => changed,
                     changed = board.changed() => changed,
                     changed = refusals.changed() => changed,
+                    () = tokio::time::sleep(PICTURE_INTERVAL_MAX) => Ok(()),
                 };
                 changed.ok()?;
                 spool.mark_unchanged();

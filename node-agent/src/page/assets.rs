@@ -4,7 +4,7 @@ use axum::extract::Path;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
-const FILES: [(&str, &str, &str); 8] = [
+const FILES: [(&str, &str, &str); 10] = [
     ("", "text/html; charset=utf-8", include_str!("assets/index.html")),
     (
         "style.css",
@@ -25,6 +25,16 @@ const FILES: [(&str, &str, &str); 8] = [
         "attention.js",
         "text/javascript; charset=utf-8",
         include_str!("assets/attention.js"),
+    ),
+    (
+        "line.js",
+        "text/javascript; charset=utf-8",
+        include_str!("assets/line.js"),
+    ),
+    (
+        "troubles.js",
+        "text/javascript; charset=utf-8",
+        include_str!("assets/troubles.js"),
     ),
     (
         "fields.js",
@@ -127,6 +137,52 @@ mod tests {
         for code in codes {
             let n_languages = words.matches(&format!("{code}: '")).count();
             assert_eq!(n_languages, 2, "{code}");
+        }
+    }
+
+    /// Every code with which an attempt or a connection can end is told in words, or says that it is a fault of ours.
+    #[test]
+    fn every_reason_why_the_line_is_down_has_words() {
+        let read = |path: &str| {
+            let path = format!("{}/{path}", env!("CARGO_MANIFEST_DIR"));
+            std::fs::read_to_string(path).unwrap()
+        };
+        let mut codes: Vec<String> = Vec::new();
+        let close = read("../relay/wire/src/close.rs");
+        let named = close
+            .split_once("codes! {\n")
+            .unwrap()
+            .1
+            .split_once("\n}")
+            .unwrap()
+            .0;
+        codes.extend(
+            named
+                .lines()
+                .filter_map(|line| Some(line.split('"').nth(1)?.to_owned())),
+        );
+        for file in ["dial", "connection", "carrier", "sender"] {
+            let source = read(&format!("src/uplink/{file}.rs"));
+            let source = source.split("#[cfg(test)]").next().unwrap();
+            for rest in source.split("LinkFault::new(").skip(1) {
+                if let Some(code) = rest.trim_start().strip_prefix('"') {
+                    codes.push(code.split('"').next().unwrap().to_owned());
+                }
+            }
+            if file == "dial" {
+                let of_ends = source.split("=> \"").skip(1);
+                codes.extend(of_ends.map(|rest| rest.split('"').next().unwrap().to_owned()));
+            }
+        }
+        codes.push("identity_unreadable".to_owned());
+        codes.sort();
+        codes.dedup();
+        codes.retain(|code| code != "done" && code != "unknown");
+        assert!(codes.len() > 20, "{codes:?}");
+        let words = FILES.iter().find(|file| file.0 == "strings.js").unwrap().2;
+        for code in codes {
+            let n_languages = words.matches(&format!(" {code}: ")).count();
+            assert!(n_languages >= 2, "{code}: {n_languages}");
         }
     }
 

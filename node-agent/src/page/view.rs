@@ -8,11 +8,12 @@ use tancho_domain::ids::ObjectId;
 
 use super::PageParts;
 use crate::dimse::refusals::Refused;
-use crate::link::LinkStatus;
+use crate::link::{LinkStatus, StudyFlow};
 use crate::spool::studies::PatientLabel;
 use crate::spool::{
     HeldPicture, ObjectState, QuarantineRow, RequestForm, RequestPicture, RequestResult, StudyPicture,
 };
+use crate::troubles::{Facts, Trouble, troubles};
 
 /// Most studies the page shows, the latest first; older ones stay in the spool.
 pub const STUDIES_SHOWN_MAX: usize = 200;
@@ -30,8 +31,8 @@ pub struct PageState {
     dimse_address: String,
     /// The line.
     link: LinkStatus,
-    /// The disk.
-    disk: DiskView,
+    /// What a person has to know of the line, the disk and what waits, the loudest first.
+    troubles: Vec<Trouble>,
     /// Number the site was last to be called back at, if any request named one.
     callback_number: Option<String>,
     /// Studies, the latest arrival first.
@@ -42,13 +43,6 @@ pub struct PageState {
     quarantine: Vec<QuarantineView>,
     /// Associations that were not accepted, the latest first.
     refusals: Vec<Refused>,
-}
-
-#[derive(Debug, Serialize)]
-struct DiskView {
-    free_bytes: u64,
-    low: bool,
-    full: bool,
 }
 
 #[derive(Debug, Serialize)]
@@ -115,6 +109,12 @@ pub struct StudyView {
     bytes_sent: u64,
     /// On the line now, without a receipt.
     bytes_sent_now: u64,
+    /// Instances a reader can look at, as preview or original, as far as the relay has said since the agent started.
+    n_shown: u64,
+    /// When the last byte of it was put on the line, since start.
+    last_sent_at_ms: Option<i64>,
+    /// Mean of its own bytes over the last five seconds.
+    bytes_per_second: u64,
     request: Option<RequestView>,
 }
 
@@ -168,28 +168,15 @@ pub fn picture(parts: &PageParts) -> PageState {
     let by_study = parts.spool.line_by_study();
     let requests = parts.spool.requests();
     let studies = parts.spool.studies();
-    let disk = match parts.spool.room() {
-        Ok(room) => DiskView {
-            free_bytes: room.free_bytes,
-            low: room.is_short(),
-            full: !room.allows_intake(),
-        },
-        Err(error) => {
-            tracing::warn!(%error, "free space could not be measured");
-            DiskView {
-                free_bytes: 0,
-                low: true,
-                full: false,
-            }
-        }
-    };
+    let flows = parts.board.study_flows();
+    let facts = Facts::gather(&parts.spool, &parts.board, now_ms);
     PageState {
         now_ms,
         ae_title: parts.ae_title.clone(),
         ae_title_stat: format!("{}_STAT", parts.ae_title),
         dimse_address: parts.dimse_address.to_string(),
-        link: parts.board.status(),
-        disk,
+        troubles: troubles(&facts),
+        link: facts.link,
         callback_number: requests
             .iter()
             .max_by_key(|request| request.form.created_at_ms)
@@ -197,7 +184,10 @@ pub fn picture(parts: &PageParts) -> PageState {
         studies: studies
             .iter()
             .take(STUDIES_SHOWN_MAX)
-            .map(|study| study_view(study, &by_study, &on_line, &requests))
+            .map(|study| {
+                let flow = flows.get(&study.study_instance_uid).copied();
+                study_view(study, flow.unwrap_or_default(), &by_study, &on_line, &requests)
+            })
             .collect(),
         held: parts
             .spool
@@ -217,6 +207,7 @@ pub fn picture(parts: &PageParts) -> PageState {
 
 fn study_view(
     study: &StudyPicture,
+    flow: StudyFlow,
     by_study: &HashMap<String, Vec<ObjectId>>,
     on_line: &HashMap<ObjectId, u64>,
     requests: &[RequestPicture],
@@ -255,6 +246,9 @@ fn study_view(
         bytes_total,
         bytes_sent: receipted.container_bytes + bytes_sent_now,
         bytes_sent_now,
+        n_shown: flow.n_shown,
+        last_sent_at_ms: flow.last_sent_at_ms,
+        bytes_per_second: flow.bytes_per_second,
         request: request_view(study, requests),
     }
 }

@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use tokio_rustls::client::TlsStream;
 
 use super::dial::{LinkFault, fault_of};
+use crate::link::{LinkBoard, Measured};
 
 /// The half that is read.
 pub(super) type Reader = Box<dyn AsyncRead + Send + Unpin>;
@@ -24,8 +25,13 @@ const READ_BYTES: usize = 64 * 1024;
 const TCP_IDLE: Duration = Duration::from_secs(12);
 /// How often it is looked whether a QUIC connection still hears from the relay.
 const LISTEN_EVERY: Duration = Duration::from_millis(500);
+/// How often a QUIC connection is measured.
+const MEASURE_EVERY: Duration = Duration::from_secs(2);
 /// QUIC priority of the control stream; data streams come below.
 const CONTROL_PRIORITY: i32 = 100;
+
+/// What the page calls a line over UDP.
+pub(super) const QUIC: &str = "quic";
 
 /// A connection that stands.
 pub(super) enum Carrier {
@@ -39,7 +45,7 @@ impl Carrier {
     /// For the page: `quic` or `tcp`.
     pub(super) fn name(&self) -> &'static str {
         match self {
-            Self::Quic(_) => "quic",
+            Self::Quic(_) => QUIC,
             Self::Tcp(_) => "tcp",
         }
     }
@@ -89,6 +95,25 @@ pub(super) async fn silent_for(connection: &Connection, silence: Duration) {
         if now != n_heard {
             (n_heard, since) = (now, Instant::now());
         }
+    }
+}
+
+/// Tells the board what a QUIC connection measures, for as long as it lives. Over TCP the heartbeat measures.
+pub(super) async fn measure(connection: Option<&Connection>, board: &LinkBoard) {
+    let Some(connection) = connection else {
+        return std::future::pending().await;
+    };
+    let mut before = connection.stats().path;
+    loop {
+        tokio::time::sleep(MEASURE_EVERY).await;
+        let now = connection.stats().path;
+        board.measure(Measured {
+            rtt_us: u64::try_from(now.rtt.as_micros()).ok(),
+            // After a change of path the counters may begin anew.
+            n_packets: now.sent_packets.saturating_sub(before.sent_packets),
+            n_lost: now.lost_packets.saturating_sub(before.lost_packets),
+        });
+        before = now;
     }
 }
 

@@ -65,6 +65,10 @@ pub(super) async fn keep_connected(
         clock.clone(),
         recorder,
     ));
+    board.set_relay(
+        relay_address(config, &line.identity()),
+        config.sender.rate_cap_bytes_per_s,
+    );
     let connecting = async {
         let mut last_up = Instant::now();
         let mut since_ms = clock.now_ms();
@@ -244,6 +248,7 @@ async fn serve(config: &UplinkConfig, line: &Arc<Line>, carrier: Carrier, boot_i
     };
     let ended = tokio::select! {
         fault = line.read_control(receive) => Ended::Fault(fault),
+        () = carrier::measure(connection, &line.board) => Ended::Fault(line_fault(connection)),
         () = line.paths.watch(address, connection, &line.clock) => Ended::Fault(line_fault(connection)),
         fault = write_and_send => Ended::Fault(fault),
         () = line.follow_spool() => Ended::Fault(LinkFault::new("internal", "the spool has ended")),

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 const MINUTES_OF_DAY: u16 = 24 * 60;
+const MINUTE_MS: i64 = 60_000;
 
 /// Spans of the local day; none for the whole day.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -32,6 +33,19 @@ impl RoutineHours {
         let now = now.to_zoned(TimeZone::system());
         let minute = u16::from(now.hour().unsigned_abs()) * 60 + u16::from(now.minute().unsigned_abs());
         self.allow_at(minute)
+    }
+
+    /// When routine work may go again, on the minute; `None` while it may.
+    #[must_use]
+    pub fn waits_until(&self, now_ms: i64) -> Option<i64> {
+        if self.allow(now_ms) {
+            return None;
+        }
+        let minute_ms = now_ms - now_ms.rem_euclid(MINUTE_MS);
+        // Two days: a span that the change to summer time skips comes the day after.
+        (1..=2 * i64::from(MINUTES_OF_DAY))
+            .map(|n| minute_ms + n * MINUTE_MS)
+            .find(|at_ms| self.allow(*at_ms))
     }
 
     fn allow_at(&self, minute: u16) -> bool {
@@ -72,6 +86,21 @@ mod tests {
         let day = RoutineHours::parse(["00:00-24:00"]).unwrap();
         assert!((0..MINUTES_OF_DAY).all(|minute| day.allow_at(minute)));
         assert!(RoutineHours::default().allow(0));
+    }
+
+    #[test]
+    fn work_that_waits_knows_until_when() {
+        let now_ms = 1_700_000_012_345;
+        let zoned = Timestamp::from_millisecond(now_ms)
+            .unwrap()
+            .to_zoned(TimeZone::system());
+        let in_two_hours = zoned.checked_add(jiff::Span::new().hours(2)).unwrap();
+        let span = format!("{0:02}:{1:02}-{0:02}:{2:02}", in_two_hours.hour(), 7, 9);
+        let hours = RoutineHours::parse([span.as_str()]).unwrap();
+        let until_ms = hours.waits_until(now_ms).unwrap();
+        assert!(until_ms > now_ms && hours.allow(until_ms) && !hours.allow(until_ms - 1));
+        assert_eq!(hours.waits_until(until_ms), None);
+        assert_eq!(RoutineHours::default().waits_until(now_ms), None);
     }
 
     #[test]

@@ -14,6 +14,7 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use serde::{Deserialize, Serialize};
 
 use crate::durable;
+use crate::link::CertificateLife;
 
 /// Folder inside the data folder.
 const FOLDER: &str = "node";
@@ -114,6 +115,14 @@ impl Identity {
         };
         let json = serde_json::to_vec_pretty(&stored).unwrap_or_default();
         write_private(&data_dir.join(FOLDER).join(IDENTITY_FILE), &json)
+    }
+
+    /// How long the certificate is good.
+    pub(super) fn life(&self) -> CertificateLife {
+        CertificateLife {
+            not_before_ms: self.not_before_ms,
+            not_after_ms: self.not_after_ms,
+        }
     }
 
     pub(super) fn private_key(&self) -> PrivateKeyDer<'static> {

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use quinn::{Connection, SendStream};
-use tancho_domain::dicom::Priority;
+use tancho_domain::dicom::{Priority, StudyInstanceUid};
 use tancho_domain::ids::ObjectId;
 use tancho_wire::frame::{
     self, Ping, Pong, RefusalKind, RequestOutcome, StudyManifest, Welcome, data_header, encode,
@@ -26,14 +26,14 @@ use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
 
 use super::UplinkConfig;
-use super::carrier::{FrameReader, Writer, line_fault};
+use super::carrier::{FrameReader, QUIC, Writer, line_fault};
 use super::dial::LinkFault;
 use super::identity::Identity;
 use super::path_memory::PathMemories;
 use super::recorder::Answer;
 use super::renewal::Renewal;
 use crate::clock::Clock;
-use crate::link::{LinkBoard, LinkState};
+use crate::link::{Flow, LinkBoard, LinkState, Measured};
 use crate::spool::{OutboundObject, Receipt, RequestForm, RequestResult, Spool};
 use files::Files;
 
@@ -60,13 +60,22 @@ pub(super) struct Line {
     started: Instant,
 }
 
+/// An object that is on its way, and its study.
+#[derive(Debug, Clone)]
+struct OnLine {
+    object_id: ObjectId,
+    study_instance_uid: StudyInstanceUid,
+}
+
 struct State {
     identity: Identity,
     sender: Sender,
-    object_ids: HashMap<Digest, ObjectId>,
+    objects: HashMap<Digest, OnLine>,
     pongs: Vec<Pong>,
     renewal: Renewal,
     clock_alarmed: bool,
+    /// The connection measures its round trip itself.
+    is_measured: bool,
     was_up: bool,
 }
 
@@ -82,12 +91,14 @@ impl Line {
         let state = State {
             identity,
             sender: Sender::new(config.sender.clone()),
-            object_ids: HashMap::new(),
+            objects: HashMap::new(),
             pongs: Vec::new(),
             renewal: Renewal::default(),
             clock_alarmed: false,
+            is_measured: false,
             was_up: false,
         };
+        board.set_certificate(state.identity.life());
         Self {
             board,
             clock,
@@ -123,6 +134,7 @@ impl Line {
     pub(super) fn connected(&self, welcome: &Welcome, transport: &str) {
         let mut state = self.state();
         state.was_up = true;
+        state.is_measured = transport == QUIC;
         state.clock_alarmed = false;
         state.pongs.clear();
         state.renewal.reset();
@@ -137,6 +149,7 @@ impl Line {
 
     pub(super) fn disconnected(&self) {
         self.state().sender.disconnected();
+        self.board.set_flow(Flow::Idle);
         for object_id in self.board.in_flight().keys() {
             self.board.clear_sent(object_id);
         }
@@ -171,14 +184,18 @@ impl Line {
             .partition(|form| form.field_too_long().is_none());
         let mut state = self.state();
         let State {
-            sender, object_ids, ..
+            sender,
+            objects: on_line,
+            ..
         } = &mut *state;
-        object_ids.retain(|digest, _| sender.knows(digest));
-        object_ids.extend(
-            objects
-                .iter()
-                .map(|object| (Digest(object.container_sha256), object.object_id.clone())),
-        );
+        on_line.retain(|digest, _| sender.knows(digest));
+        on_line.extend(objects.iter().map(|object| {
+            let of = OnLine {
+                object_id: object.object_id.clone(),
+                study_instance_uid: object.study_instance_uid.clone(),
+            };
+            (Digest(object.container_sha256), of)
+        }));
         sender.sync(objects.into_iter().map(outbound));
         sender.set_manifests(manifests);
         sender.set_requests(requests);
@@ -270,6 +287,13 @@ impl Line {
                 .map_err(|violation| LinkFault::new("protocol_violation", violation.to_string()))?;
             event.and_then(|event| answer_of(&state, event))
         };
+        match &answer {
+            Some((Answer::Receipt(_), _)) => self.board.set_relay_defers(None),
+            Some((Answer::Refusal { kind, code, .. }, _)) if *kind == RefusalKind::Later => {
+                self.board.set_relay_defers(Some(code.clone()));
+            }
+            _ => {}
+        }
         if let Some((answer, digest)) = answer {
             let is_settled = is_final_refusal(&answer);
             self.hand_on(answer).await;
@@ -289,8 +313,17 @@ impl Line {
 
     fn on_pong(&self, pong: &Pong) {
         let offset = ClockOffset::measure(pong, self.clock.now_ms());
+        self.board.set_clock_offset(offset.offset_ms);
         let mut state = self.state();
-        if offset.offset_ms.abs() > CLOCK_OFFSET_ALARM_MS && !state.clock_alarmed {
+        if !state.is_measured {
+            // QUIC measures the round trip itself; here the heartbeat has to.
+            let rtt_us = u64::try_from(offset.round_trip_ms).ok().map(|ms| ms * 1_000);
+            self.board.measure(Measured {
+                rtt_us,
+                ..Measured::default()
+            });
+        }
+        if offset.offset_ms.saturating_abs() > CLOCK_OFFSET_ALARM_MS && !state.clock_alarmed {
             state.clock_alarmed = true;
             tracing::warn!(
                 offset_ms = offset.offset_ms,
@@ -313,6 +346,7 @@ impl Line {
         match tokio::task::spawn_blocking(move || identity.save(&data_dir)).await {
             Ok(Ok(())) => {
                 tracing::info!("the node's certificate was renewed");
+                self.board.set_certificate(renewed.life());
                 self.state().identity = renewed;
             }
             Ok(Err(error)) => tracing::error!(%error, "the renewed certificate could not be kept"),
@@ -359,7 +393,7 @@ impl Line {
                 }
                 continue;
             };
-            let Some((object_id, bytes)) = self.read_range(&mut files, &range).await else {
+            let Some((of, bytes)) = self.read_range(&mut files, &range).await else {
                 continue;
             };
             let header = data_header(&range.container_sha256, range.offset, bytes.len());
@@ -371,7 +405,8 @@ impl Line {
             if written.await.is_err() {
                 return ended();
             }
-            self.board.add_sent(&object_id, range.len);
+            self.board
+                .add_sent(&of.object_id, of.study_instance_uid.as_str(), range.len);
         }
     }
 
@@ -413,8 +448,9 @@ impl Line {
 
     /// Lets routine work go or wait, by the site's timetable.
     fn keep_hours(&self) {
-        let allowed = self.config.routine_hours.allow(self.clock.now_ms());
-        self.state().sender.set_routine_allowed(allowed);
+        let until_ms = self.config.routine_hours.waits_until(self.clock.now_ms());
+        self.state().sender.set_routine_allowed(until_ms.is_none());
+        self.board.set_routine_waits_until(until_ms);
         self.sending.notify_one();
     }
 
@@ -444,7 +480,7 @@ impl Line {
                 }
                 continue;
             };
-            let Some((object_id, bytes)) = self.read_range(&mut files, &range).await else {
+            let Some((of, bytes)) = self.read_range(&mut files, &range).await else {
                 continue;
             };
             // What quinn may hold: the window the line carries, and one range ready behind it.
@@ -455,13 +491,20 @@ impl Line {
             {
                 return line_fault(Some(connection));
             }
-            self.board.add_sent(&object_id, range.len);
+            self.board
+                .add_sent(&of.object_id, of.study_instance_uid.as_str(), range.len);
         }
     }
 
     fn next_range(&self) -> NextRange {
         let now_ms = self.now_ms();
-        self.state().sender.next_range(now_ms)
+        let next = self.state().sender.next_range(now_ms);
+        self.board.set_flow(match next {
+            NextRange::Send(_) => Flow::Sending,
+            NextRange::NotBefore(_) => Flow::Capped,
+            NextRange::Nothing => Flow::Idle,
+        });
+        next
     }
 
     /// Ends when the site's cap lets something go again; never when there is nothing to send.
@@ -475,11 +518,12 @@ impl Line {
     }
 
     /// Reads a range from its container. `None` when there is nothing to send; the sender has been told why.
-    async fn read_range(&self, files: &mut Files, range: &RangeToSend) -> Option<(ObjectId, Bytes)> {
-        let object_id = self.state().object_ids.get(&range.container_sha256).cloned()?;
-        match files.read(&object_id, range).await {
-            Ok(bytes) => Some((object_id, bytes)),
+    async fn read_range(&self, files: &mut Files, range: &RangeToSend) -> Option<(OnLine, Bytes)> {
+        let of = self.state().objects.get(&range.container_sha256).cloned()?;
+        match files.read(&of.object_id, range).await {
+            Ok(bytes) => Some((of, bytes)),
             Err(error) => {
+                let object_id = of.object_id;
                 tracing::error!(object.id = %object_id, %error, "a container could not be read");
                 files.close(&range.container_sha256);
                 self.state()
@@ -582,7 +626,7 @@ fn answer_of(state: &State, event: SenderEvent) -> Option<(Answer, Digest)> {
         SenderEvent::Durable(receipt) | SenderEvent::ReceiptDoubtful(receipt) => receipt.container_sha256,
         SenderEvent::Refused(refusal) => refusal.container_sha256,
     };
-    let object_id = state.object_ids.get(&digest)?.clone();
+    let object_id = state.objects.get(&digest)?.object_id.clone();
     let answer = match event {
         SenderEvent::Durable(receipt) => Answer::Receipt(Receipt {
             object_id,

@@ -10,6 +10,7 @@ mod peer;
 mod intake;
 mod retention;
 mod attention;
+mod line;
 mod hostile_peer;
 mod hostile_objects;
 mod recovery;

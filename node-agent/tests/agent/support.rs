@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -22,6 +22,8 @@ pub const EXPLICIT_LE: &str = "1.2.840.10008.1.2.1";
 pub const CT: &str = "1.2.840.10008.5.1.4.1.1.2";
 /// How long an awaited event may take before the test fails.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// The page is looked at again after this time when nothing was announced.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 /// A configuration on free ports, without reserve on the disk.
 pub fn config(data_dir: &Path) -> Config {
@@ -102,6 +104,22 @@ impl TestAgent {
                 .await
                 .unwrap_or_else(|_| panic!("waited in vain: {what}"))
         })
+    }
+
+    /// Waits until `found` finds something on the page.
+    pub fn until_page<T>(&self, what: &str, mut found: impl FnMut(&Value) -> Option<T>) -> T {
+        let board = &self.agent.as_ref().unwrap().board;
+        let deadline = Instant::now() + PATIENCE;
+        let mut changes = board.subscribe();
+        loop {
+            if let Some(value) = found(&self.state()) {
+                return value;
+            }
+            assert!(Instant::now() < deadline, "waited in vain: {what}");
+            // Time itself changes the page, too.
+            self.block_on(async { tokio::time::timeout(LOOK_AGAIN, changes.changed()).await })
+                .ok();
+        }
     }
 
     /// Waits until `n` objects are ready for the line.

@@ -370,6 +370,8 @@ export const en: Strings = {
     mismatchHeld: (count) =>
       `${count} ${count === 1 ? 'image' : 'images'} of another patient came under the same Study Instance UID. Held back, not shown, not counted. Ask the site.`,
     lateImages: 'Images arrived after signing.',
+    lateAdded: (count) => `${count} more ${count === 1 ? 'image has' : 'images have'} come since the study was complete. Look through it again.`,
+    lateSeen: 'Seen',
   },
   call: {
     title: 'Call record',

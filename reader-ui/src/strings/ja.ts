@@ -383,6 +383,8 @@ export const ja = {
     mismatchHeld: (count: number) =>
       `同じ Study Instance UID で別の患者の画像が ${count} 枚届きました。保留中で、表示も枚数計算もしていません。依頼元に確認してください。`,
     lateImages: '署名のあとに画像が届いています。',
+    lateAdded: (count: number) => `完了と表示されたあとに、画像が ${count} 枚追加されました。見直してください。`,
+    lateSeen: '確認しました',
   },
   call: {
     title: '電話連絡記録',

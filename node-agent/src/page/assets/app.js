@@ -5,13 +5,25 @@ import { ja, en } from './strings.js';
 import { groups } from './fields.js';
 import { answersOf, element as h, missingFields, openRequestForm } from './form.js';
 import { heldList, quarantineTable, refusalTable } from './attention.js';
+import { drawLine, lossText, rateText, rttText } from './line.js';
+import { notice, troubleWords } from './troubles.js';
 
 const strings = { ja, en };
 const RETRY_MS = 2_000;
 const ANSWERS_MAX = 50;
+/** How often the graph is asked for: its newest points are ten seconds or minutes long. */
+const GRAPH_MS = { '1h': 10_000, '6h': 60_000, '48h': 60_000 };
+/** How often ages are written anew. */
+const AGE_MS = 1_000;
 let lang = localStorage.getItem('tancho.language') === 'en' ? 'en' : 'ja';
 let state = null;
 let reachable = true;
+let span = '1h';
+let line = null;
+let lineFailed = false;
+let chosenMs = null;
+/** This computer's clock minus the node's: ages are those of the node. */
+let skewMs = 0;
 const answers = new Map();
 const known = new Set();
 const $ = (id) => document.getElementById(id);
@@ -25,7 +37,12 @@ const size = (n) => {
   while (n >= 1000 && step < units.length - 1) { n /= 1000; step += 1; }
   return `${n.toFixed(n < 10 && step ? 1 : 0)} ${units[step]}`;
 };
-const span = (seconds) => (seconds < 60 ? t().seconds(Math.ceil(seconds)) : seconds < 5400 ? t().minutes(Math.ceil(seconds / 60)) : t().hours(Math.round(seconds / 3600)));
+const lasting = (seconds) => (seconds < 60 ? t().seconds(Math.ceil(seconds)) : seconds < 5400 ? t().minutes(Math.ceil(seconds / 60)) : t().hours(Math.round(seconds / 3600)));
+const duration = (ms) => lasting(ms / 1000);
+const nodeNow = () => Date.now() - skewMs;
+const age = (ms) => t().ago(lasting(Math.max(0, nodeNow() - ms) / 1000));
+const day = (ms) => new Intl.DateTimeFormat(locale(), { year: 'numeric', month: 'numeric', day: 'numeric', hour: '2-digit', minute: '2-digit' }).format(ms);
+const hour = (ms) => new Intl.DateTimeFormat(locale(), { hour: '2-digit', minute: '2-digit', hourCycle: 'h23' }).format(ms);
 const date = (text) => {
   if (!/^\d{8}$/.test(text ?? '')) return text || '';
   const at = new Date(Number(text.slice(0, 4)), Number(text.slice(4, 6)) - 1, Number(text.slice(6, 8)));
@@ -71,7 +88,9 @@ function why(study) {
   if (!waiting) return study.closed ? t().why.done : t().why.receiving;
   if (state.link.state === 'not_enrolled') return t().why.not_enrolled;
   if (state.link.state !== 'connected') return t().why.offline;
-  if (study.bytes_sent_now > 0) return t().why.sending;
+  if (study.priority === 'routine' && state.link.routine_waits_until_ms !== null) return t().why.hours(clock(state.link.routine_waits_until_ms));
+  if (state.link.relay_defers) return t().why.deferred;
+  if (study.bytes_sent_now > 0) return state.link.is_capped ? t().why.capped : t().why.sending;
   if (study.n_coding) return t().why.coding(study.n_coding);
   return t().why.waiting;
 }
@@ -104,9 +123,22 @@ function request(study) {
   return h('div', { class: 'tags' }, ...parts);
 }
 
+// Of a study that is still on its way: how old its newest byte is. Written anew every second.
+function lastByte(study) {
+  if (unsent(study) <= 0 || !study.last_sent_at_ms) return null;
+  return h('span', { 'data-age': study.last_sent_at_ms }, t().lastByte(age(study.last_sent_at_ms)));
+}
+
+// What a reader can already look at; silent when that is everything, or not known.
+function shown(study) {
+  const seen = Math.max(study.n_shown, study.n_durable);
+  if (!seen || unsent(study) <= 0) return null;
+  return h('p', { class: 'why' }, t().shown(Math.min(seen, study.n_received), study.n_received, Math.max(0, seen - study.n_durable)));
+}
+
 function studyCard(study) {
   const left = study.bytes_total - study.bytes_sent;
-  const moving = state.link.state === 'connected' && state.link.bytes_per_second > 0 && left > 0 && study.bytes_sent_now > 0;
+  const moving = state.link.state === 'connected' && study.bytes_per_second > 0 && left > 0;
   const open = () => openRequestForm($('request'), study, remembered(study), {
     text: t(), lang, identity: () => identity(study),
     send: async (body) => {
@@ -127,7 +159,8 @@ function studyCard(study) {
         h('span', { class: `tag ${study.closed ? 'good' : ''}` }, study.closed ? t().closed : t().open)),
       h('progress', { max: study.bytes_total || 1, value: study.bytes_total ? study.bytes_sent : 0, 'aria-label': t().verified(study.n_durable, study.n_received) }),
       h('p', { class: 'count' }, h('strong', {}, t().verified(study.n_durable, study.n_received)), h('span', {}, t().bytes(size(study.bytes_sent), size(study.bytes_total)))),
-      h('p', { class: 'why' }, moving ? `${why(study)} ${t().rate(size(state.link.bytes_per_second), span(left / state.link.bytes_per_second))}` : why(study)),
+      h('p', { class: 'why' }, moving ? `${why(study)} ${t().rate(rateText(study.bytes_per_second), lasting(left / study.bytes_per_second))}` : why(study), ' ', lastByte(study)),
+      shown(study),
       request(study)),
     h('div', { class: 'acts' },
       h('button', { type: 'button', class: 'main', onclick: open, 'data-act': 'request' }, study.request?.case_code ? t().completeRequest : t().request),
@@ -163,22 +196,83 @@ function remembered(study) {
 function drawLink() {
   const link = state.link;
   const box = $('link');
-  box.className = `link ${link.state === 'connected' ? 'good' : link.state === 'offline' ? 'bad' : 'warn'}`;
+  const kind = { connected: link.transport === 'tcp' ? 'warn' : 'good', offline: 'bad', not_enrolled: 'bad' }[link.state] ?? 'warn';
+  box.className = `link ${kind}`;
   const mark = { connected: '●', connecting: '…', offline: '✕', not_enrolled: '!' }[link.state];
   let text = t().link[link.state];
   if (link.state === 'connected') text = t().link.connected(link);
-  if (link.state === 'offline') text = `${t().link.offline(clock(link.since_ms))} ${t().link.reasons[link.code] ?? t().link.reasons.other}`;
-  const line = `${mark} ${text}`;
-  if (box.textContent !== line) box.textContent = line;
+  if (link.state === 'offline') text = t().link.offline(clock(link.since_ms));
+  const words = `${mark} ${text}`;
+  if (box.textContent !== words) box.textContent = words;
 }
 
+const lineTools = () => ({
+  text: t(), clock, size, day, hour, age, duration, span: lasting, rate: rateText, loss: lossText, now_ms: nodeNow(),
+});
+
+let told = new Set();
 function drawNotices() {
-  const notes = [];
-  if (!reachable) notes.push(['bad', t().pageOffline]);
-  if (state?.disk.full) notes.push(['bad', t().disk.full(size(state.disk.free_bytes))]);
-  else if (state?.disk.low) notes.push(['', t().disk.low(size(state.disk.free_bytes))]);
-  const next = notes.map(([kind, text]) => h('p', { class: `note ${kind}` }, text));
-  if ($('notices').textContent !== next.map((node) => node.textContent).join('')) $('notices').replaceChildren(...next);
+  const tools = state ? lineTools() : null;
+  const notes = (state?.troubles ?? []).map((trouble) => notice(trouble, tools));
+  if (!reachable) notes.unshift(h('div', { class: 'note bad' }, h('p', {}, t().pageOffline)));
+  if ($('notices').textContent !== notes.map((node) => node.textContent).join('')) $('notices').replaceChildren(...notes);
+  // Read out once, when it begins: texts with times in them change all the while.
+  const now = new Set([...(reachable ? [] : ['page']), ...(state?.troubles ?? []).filter(({ level }) => level !== 'info').map(({ code }) => code)]);
+  const fresh = [...now].filter((code) => !told.has(code));
+  told = now;
+  if (fresh.length) $('alarm').textContent = fresh.map((code) => (code === 'page' ? t().pageOffline : troubleWords(state.troubles.find((one) => one.code === code), tools)[0])).join(' ');
+}
+
+function drawLineNow() {
+  const { link } = state;
+  const words = t().line;
+  const parts = [];
+  if (link.state === 'connected') {
+    parts.push(link.transport === 'tcp' ? 'TCP' : 'QUIC', link.bytes_per_second > 0 ? words.rate(rateText(link.bytes_per_second)) : words.quiet);
+    if (link.rtt_ms !== null) parts.push(words.rtt(rttText(link.rtt_ms)));
+    if (link.loss !== null) parts.push(words.loss(lossText(link.loss)));
+  } else parts.push(words.down);
+  if (link.last_sent_at_ms) parts.push(words.lastSent(age(link.last_sent_at_ms)));
+  $('line-now').textContent = words.now(parts);
+}
+
+function drawGraph() {
+  for (const button of document.querySelectorAll('[data-span]')) {
+    button.textContent = t().line.spans[button.dataset.span];
+    button.setAttribute('aria-pressed', String(button.dataset.span === span));
+  }
+  $('spans').setAttribute('aria-label', t().line.spansLabel);
+  if (!$('line').open) return;
+  const root = $('line-graph');
+  if (!line) { root.replaceChildren(h('p', { class: 'sub' }, lineFailed ? t().line.failed : t().loading)); return; }
+  const focused = document.activeElement?.id === 'line-at';
+  drawLine(root, line, { ...lineTools(), span, span_words: t().line.spans[span], chosen_ms: chosenMs, chosen: (ms) => { chosenMs = ms; } });
+  if (focused) $('line-at').focus();
+}
+
+let asked = 0;
+async function fetchLine() {
+  if (!$('line').open || document.hidden) return;
+  const mine = ++asked;
+  try {
+    const answer = await fetch(`/api/line?span=${span}`);
+    if (!answer.ok) throw new Error(String(answer.status));
+    const view = await answer.json();
+    // Another span was chosen meanwhile.
+    if (mine !== asked) return;
+    line = view;
+    lineFailed = false;
+  } catch {
+    lineFailed = true;
+  }
+  drawGraph();
+}
+
+// Ages grow without news from the node.
+function drawAges() {
+  if (!state) return;
+  for (const node of document.querySelectorAll('[data-age]')) node.textContent = t().lastByte(age(Number(node.dataset.age)));
+  drawLineNow();
 }
 
 function keepFocus(root, draw) {
@@ -200,6 +294,7 @@ function draw() {
   $('where').textContent = t().where(state);
   $('totals').textContent = t().totals(state.studies.length, state.studies.reduce((sum, study) => sum + unsent(study), 0));
   drawLink();
+  drawLineNow();
   keepFocus(list, () => list.replaceChildren(...(state.studies.length ? state.studies.map(studyCard)
     : [h('p', { class: 'empty' }, h('strong', {}, t().emptyTitle), t().emptyHelp(state))])));
   const tools = { text: t(), clock, size, identity, post, say };
@@ -221,6 +316,7 @@ function listen() {
     fresh.forEach((study) => known.add(study.study_instance_uid));
     if (state && fresh.length) say(t().announce.arrived(fresh.length));
     state = next;
+    skewMs = Date.now() - next.now_ms;
     reachable = true;
     draw();
   });
@@ -232,7 +328,22 @@ function listen() {
 }
 
 for (const button of document.querySelectorAll('[data-lang]')) {
-  button.addEventListener('click', () => { lang = button.dataset.lang; localStorage.setItem('tancho.language', lang); draw(); });
+  button.addEventListener('click', () => { lang = button.dataset.lang; localStorage.setItem('tancho.language', lang); draw(); drawGraph(); });
 }
+for (const button of document.querySelectorAll('[data-span]')) {
+  button.addEventListener('click', () => { ({ span } = button.dataset); line = null; chosenMs = null; drawGraph(); void fetchLine(); });
+}
+// On a small screen the studies come first; one touch opens the graph.
+if (matchMedia('(max-width: 40rem)').matches) $('line').open = false;
+$('line').addEventListener('toggle', () => { void fetchLine(); });
+addEventListener('resize', drawGraph);
+document.addEventListener('visibilitychange', () => { void fetchLine(); });
+let lineAt = 0;
+setInterval(() => {
+  drawAges();
+  if (Date.now() - lineAt >= GRAPH_MS[span]) { lineAt = Date.now(); void fetchLine(); }
+}, AGE_MS);
 draw();
+drawGraph();
 listen();
+void fetchLine();

@@ -25,6 +25,7 @@ import { nextDue } from '../worklist/order.ts';
 import { ClaimBar } from './ClaimBar.tsx';
 import { ContextPanel } from './ContextPanel.tsx';
 import { HistoryPanel } from './HistoryPanel.tsx';
+import { LateImagesBanner } from './LateImagesBanner.tsx';
 import { PatientBanner } from './PatientBanner.tsx';
 import { useHeartbeat } from './use-heartbeat.ts';
 import { useViewerActions } from './use-viewer-actions.ts';
@@ -141,13 +142,11 @@ export function ReadingScreen({ request, stale }: { request: ReadingRequestDetai
         <DueClock due={nextDue(request)} />
         <ClaimBar request={request} mine={mine} canClaim={reader} />
       </PatientBanner>
-      {(stale || mismatch || request.warnings.includes('late_images')) && (
-        <div className="flex flex-col gap-1 px-3 pt-2">
-          <ProblemBanner error={stale} />
-          {mismatch && <Banner tone="danger">{reading.mismatchHeld(request.arrival.held)}</Banner>}
-          {request.warnings.includes('late_images') && <Banner tone="warning">{reading.lateImages}</Banner>}
-        </div>
-      )}
+      <div className="flex flex-col gap-1 px-3 [&:has(*)]:pt-2">
+        <ProblemBanner error={stale} />
+        {mismatch && <Banner tone="danger">{reading.mismatchHeld(request.arrival.held)}</Banner>}
+        <LateImagesBanner arrival={request.arrival} signed={request.warnings.includes('late_images')} />
+      </div>
       <div className="flex min-h-0 flex-1">
         <ViewerPane request={request} handle={handle} onPick={mine ? pick : null} />
         <aside aria-label={reading.panel} className="flex w-[31rem] shrink-0 flex-col border-l border-line bg-panel">
