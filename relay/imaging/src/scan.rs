@@ -212,6 +212,22 @@ pub struct InstanceIdentity {
     pub character_sets: Vec<String>,
     /// Some text was not readable by the declared character sets and is shown with a mark.
     pub text_uncertain: bool,
+    /// Which of the elements above hold such text.
+    pub uncertain_elements: Vec<Tag>,
+}
+
+impl InstanceIdentity {
+    /// Of these elements, those whose text the declared character sets do not explain, as eight hexadecimal digits
+    /// each, separated by commas: the stable form for rows.
+    #[must_use]
+    pub fn uncertain_of(&self, elements: &[Tag]) -> String {
+        let found: Vec<String> = elements
+            .iter()
+            .filter(|tag| self.uncertain_elements.contains(tag))
+            .map(|tag| tag.to_hex())
+            .collect();
+        found.join(",")
+    }
 }
 
 impl std::fmt::Debug for InstanceIdentity {

@@ -9,6 +9,8 @@ mod decoder;
 mod encoder;
 mod recover;
 
+use std::borrow::Cow;
+
 use crate::element::Vr;
 use crate::scan::PersonName;
 pub(crate) use charset::Charset;
@@ -114,12 +116,30 @@ pub fn decode(bytes: &[u8], vr: Vr, sets: &CharacterSets) -> Text {
 /// delimiter.
 #[must_use]
 pub fn decode_values(bytes: &[u8], vr: Vr, sets: &CharacterSets) -> Values {
-    let bytes = trim_padding(bytes);
-    let mut decoded = if vr.uses_character_sets() {
-        decoder::decode(bytes, vr, sets)
+    clean(decoder::decode(trim_padding(bytes), vr, &governing(vr, sets)), vr)
+}
+
+/// As [`decode_values`], but by the declared character sets alone: bytes they do not explain become U+FFFD. For
+/// answers that have no place for a mark, where a likely reading would look like a certain one.
+#[must_use]
+pub fn decode_declared(bytes: &[u8], vr: Vr, sets: &CharacterSets) -> Values {
+    clean(
+        decoder::decode_declared(trim_padding(bytes), vr, &governing(vr, sets)),
+        vr,
+    )
+}
+
+/// The sets that govern a VR; those it does not concern hold the default repertoire.
+fn governing(vr: Vr, sets: &CharacterSets) -> Cow<'_, CharacterSets> {
+    if vr.uses_character_sets() {
+        Cow::Borrowed(sets)
     } else {
-        decoder::decode(bytes, vr, &CharacterSets::default())
-    };
+        Cow::Owned(CharacterSets::default())
+    }
+}
+
+/// Without trailing padding and without controls that the VR forbids.
+fn clean(mut decoded: Values, vr: Vr) -> Values {
     for value in &mut decoded.values {
         let kept = value.trim_end_matches([' ', '\0']).len();
         value.truncate(kept);

@@ -176,12 +176,13 @@ impl<'a> Builder<'a> {
             Vr::AT | Vr::US | Vr::SS | Vr::UL | Vr::SL | Vr::UV | Vr::SV | Vr::FL | Vr::FD => {
                 numbers(vr, value, element.encoding.is_big_endian())
             }
+            // The model has no place for a mark, so it says nothing that the declared character sets do not.
             Vr::PN => {
-                let decoded = text::decode_values(value, vr, &self.level().sets);
+                let decoded = text::decode_declared(value, vr, &self.level().sets);
                 decoded.values.iter().map(|value| person_name(value)).collect()
             }
             _ => {
-                let decoded = text::decode_values(value, vr, &self.level().sets);
+                let decoded = text::decode_declared(value, vr, &self.level().sets);
                 decoded
                     .values
                     .into_iter()

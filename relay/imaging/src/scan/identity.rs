@@ -130,6 +130,12 @@ impl IdentityBuilder {
                     .faults
                     .iter()
                     .any(|(kind, _)| *kind == WarningKind::TextUncertain),
+            uncertain_elements: reader
+                .faults
+                .iter()
+                .filter(|(kind, _)| *kind == WarningKind::TextUncertain)
+                .filter_map(|(_, tag)| *tag)
+                .collect(),
         };
         let faults = reader.faults;
         Ok((identity, faults))

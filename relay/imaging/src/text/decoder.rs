@@ -9,27 +9,33 @@ use crate::element::Vr;
 
 const ESC: u8 = 0x1B;
 
+/// The declared reading; where that leaves bytes unexplained, the one plausible other reading, marked.
 pub(super) fn decode(bytes: &[u8], vr: Vr, sets: &CharacterSets) -> Values {
-    let initial = sets.initial();
-    if let Some(encoding) = initial.whole_value() {
-        return match encoding.decode_without_bom_handling_and_without_replacement(bytes) {
-            Some(text) => split(&text, vr, false),
-            None => recover::read(bytes, sets).map_or_else(
-                || split(&encoding.decode_without_bom_handling(bytes).0, vr, true),
-                |text| split(&text, vr, true),
-            ),
-        };
+    let (declared, suspicious) = read_declared(bytes, vr, sets);
+    match recover::read(bytes, sets).filter(|_| suspicious) {
+        Some(text) => split(&text, vr, true),
+        None => declared,
+    }
+}
+
+/// The declared reading alone, with U+FFFD for what it does not explain.
+pub(super) fn decode_declared(bytes: &[u8], vr: Vr, sets: &CharacterSets) -> Values {
+    read_declared(bytes, vr, sets).0
+}
+
+/// The declared reading, and whether the bytes speak for another.
+fn read_declared(bytes: &[u8], vr: Vr, sets: &CharacterSets) -> (Values, bool) {
+    if let Some(encoding) = sets.initial().whole_value() {
+        let (text, unexplained) = encoding.decode_without_bom_handling(bytes);
+        return (split(&text, vr, unexplained), unexplained);
     }
     let mut decoder = Decoder::new(bytes, vr, sets);
     decoder.run();
-    let suspicious = decoder.unexplained || is_utf8_in_disguise(bytes, sets);
-    if suspicious && let Some(text) = recover::read(bytes, sets) {
-        return split(&text, vr, true);
-    }
-    Values {
+    let values = Values {
         values: decoder.values,
         uncertain: decoder.uncertain || decoder.unexplained,
-    }
+    };
+    (values, decoder.unexplained || is_utf8_in_disguise(bytes, sets))
 }
 
 /// Values of text that was decoded as a whole.
@@ -63,6 +69,8 @@ struct Decoder<'a> {
     uncertain: bool,
     /// Bytes that no declared set explains.
     unexplained: bool,
+    /// Half a character since the last escape equals a delimiter: one, or a delimiter after a forgotten return?
+    delimiter_in_pair: bool,
 }
 
 impl<'a> Decoder<'a> {
@@ -78,6 +86,7 @@ impl<'a> Decoder<'a> {
             current: String::new(),
             uncertain: false,
             unexplained: false,
+            delimiter_in_pair: false,
         };
         decoder.reset();
         decoder
@@ -106,6 +115,9 @@ impl<'a> Decoder<'a> {
                 _ => self.single(byte),
             }
         }
+        // Who returns before a delimiter returns at the end too (PS3.5 section 6.1.2.5.3); who does not may have meant
+        // the delimiter.
+        self.uncertain |= self.lower.is_two_byte_lower() && self.delimiter_in_pair;
         self.values.push(std::mem::take(&mut self.current));
     }
 
@@ -115,6 +127,7 @@ impl<'a> Decoder<'a> {
             // A return to ISO 646 or JIS Romaji is always allowed; anything else must be declared.
             let always = matches!(set, Charset::Ascii) || (set == Charset::JisX0201 && half == Half::Lower);
             self.uncertain |= !always && !self.sets.declares(set);
+            self.delimiter_in_pair = false;
             match half {
                 Half::Lower => self.lower = set,
                 Half::Upper => self.upper = Some(set),
@@ -138,6 +151,10 @@ impl<'a> Decoder<'a> {
         if let Some(pair) = pair {
             self.current.push(pair.character);
             self.uncertain |= pair.vendor;
+            self.delimiter_in_pair |= [Some(first), second]
+                .into_iter()
+                .flatten()
+                .any(|byte| self.is_delimiter(byte) || self.separates_values(byte));
             self.at += 2;
             return;
         }
@@ -158,7 +175,7 @@ impl<'a> Decoder<'a> {
 
     fn single(&mut self, byte: u8) {
         self.at += 1;
-        if byte == b'\\' && self.vr.is_multi_valued_text() {
+        if self.separates_values(byte) {
             self.values.push(std::mem::take(&mut self.current));
             self.reset();
             return;
@@ -213,6 +230,10 @@ impl<'a> Decoder<'a> {
         self.unexplained = true;
         self.current.push('\u{FFFD}');
         self.at += 1;
+    }
+
+    fn separates_values(&self, byte: u8) -> bool {
+        byte == b'\\' && self.vr.is_multi_valued_text()
     }
 
     /// Delimiters of PS3.5 section 6.1.2.5.3, besides the backslash.

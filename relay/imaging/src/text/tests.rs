@@ -150,6 +150,66 @@ fn ambiguous_bytes_are_not_guessed() {
 }
 
 #[test]
+fn a_forgotten_return_before_what_may_be_a_delimiter_is_marked() {
+    // Row 0x5E of the table follows: one kanji, or a circumflex and half of the next.
+    reads_with_mark("\\ISO 2022 IR 87", Vr::PN, "1b24423b3345445e42", "山田淆");
+    reads("\\ISO 2022 IR 87", Vr::PN, "1b24423b3345445e421b2842", "山田淆");
+    // Nothing in it can be a delimiter: readable without doubt.
+    reads("\\ISO 2022 IR 87", Vr::PN, "1b24423b334544", "山田");
+    reads("\\ISO 2022 IR 87", Vr::ST, "1b24423b3345445e42", "山田淆");
+}
+
+#[test]
+fn what_has_no_place_for_a_mark_says_only_what_is_declared() {
+    let declared = |terms: &str, vr: Vr, bytes: &str| {
+        let Values { values, uncertain } = decode_declared(&hex(bytes), vr, &sets(terms));
+        (values.join("\\"), uncertain)
+    };
+    let marked = |text: &str| (text.to_owned(), true);
+    // Shift_JIS and UTF-8 that nobody declared, and UTF-8 declared as Latin-1.
+    assert_eq!(
+        declared("", Vr::PN, "59616d6164615e5461726f753d8e5293635e91be9859"),
+        marked("Yamada^Tarou=\u{FFFD}R\u{FFFD}c^\u{FFFD}\u{FFFD}\u{FFFD}Y")
+    );
+    assert_eq!(
+        declared("", Vr::PN, "e5b1b15ee5a4aa"),
+        marked("\u{FFFD}\u{FFFD}\u{FFFD}^\u{FFFD}\u{FFFD}\u{FFFD}")
+    );
+    assert_eq!(declared("ISO_IR 192", Vr::LO, "41ff42"), marked("A\u{FFFD}B"));
+    assert_eq!(declared("ISO_IR 192", Vr::LO, "e5b1b1"), ("山".to_owned(), false));
+}
+
+#[test]
+fn every_byte_of_the_gb_sets_has_its_character() {
+    reads(
+        "GBK",
+        Vr::PN,
+        "57616e675e58696f3dcdf55ed0a1b6ab3d",
+        "Wang^Xio=王^小东=",
+    );
+    reads("GB18030", Vr::LO, "9534b235", "𠮷");
+}
+
+#[test]
+fn single_byte_sets_extend_each_other_by_escapes() {
+    // French, then Cyrillic, then Greek by escapes into the upper half; a delimiter brings the first back.
+    reads(
+        "ISO 2022 IR 100\\ISO 2022 IR 144\\ISO 2022 IR 126",
+        Vr::PN,
+        "427563 5e 4ae972f46d65 3d 1b2d4c bbeeda65 3d 1b2d46 c4e9ef"
+            .replace(' ', "")
+            .as_str(),
+        "Buc^Jérôme=Люкe=Διο",
+    );
+    reads(
+        "ISO 2022 IR 100\\ISO 2022 IR 144",
+        Vr::LO,
+        "1b2d4cbbee5ce9",
+        "Лю\\é",
+    );
+}
+
+#[test]
 fn controls_never_reach_a_row_or_a_log() {
     reads_with_mark("", Vr::LO, "41004210", "A\u{FFFD}B\u{FFFD}");
     reads_with_mark("", Vr::PN, "411b5b33316d", "A\u{FFFD}[31m");
@@ -178,7 +238,8 @@ proptest! {
         text in "([a-zA-Z ぁ-んァ-ヶ一-龠ー〜−、。^=]|[가-힣]|[ｱ-ﾝ]){0,24}[a-z]",
         terms in prop::sample::select(vec![
             "\\ISO 2022 IR 87", "\\ISO 2022 IR 87\\ISO 2022 IR 159", "ISO 2022 IR 13\\ISO 2022 IR 87",
-            "\\ISO 2022 IR 149", "\\ISO 2022 IR 58", "ISO_IR 192", "GB18030", "ISO 2022 IR 100\\ISO 2022 IR 87",
+            "\\ISO 2022 IR 149", "\\ISO 2022 IR 58", "ISO_IR 192", "GB18030", "GBK", "ISO 2022 IR 100\\ISO 2022 IR 87",
+            "ISO 2022 IR 13\\ISO 2022 IR 87\\ISO 2022 IR 159\\ISO 2022 IR 149\\ISO 2022 IR 58",
         ]),
     ) {
         for vr in [Vr::PN, Vr::LT] {
@@ -188,4 +249,40 @@ proptest! {
             }
         }
     }
+
+    /// Every set with the text it is for, alone and reached by an escape from another.
+    #[test]
+    fn every_single_byte_set_is_written_and_read(
+        (number, text) in single_byte_text(),
+        vr in prop::sample::select(vec![Vr::PN, Vr::LO, Vr::LT]),
+    ) {
+        for terms in [format!("ISO_IR {number}"), format!("ISO 2022 IR 100\\ISO 2022 IR {number}"), format!("\\ISO 2022 IR {number}")] {
+            let bytes = encode(&text, vr, &sets(&terms)).unwrap();
+            let back = decode(&bytes, vr, &sets(&terms));
+            prop_assert_eq!((back.text.as_str(), back.uncertain), (text.as_str(), false), "{}", terms);
+        }
+    }
+}
+
+/// A single-byte set's number and some text of its repertoire that is not UTF-8 by chance.
+fn single_byte_text() -> impl Strategy<Value = (u16, String)> {
+    let numbers = vec![13u16, 100, 101, 109, 110, 126, 127, 138, 144, 148, 166, 203];
+    prop::sample::select(numbers).prop_flat_map(|number| {
+        let set = Charset::of_term(&format!("ISO_IR {number}")).unwrap();
+        let upper: Vec<char> = (0xA1..=0xFF).filter_map(|byte| set.upper(byte)).collect();
+        let parts = prop::collection::vec(
+            (
+                prop::sample::select(vec!["", "^", "=", "a", "Z^", "9 b"]),
+                prop::sample::select(upper),
+            ),
+            1..8,
+        );
+        (Just(number), parts).prop_map(|(number, parts)| {
+            let text: String = parts
+                .into_iter()
+                .map(|(before, c)| format!("{before}{c}x"))
+                .collect();
+            (number, text)
+        })
+    })
 }

@@ -1,7 +1,7 @@
 //! pydicom as the oracle: names, text and metadata of real and crafted files.
 //!
-//! Needs a Python with pydicom: `TANCHO_PYTHON`, else `python3`. Where pydicom itself is known to be wrong
-//! the committed vectors of `text` decide, and the file is named here.
+//! Needs a Python with pydicom: `TANCHO_PYTHON`, else that of `tests/setup`, else `python3`. Where pydicom itself is
+//! known to be wrong the committed vectors of `text` decide, and the file is named here.
 
 use std::io::Cursor;
 use std::path::{Path, PathBuf};
@@ -12,19 +12,29 @@ use tancho_imaging::element::Vr;
 use tancho_imaging::limits::ScanLimits;
 use tancho_imaging::metadata::{MetadataOptions, dicom_json};
 use tancho_imaging::scan::{DataSetScan, PersonName, scan};
-use tancho_imaging::text::{CharacterSets, decode};
+use tancho_imaging::text::{CharacterSets, decode, encode};
 
 use crate::data;
 
 /// A Python that can import pydicom.
 fn python() -> Option<String> {
-    let python = std::env::var("TANCHO_PYTHON").unwrap_or_else(|_| "python3".to_owned());
+    let python = std::env::var("TANCHO_PYTHON")
+        .ok()
+        .or_else(python_of_the_tests)
+        .unwrap_or_else(|| "python3".to_owned());
     let found = Command::new(&python).args(["-c", "import pydicom"]).output();
     if found.is_ok_and(|output| output.status.success()) {
         return Some(python);
     }
     println!("skipped: no Python with pydicom (set TANCHO_PYTHON)");
     None
+}
+
+/// The one that `tests/setup` makes beside the profile folders.
+fn python_of_the_tests() -> Option<String> {
+    let own = std::env::current_exe().ok()?;
+    let tools = own.ancestors().nth(3)?.join("test-tools/venv/bin/python");
+    tools.is_file().then(|| tools.to_string_lossy().into_owned())
 }
 
 /// Runs a script with arguments and reads the JSON it prints.
@@ -77,17 +87,19 @@ for path in sys.argv[1:]:
 print(json.dumps(out))
 "#;
 
+/// Files of which pydicom 3.0 misreads some text, with its reading: when one of these changes, the oracle has.
+const PYDICOM_IS_WRONG: [(&str, &str); 2] = [
+    // The overline of JIS X 0201 read as a tilde.
+    ("j05_ir13_yen_tilde.dcm", "2000~"),
+    // The escape of IR 58 left in the text.
+    ("j10_ir58.dcm", "\u{1b}$)A"),
+];
+
 #[test]
 fn names_and_text_are_those_of_pydicom() {
     let (Some(root), Some(python)) = (data::folder(), python()) else {
         return;
     };
-    // The crafted file list says which are legal and what they mean; pydicom 3 misreads j10 and j12.
-    let pydicom_is_wrong = [
-        "j05_ir13_yen_tilde.dcm",
-        "j10_ir58.dcm",
-        "j12_separator_bytes.dcm",
-    ];
     let files = data::files(&root, &["japanese", "charset-real"]);
     let answers = ask(&python, NAMES, &files);
     let mut compared = 0;
@@ -96,16 +108,18 @@ fn names_and_text_are_those_of_pydicom() {
         let Some((_, scan)) = scan_file(path) else {
             continue;
         };
-        let broken = file.starts_with("j2");
+        let answer = &answers[path.to_str().unwrap()];
         let name = scan.identity.patient_name.clone().unwrap_or_default();
-        if broken {
+        if file.starts_with("j2") {
+            // Against the standard, so every program reads these in its own way.
             continue;
         }
         assert!(!scan.identity.text_uncertain, "{file}: {:?}", scan.warnings);
-        if pydicom_is_wrong.contains(&file.as_str()) {
+        if let Some((_, misread)) = PYDICOM_IS_WRONG.iter().find(|(known, _)| *known == file) {
+            let theirs = [&answer[0], &answer[1]].map(|text| text.as_str().unwrap().contains(misread));
+            assert!(theirs.contains(&true), "{file}: {answer}");
             continue;
         }
-        let answer = &answers[path.to_str().unwrap()];
         let expected = answer[0].as_str().unwrap().trim_end_matches(['=', ' ']);
         assert_eq!(joined(&name), expected, "{file}");
         let description = scan.identity.study_description.unwrap_or_default();
@@ -184,6 +198,15 @@ for term, codec, esc, high in [("\\ISO 2022 IR 87", "iso2022_jp", b"\x1b$B", 0),
                 continue
             table[raw.hex()] = text
     out[term] = table
+for term, codec in [("GBK", "gbk"), ("GB18030", "gb18030")]:
+    table = {}
+    for a in range(0x81, 0xFF):
+        for b in range(0x40, 0xFF):
+            try:
+                table[bytes([a, b]).hex()] = bytes([a, b]).decode(codec)
+            except UnicodeDecodeError:
+                pass
+    out[term] = table
 for term, codec in [(100, "iso8859_1"), (101, "iso8859_2"), (109, "iso8859_3"), (110, "iso8859_4"), (144, "iso8859_5"),
                     (127, "iso8859_6"), (126, "iso8859_7"), (138, "iso8859_8"), (148, "iso8859_9"), (166, "iso8859_11"), (203, "iso8859_15")]:
     table = {}
@@ -213,6 +236,11 @@ fn every_code_of_every_table_is_that_of_python() {
                 "\\ISO 2022 IR 58" => [b"\x1b$)A".as_slice(), &raw].concat(),
                 _ => raw,
             };
+            // GB 18030 of 2022 names 20 characters that Python still has in the private use area.
+            if matches!(expected.as_str(), Some(one) if one.starts_with(|c| matches!(c, '\u{E000}'..='\u{F8FF}')))
+            {
+                continue;
+            }
             let text = decode(&bytes, Vr::LT, &sets);
             compared += 1;
             if text.text != expected.as_str().unwrap() || text.uncertain {
@@ -223,13 +251,106 @@ fn every_code_of_every_table_is_that_of_python() {
             }
         }
     }
-    assert!(compared > 28_000, "{compared}");
+    assert!(compared > 70_000, "{compared}");
     assert!(
         wrong.is_empty(),
         "{} of {compared}: {:#?}",
         wrong.len(),
         &wrong[..wrong.len().min(40)]
     );
+}
+
+const READ_BACK: &str = r#"
+import json, sys, warnings
+warnings.simplefilter("ignore")
+from pydicom.charset import convert_encodings, decode_bytes
+from pydicom.valuerep import PersonName, TEXT_VR_DELIMS
+out = []
+for terms, vr, value in json.loads(sys.argv[1]):
+    encodings = convert_encodings(terms.split("\\"))
+    raw = bytes.fromhex(value)
+    out.append(str(PersonName(raw, encodings)) if vr == "PN" else decode_bytes(raw, encodings, TEXT_VR_DELIMS))
+print(json.dumps(out))
+"#;
+
+/// Numbers that look random and are the same in every run.
+struct Draws(u64);
+
+impl Draws {
+    fn below(&mut self, limit: usize) -> usize {
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) as usize % limit
+    }
+}
+
+#[test]
+fn pydicom_reads_what_we_write() {
+    let Some(python) = python() else { return };
+    // Left out is what pydicom misreads: the yen and overline of IR 13, IR 58 and 203, and kanji of which a byte equals `=`.
+    let kanji = "山田太郎道東花子髙亜腕緯移、。〜鷗丂丄";
+    let kana = "あいうアイウヴヶー";
+    let sets = [
+        ("\\ISO 2022 IR 87", [kanji, kana, "Az ^="]),
+        ("\\ISO 2022 IR 87\\ISO 2022 IR 159", [kanji, kana, "Az ^="]),
+        ("ISO 2022 IR 13\\ISO 2022 IR 87", [kanji, "ｱｲｳｶﾞﾊﾟ", "Az ^="]),
+        ("ISO_IR 13", ["ｱｲｳ", "ｶﾞﾊﾟ", "Az ^="]),
+        ("\\ISO 2022 IR 149", ["洪吉洞", "홍길동", "Az ^="]),
+        (
+            "ISO 2022 IR 100\\ISO 2022 IR 144\\ISO 2022 IR 126",
+            ["äöüéñ", "ЛюкДж", "Διον"],
+        ),
+        ("ISO_IR 101", ["ěščřž", "ąęłń", "Az ^="]),
+        ("ISO_IR 109", ["ĥĝĉ", "Ħħ", "Az ^="]),
+        ("ISO_IR 110", ["ģķļņ", "šž", "Az ^="]),
+        ("ISO_IR 127", ["قباني", "لنزار", "Az ^="]),
+        ("ISO_IR 138", ["שרון", "דבורה", "Az ^="]),
+        ("ISO_IR 148", ["ğışİ", "çö", "Az ^="]),
+        ("ISO_IR 166", ["นามสกุล", "ชื่อ", "Az ^="]),
+        ("ISO_IR 192", ["𠮷髙﨑", "홍ü葛", "Az ^="]),
+        ("GB18030", ["王小东𠮷", "€髙", "Az ^="]),
+        ("GBK", ["王小东", "張髙", "Az ^="]),
+    ];
+    let mut draws = Draws(1);
+    let mut written = Vec::new();
+    for (terms, pieces) in &sets {
+        for vr in [Vr::PN, Vr::LT] {
+            for _ in 0..40 {
+                let mut text = String::from("x");
+                for _ in 0..draws.below(12) {
+                    let piece: Vec<char> = pieces[draws.below(3)].chars().collect();
+                    let c = piece[draws.below(piece.len())];
+                    // Three groups at most, and a delimiter only between letters.
+                    let is_third = c == '=' && text.matches('=').count() == 2;
+                    if !is_third && !(matches!(c, '^' | '=' | ' ') && text.ends_with(['^', '=', ' '])) {
+                        text.push(c);
+                    }
+                }
+                text.push('z');
+                if let Ok(bytes) = encode(&text, vr, &CharacterSets::parse(terms.as_bytes())) {
+                    written.push((*terms, vr, bytes, text));
+                }
+            }
+        }
+    }
+    assert!(written.len() > 1000, "{}", written.len());
+    let asked: Vec<Value> = written
+        .iter()
+        .map(|(terms, vr, bytes, _)| {
+            let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+            serde_json::json!([terms, vr.as_str(), hex])
+        })
+        .collect();
+    let answers = ask(
+        &python,
+        READ_BACK,
+        &[PathBuf::from(Value::from(asked).to_string())],
+    );
+    for ((terms, vr, bytes, text), answer) in written.iter().zip(answers.as_array().unwrap()) {
+        assert_eq!(answer.as_str().unwrap(), text, "{terms} {vr}: {bytes:02x?}");
+    }
 }
 
 const MODELS: &str = r#"
@@ -248,38 +369,40 @@ fn metadata_is_that_of_pydicom() {
     let (Some(root), Some(python)) = (data::folder(), python()) else {
         return;
     };
-    let files: Vec<PathBuf> = [
+    let mut files: Vec<PathBuf> = [
         "ct-head-ge/14.dcm",
         "mr-brain-t1-sag/018.dcm",
         "multiframe/emri_small_big_endian.dcm",
         "multiframe/enhanced_ct_2f.dcm",
         "odd-real/rtplan.dcm",
         "odd-real/test-SR.dcm",
-        "japanese/j03_ir13_ir87.dcm",
         "syntaxes/ct_implicit_le.dcm",
-        "charset-real/hitachi_ir87_001.dcm",
     ]
     .iter()
     .map(|file| root.join(file))
     .collect();
+    files.extend(data::files(&root, &["japanese", "charset-real"]));
     let answers = ask(&python, MODELS, &files);
     for path in &files {
-        let (object, scan) = scan_file(path).unwrap();
-        let head_len = if scan.layout.head_len > 0 {
-            scan.layout.head_len as usize
-        } else {
-            object.bytes.len()
+        let object = data::data_set(path).unwrap();
+        let scan = scan_file(path).map(|(_, scan)| scan);
+        let head_len = match scan {
+            Some(scan) if scan.layout.head_len > 0 => scan.layout.head_len as usize,
+            _ => object.bytes.len(),
         };
         let options = MetadataOptions {
             inline_bytes_max: u64::MAX,
             ..MetadataOptions::default()
         };
         let model = dicom_json(&object.bytes[..head_len], &object.transfer_syntax, &options).unwrap();
-        same_model(&model, &answers[path.to_str().unwrap()], &data::name(path));
+        let file = data::name(path);
+        let is_text_compared =
+            !file.starts_with("j2") && PYDICOM_IS_WRONG.iter().all(|(known, _)| *known != file);
+        same_model(&model, &answers[path.to_str().unwrap()], &file, is_text_compared);
     }
 }
 
-fn same_model(ours: &Value, theirs: &Value, place: &str) {
+fn same_model(ours: &Value, theirs: &Value, place: &str, is_text_compared: bool) {
     let (ours, theirs) = (ours.as_object().unwrap(), theirs.as_object().unwrap());
     let group_length = |tag: &str| tag.ends_with("0000");
     let mut tags: Vec<&String> = ours
@@ -308,11 +431,17 @@ fn same_model(ours: &Value, theirs: &Value, place: &str) {
             let (a, b) = (items(a), items(b));
             assert_eq!(a.len(), b.len(), "{place}");
             for (a, b) in a.iter().zip(&b) {
-                same_model(a, b, &place);
+                same_model(a, b, &place, is_text_compared);
             }
             continue;
         }
-        assert_eq!(values(a), values(b), "{place} {}", a["vr"]);
+        let is_text = matches!(
+            a["vr"].as_str(),
+            Some("LO" | "LT" | "PN" | "SH" | "ST" | "UC" | "UT")
+        );
+        if !is_text || is_text_compared {
+            assert_eq!(values(a), values(b), "{place} {}", a["vr"]);
+        }
     }
 }
 
