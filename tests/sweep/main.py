@@ -6,8 +6,9 @@
     main.py at agent fsync:3 [--disk xfs] [--seed N]    one point again, as a failure prints it
 
 Without --points every point is gone through; with it, that many for each program, drawn by a seed that is printed.
-After each point nothing acknowledged is lost, every byte comes back, the study becomes whole, and nothing is there twice
-(FLT-001, FLT-002, FLT-042, FLT-043, FLT-050, FLT-051); at the end every stored container and the audit trail are sound.
+After each point nothing acknowledged is lost, every byte comes back, the study becomes whole, and nothing is there
+twice (FLT-001, FLT-002, FLT-042, FLT-043, FLT-050, FLT-051); at the end every stored container and the audit trail are
+sound.
 A failure prints the last lines of both programs' logs, and the command that tries its point again.
 """
 
@@ -117,6 +118,7 @@ class Sweep:
         if n_points is None:
             return [at for points in by_kind.values() for at in points]
         chance = random.Random(f"{self.seed}/{self.name}")
+        by_kind = dict(chance.sample(list(by_kind.items()), len(by_kind)))
         for points in by_kind.values():
             chance.shuffle(points)
         drawn = []
