@@ -6,8 +6,10 @@ use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
 
 use crate::config::Config;
+use crate::control::{self, ListRequest, Request};
 use crate::logging::LogFormat;
 
+mod table;
 pub mod serve;
 pub mod site;
 pub mod user;
@@ -99,6 +101,17 @@ impl Common {
             println!("{sentence}");
         }
         Ok(())
+    }
+
+    /// Asks for a list of this network and prints it.
+    async fn print_list(
+        &self,
+        request: impl FnOnce(ListRequest) -> Request,
+        columns: &[table::Column],
+    ) -> anyhow::Result<()> {
+        let network = self.network.clone();
+        let reply = control::ask(self, request(ListRequest { network })).await?;
+        self.print(&reply.value, &table::table(&reply.value, columns))
     }
 }
 

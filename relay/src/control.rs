@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tancho_domain::access::{Reach, Scope};
 use tancho_domain::ids::NetworkId;
-use tancho_store::networks;
+use tancho_store::{StoreError, Tx, networks};
 
 use crate::cli;
 use crate::error::ApiError;
@@ -27,18 +27,35 @@ pub mod socket;
 pub enum Request {
     /// `site add`
     SiteAdd(cli::site::AddRequest),
+    /// `site list`
+    SiteList(ListRequest),
     /// `node invite`
     NodeInvite(cli::node::InviteRequest),
+    /// `node list`
+    NodeList(ListRequest),
     /// `user add`
     UserAdd(cli::user::AddRequest),
+    /// `user list`
+    UserList(ListRequest),
     /// `token create`
     TokenCreate(cli::token::CreateRequest),
+    /// `token list`
+    TokenList(cli::token::ListRequest),
+    /// `token revoke`
+    TokenRevoke(cli::token::RevokeRequest),
     /// `audit verify`
     AuditVerify(cli::audit::VerifyRequest),
     /// `export`
     Export(cli::export::ExportRequest),
     /// `blobs verify`
     BlobsVerify(cli::blobs::VerifyRequest),
+}
+
+/// Everything of one kind in a network.
+#[derive(Serialize, Deserialize)]
+pub struct ListRequest {
+    /// The network's name.
+    pub network: String,
 }
 
 /// What comes back.
@@ -92,8 +109,8 @@ impl From<anyhow::Error> for Refusal {
     }
 }
 
-impl From<tancho_store::StoreError> for Refusal {
-    fn from(error: tancho_store::StoreError) -> Self {
+impl From<StoreError> for Refusal {
+    fn from(error: StoreError) -> Self {
         ApiError::from(error).into()
     }
 }
@@ -102,9 +119,14 @@ impl From<tancho_store::StoreError> for Refusal {
 pub async fn carry_out(app: &AppState, request: Request) -> Result<Reply, Refusal> {
     match request {
         Request::SiteAdd(request) => cli::site::add(app, request).await,
+        Request::SiteList(request) => cli::site::list(app, &request).await,
         Request::NodeInvite(request) => cli::node::invite(app, request).await,
+        Request::NodeList(request) => cli::node::list(app, &request).await,
         Request::UserAdd(request) => cli::user::add(app, request).await,
+        Request::UserList(request) => cli::user::list(app, &request).await,
         Request::TokenCreate(request) => cli::token::create(app, request).await,
+        Request::TokenList(request) => cli::token::list(app, &request).await,
+        Request::TokenRevoke(request) => cli::token::revoke(app, &request).await,
         Request::AuditVerify(request) => cli::audit::verify(app, request).await,
         Request::Export(request) => cli::export::export(app, request).await,
         Request::BlobsVerify(request) => cli::blobs::verify(app, request).await,
@@ -116,7 +138,7 @@ pub async fn network_scope(app: &AppState, name: &str) -> Result<Scope, Refusal>
     let mut tx = app.db.read().await?;
     let network_id = match networks::find_network_by_name(&mut tx, name).await {
         Ok(network) => network.id,
-        Err(tancho_store::StoreError::NotFound) => {
+        Err(StoreError::NotFound) => {
             drop(tx);
             crate::sites::service::check_name(name)?;
             let mut tx = app.db.write().await?;
@@ -131,6 +153,29 @@ pub async fn network_scope(app: &AppState, name: &str) -> Result<Scope, Refusal>
         network_id,
         reach: Reach::Network,
     })
+}
+
+/// The whole network called `name`; refused when there is none, so that looking makes nothing.
+pub async fn known_network_scope(tx: &mut Tx, name: &str) -> Result<Scope, Refusal> {
+    match networks::find_network_by_name(tx, name).await {
+        Ok(network) => Ok(Scope {
+            network_id: network.id,
+            reach: Reach::Network,
+        }),
+        Err(StoreError::NotFound) => {
+            let known = networks::list_networks(tx).await?;
+            let names: Vec<&str> = known.iter().map(|network| network.name.as_str()).collect();
+            let known = match names.is_empty() {
+                true => "none yet; the first `site add` makes one".to_owned(),
+                false => names.join(", "),
+            };
+            Err(Refusal {
+                code: "network_not_found".to_owned(),
+                detail: format!("no network is called {name}; there are: {known}"),
+            })
+        }
+        Err(other) => Err(other.into()),
+    }
 }
 
 /// Where the socket of a data folder is.

@@ -9,7 +9,8 @@ use tancho_store::sites::{self, Site};
 use tancho_wire::limits::INVITATION_MS_MAX;
 
 use super::Common;
-use crate::control::{self, Refusal, Reply, Request};
+use super::table::{Column, Shown};
+use crate::control::{self, ListRequest, Refusal, Reply, Request};
 use crate::nodes::service::{self, INVITATION_MS_MIN};
 use crate::state::AppState;
 
@@ -31,7 +32,21 @@ pub enum NodeCommand {
         #[command(flatten)]
         common: Common,
     },
+    /// List the agents of a network, the one enrolled first above.
+    List(Common),
 }
+
+/// What `node list` shows.
+const COLUMNS: [Column; 8] = [
+    ("ID", "id", Shown::Plain),
+    ("SITE", "site_code", Shown::Plain),
+    ("STATE", "state", Shown::Plain),
+    ("CONNECTED", "connected", Shown::Plain),
+    ("LAST SEEN", "last_seen_at_ms", Shown::Instant),
+    ("CERTIFICATE UNTIL", "certificate_not_after_ms", Shown::Instant),
+    ("CLOCK OFF BY MS", "clock_offset_ms", Shown::Plain),
+    ("AGENT", "agent_version", Shown::Plain),
+];
 
 /// `node invite`, as it goes over the socket.
 #[derive(Serialize, Deserialize)]
@@ -43,7 +58,10 @@ pub struct InviteRequest {
 
 /// Asks for it.
 pub async fn run(command: NodeCommand) -> anyhow::Result<()> {
-    let NodeCommand::Invite { site, ttl, common } = command;
+    let (site, ttl, common) = match command {
+        NodeCommand::Invite { site, ttl, common } => (site, ttl, common),
+        NodeCommand::List(common) => return common.print_list(Request::NodeList, &COLUMNS).await,
+    };
     let request = InviteRequest {
         network: common.network.clone(),
         site,
@@ -74,6 +92,13 @@ pub async fn invite(app: &AppState, request: InviteRequest) -> Result<Reply, Ref
     Ok(Reply::of(
         json!({ "code": invitation.code, "expires_at_ms": invitation.expires_at_ms }),
     )?)
+}
+
+/// Lists them.
+pub async fn list(app: &AppState, request: &ListRequest) -> Result<Reply, Refusal> {
+    let mut tx = app.db.read().await?;
+    let scope = control::known_network_scope(&mut tx, &request.network).await?;
+    Ok(Reply::of(service::list_nodes(app, &mut tx, &scope).await?)?)
 }
 
 /// Names what was asked for, what there is, and how to make another.

@@ -4,10 +4,12 @@ use clap::{Subcommand, ValueEnum};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tancho_store::audit::Actor;
+use tancho_store::sites;
 
 use super::Common;
-use crate::control::{self, Refusal, Reply, Request};
-use crate::sites::dto::AddSite;
+use super::table::{Column, Shown};
+use crate::control::{self, ListRequest, Refusal, Reply, Request};
+use crate::sites::dto::{AddSite, Site, SiteList};
 use crate::sites::service;
 use crate::state::AppState;
 
@@ -32,7 +34,18 @@ pub enum SiteCommand {
         #[command(flatten)]
         common: Common,
     },
+    /// List the sites of a network, by code.
+    List(Common),
 }
+
+/// What `site list` shows.
+const COLUMNS: [Column; 5] = [
+    ("CODE", "code", Shown::Plain),
+    ("KIND", "kind", Shown::Plain),
+    ("PHONE", "phone", Shown::Plain),
+    ("MADE", "created_at_ms", Shown::Instant),
+    ("NAME", "name", Shown::Plain),
+];
 
 /// What a site does.
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -54,13 +67,18 @@ pub struct AddRequest {
 
 /// Asks for it.
 pub async fn run(command: SiteCommand) -> anyhow::Result<()> {
-    let SiteCommand::Add {
-        code,
-        name,
-        kind,
-        phone,
-        common,
-    } = command;
+    let (code, name, kind, phone, common) = match command {
+        SiteCommand::Add {
+            code,
+            name,
+            kind,
+            phone,
+            common,
+        } => (code, name, kind, phone, common),
+        SiteCommand::List(common) => {
+            return common.print_list(Request::SiteList, &COLUMNS).await;
+        }
+    };
     let kind = kind
         .to_possible_value()
         .map(|value| value.get_name().to_owned())
@@ -95,4 +113,13 @@ pub async fn add(app: &AppState, request: AddRequest) -> Result<Reply, Refusal> 
     let site = service::add_site(&mut tx, &scope, Actor::Operator, &request.form, app.now_ms()).await?;
     tx.commit().await?;
     Ok(Reply::of(json!({ "site_id": site.id.as_str() }))?)
+}
+
+/// Lists them.
+pub async fn list(app: &AppState, request: &ListRequest) -> Result<Reply, Refusal> {
+    let mut tx = app.db.read().await?;
+    let scope = control::known_network_scope(&mut tx, &request.network).await?;
+    let sites = sites::list_sites(&mut tx, &scope).await?;
+    let items = sites.into_iter().map(Site::from).collect();
+    Ok(Reply::of(SiteList { items })?)
 }

@@ -11,6 +11,7 @@ use tancho_store::tokens::{self, NewToken};
 use tancho_store::{StoreError, users};
 
 use super::Common;
+use super::table::{Column, Shown, table};
 use crate::control::{self, Refusal, Reply, Request};
 use crate::secrets;
 use crate::state::AppState;
@@ -33,7 +34,34 @@ pub enum TokenCommand {
         #[command(flatten)]
         common: Common,
     },
+    /// List the tokens that are good now, the newest first. Their secrets are nowhere.
+    List {
+        /// Those that have run out or were revoked as well.
+        #[arg(long)]
+        all: bool,
+        /// What every command takes.
+        #[command(flatten)]
+        common: Common,
+    },
+    /// End a token at once.
+    Revoke {
+        /// Its id, as `token list` shows it.
+        #[arg(long)]
+        id: String,
+        /// What every command takes.
+        #[command(flatten)]
+        common: Common,
+    },
 }
+
+/// What `token list` shows.
+const COLUMNS: [Column; 5] = [
+    ("ID", "id", Shown::Plain),
+    ("LOGIN", "login", Shown::Plain),
+    ("MADE", "created_at_ms", Shown::Instant),
+    ("GOOD UNTIL", "expires_at_ms", Shown::Instant),
+    ("REVOKED", "revoked_at_ms", Shown::Instant),
+];
 
 /// Reads `45s`, `30m`, `24h` or `7d`.
 pub fn parse_duration(text: &str) -> Result<Duration, String> {
@@ -65,17 +93,54 @@ pub struct CreateRequest {
     ttl_ms: i64,
 }
 
+/// `token list`, as it goes over the socket.
+#[derive(Serialize, Deserialize)]
+pub struct ListRequest {
+    network: String,
+    all: bool,
+}
+
+/// `token revoke`, as it goes over the socket.
+#[derive(Serialize, Deserialize)]
+pub struct RevokeRequest {
+    network: String,
+    id: String,
+}
+
+/// A token in `token list`.
+#[derive(Serialize)]
+struct ListedToken {
+    id: String,
+    login: String,
+    created_at_ms: i64,
+    expires_at_ms: i64,
+    revoked_at_ms: Option<i64>,
+}
+
 /// Asks for it.
 pub async fn run(command: TokenCommand) -> anyhow::Result<()> {
-    let TokenCommand::Create { login, ttl, common } = command;
-    let ttl_ms = crate::http::caller::millis(ttl);
-    let request = CreateRequest {
-        network: common.network.clone(),
-        login,
-        ttl_ms,
-    };
-    let reply = control::ask(&common, Request::TokenCreate(request)).await?;
-    common.print(&reply.value, reply.value["token"].as_str().unwrap_or_default())
+    match command {
+        TokenCommand::Create { login, ttl, common } => {
+            let request = CreateRequest {
+                network: common.network.clone(),
+                login,
+                ttl_ms: crate::http::caller::millis(ttl),
+            };
+            let reply = control::ask(&common, Request::TokenCreate(request)).await?;
+            common.print(&reply.value, reply.value["token"].as_str().unwrap_or_default())
+        }
+        TokenCommand::List { all, common } => {
+            let network = common.network.clone();
+            let reply = control::ask(&common, Request::TokenList(ListRequest { network, all })).await?;
+            common.print(&reply.value, &table(&reply.value, &COLUMNS))
+        }
+        TokenCommand::Revoke { id, common } => {
+            let sentence = format!("token {id} revoked");
+            let network = common.network.clone();
+            let reply = control::ask(&common, Request::TokenRevoke(RevokeRequest { network, id })).await?;
+            common.print(&reply.value, &sentence)
+        }
+    }
 }
 
 /// Does it.
@@ -111,6 +176,48 @@ pub async fn create(app: &AppState, request: CreateRequest) -> Result<Reply, Ref
     tx.commit().await?;
     Ok(Reply::of(
         json!({ "token": token, "expires_at_ms": expires_at_ms }),
+    )?)
+}
+
+/// Lists them.
+pub async fn list(app: &AppState, request: &ListRequest) -> Result<Reply, Refusal> {
+    let mut tx = app.db.read().await?;
+    let scope = control::known_network_scope(&mut tx, &request.network).await?;
+    let good_at_ms = (!request.all).then(|| app.now_ms());
+    let tokens = tokens::list_tokens(&mut tx, &scope, good_at_ms).await?;
+    let items = tokens.into_iter().map(|token| ListedToken {
+        id: token.id.into(),
+        login: token.login,
+        created_at_ms: token.created_at_ms,
+        expires_at_ms: token.expires_at_ms,
+        revoked_at_ms: token.revoked_at_ms,
+    });
+    Ok(Reply::of(json!({ "items": items.collect::<Vec<_>>() }))?)
+}
+
+/// Ends one; ending it again changes nothing.
+pub async fn revoke(app: &AppState, request: &RevokeRequest) -> Result<Reply, Refusal> {
+    let unknown = || Refusal {
+        code: "token_not_found".to_owned(),
+        detail: format!(
+            "no token of this network has the id {}; see `tancho-relay token list`",
+            request.id
+        ),
+    };
+    let id = SessionId::parse(&request.id).map_err(|_| unknown())?;
+    let now_ms = app.now_ms();
+    let mut tx = app.db.write().await?;
+    let scope = control::known_network_scope(&mut tx, &request.network).await?;
+    let revoked_at_ms = match tokens::revoke_token(&mut tx, &scope, &id, now_ms).await {
+        Ok(revoked_at_ms) => revoked_at_ms,
+        Err(StoreError::NotFound) => return Err(unknown()),
+        Err(other) => return Err(other.into()),
+    };
+    let entry = Entry::by(Actor::Operator, "revoke_token", "token", id.as_str());
+    audit::append(&mut tx, &scope.network_id, entry, now_ms).await?;
+    tx.commit().await?;
+    Ok(Reply::of(
+        json!({ "token_id": id.as_str(), "revoked_at_ms": revoked_at_ms }),
     )?)
 }
 

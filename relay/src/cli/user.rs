@@ -1,5 +1,6 @@
 //! `tancho-relay user`
 
+use std::collections::HashMap;
 use std::io::Read;
 
 use anyhow::{Context, bail};
@@ -7,12 +8,14 @@ use clap::Subcommand;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tancho_store::audit::Actor;
+use tancho_store::{sites, users};
 
 use super::Common;
-use crate::control::{self, Refusal, Reply, Request};
+use super::table::{Column, Shown};
+use crate::control::{self, ListRequest, Refusal, Reply, Request};
 use crate::secrets::PASSWORD_BYTES_MAX;
 use crate::state::AppState;
-use crate::users::dto::AddUser;
+use crate::users::dto::{AddUser, User};
 use crate::users::service;
 
 /// People with a login.
@@ -45,6 +48,28 @@ pub enum UserCommand {
         #[command(flatten)]
         common: Common,
     },
+    /// List the people of a network, by login.
+    List(Common),
+}
+
+/// What `user list` shows.
+const COLUMNS: [Column; 7] = [
+    ("LOGIN", "login", Shown::Plain),
+    ("ROLE", "role", Shown::Plain),
+    ("SITE", "site_code", Shown::Plain),
+    ("CLOSED", "disabled_at_ms", Shown::Instant),
+    ("E-MAIL", "email", Shown::Plain),
+    ("PHONE", "phone", Shown::Plain),
+    ("NAME", "name", Shown::Plain),
+];
+
+/// A person in `user list`.
+#[derive(Serialize)]
+struct ListedUser {
+    #[serde(flatten)]
+    user: User,
+    /// Code of the site the person works at.
+    site_code: String,
 }
 
 /// `user add`, as it goes over the socket.
@@ -56,25 +81,30 @@ pub struct AddRequest {
 
 /// Asks for it.
 pub async fn run(command: UserCommand) -> anyhow::Result<()> {
-    let UserCommand::Add {
-        login,
-        name,
-        role,
-        site,
-        email,
-        phone,
-        password_stdin: _,
-        common,
-    } = command;
-    let password = read_password()?;
-    let form = AddUser {
-        login,
-        name,
-        role,
-        site,
-        password,
-        email,
-        phone,
+    let (form, common) = match command {
+        UserCommand::Add {
+            login,
+            name,
+            role,
+            site,
+            email,
+            phone,
+            password_stdin: _,
+            common,
+        } => {
+            let password = read_password()?;
+            let form = AddUser {
+                login,
+                name,
+                role,
+                site,
+                password,
+                email,
+                phone,
+            };
+            (form, common)
+        }
+        UserCommand::List(common) => return common.print_list(Request::UserList, &COLUMNS).await,
     };
     let reply = control::ask(
         &common,
@@ -123,4 +153,21 @@ pub async fn add(app: &AppState, request: AddRequest) -> Result<Reply, Refusal> 
     .await?;
     tx.commit().await?;
     Ok(Reply::of(json!({ "user_id": user.id.as_str() }))?)
+}
+
+/// Lists them, with those whose login is closed.
+pub async fn list(app: &AppState, request: &ListRequest) -> Result<Reply, Refusal> {
+    let mut tx = app.db.read().await?;
+    let scope = control::known_network_scope(&mut tx, &request.network).await?;
+    let codes: HashMap<_, _> = sites::list_sites(&mut tx, &scope)
+        .await?
+        .into_iter()
+        .map(|site| (site.id, site.code))
+        .collect();
+    let users = users::list_users(&mut tx, &scope).await?;
+    let items = users.into_iter().map(|user| ListedUser {
+        site_code: codes.get(&user.site_id).cloned().unwrap_or_default(),
+        user: user.into(),
+    });
+    Ok(Reply::of(json!({ "items": items.collect::<Vec<_>>() }))?)
 }

@@ -13,8 +13,10 @@ use tokio::net::{UnixListener, UnixStream};
 use super::{Refusal, Reply, Request, carry_out};
 use crate::state::AppState;
 
-/// Longest request or reply line in bytes.
-const LINE_BYTES_MAX: u64 = 1 << 20;
+/// Longest request line in bytes.
+const REQUEST_BYTES_MAX: u64 = 1 << 20;
+/// Longest reply line in bytes: lists of tens of thousands.
+const REPLY_BYTES_MAX: u64 = 64 << 20;
 /// Commands at once; more wait for their turn.
 const COMMANDS_AT_ONCE_MAX: usize = 8;
 
@@ -69,7 +71,7 @@ pub fn listen(app: &AppState) -> anyhow::Result<()> {
 async fn answer(app: &AppState, stream: UnixStream) -> anyhow::Result<()> {
     let mut stream = BufReader::new(stream);
     let mut line = String::new();
-    (&mut stream).take(LINE_BYTES_MAX).read_line(&mut line).await?;
+    (&mut stream).take(REQUEST_BYTES_MAX).read_line(&mut line).await?;
     let reply = match serde_json::from_str::<Request>(&line) {
         Ok(request) => carry_out(app, request).await,
         Err(_) => Err(Refusal {
@@ -147,7 +149,7 @@ pub async fn ask(stream: UnixStream, request: &Request) -> anyhow::Result<Reply>
     text.push('\n');
     stream.write_all(text.as_bytes()).await?;
     let mut line = String::new();
-    (&mut stream).take(LINE_BYTES_MAX).read_line(&mut line).await?;
+    (&mut stream).take(REPLY_BYTES_MAX).read_line(&mut line).await?;
     let head: ReplyLine = serde_json::from_str(&line).context("the running relay gave no answer")?;
     if let Some(refusal) = head.refused {
         return Err(refusal.into());

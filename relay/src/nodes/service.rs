@@ -14,6 +14,7 @@ use tancho_wire::frame::{
 use tancho_wire::limits::{INVITATION_MS_MAX, NODE_CERTIFICATE_MS};
 
 use super::authority::{Authority, CertificateLife, CheckedRequest, IssuedCertificate, hex, serial_of};
+use super::dto::{self, NodeList};
 use crate::secrets;
 use crate::state::AppState;
 
@@ -289,6 +290,18 @@ pub async fn identify_node(
             Err(CloseCode::INTERNAL)
         }
     }
+}
+
+/// The nodes within reach, and which of them are connected.
+pub async fn list_nodes(app: &AppState, tx: &mut Tx, scope: &Scope) -> Result<NodeList, StoreError> {
+    let nodes = store::list_nodes(tx, scope).await?;
+    let items = nodes.into_iter().map(|node| {
+        let connected = app.nodes_connected.is_connected(&node.id);
+        dto::Node::of(node, connected)
+    });
+    Ok(NodeList {
+        items: items.collect(),
+    })
 }
 
 /// Lets a node in that waits for approval.

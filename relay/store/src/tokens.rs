@@ -79,11 +79,57 @@ pub async fn find_live_token(
     Ok((row.id, principal, row.expires_at_ms))
 }
 
-/// Revokes one token; revoking it twice changes nothing.
-pub async fn revoke_token(tx: &mut Tx, scope: &Scope, id: &SessionId, now_ms: i64) -> Result<(), StoreError> {
-    let text = "update api_tokens set revoked_at_ms = $3 where network_id = $1 and id = $2 and revoked_at_ms is null";
-    execute!(tx, text, scope.network_id.as_str(), id.as_str(), now_ms)?;
-    Ok(())
+/// A token as administrators see it; its secret is nowhere.
+#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+pub struct Token {
+    /// Its id.
+    #[sqlx(try_from = "String")]
+    pub id: SessionId,
+    /// Login of the person it acts as.
+    pub login: String,
+    /// When it was made.
+    pub created_at_ms: i64,
+    /// Its end.
+    pub expires_at_ms: i64,
+    /// When it was revoked.
+    pub revoked_at_ms: Option<i64>,
+}
+
+/// The tokens of the network, the newest first: all of them, or those that are good at an instant.
+pub async fn list_tokens(
+    tx: &mut Tx,
+    scope: &Scope,
+    good_at_ms: Option<i64>,
+) -> Result<Vec<Token>, StoreError> {
+    fetch_all!(
+        tx,
+        Token,
+        "select t.id, u.login, t.created_at_ms, t.expires_at_ms, t.revoked_at_ms from api_tokens t \
+         join users u on u.id = t.user_id where t.network_id = $1 and ($2 is null or \
+         (t.expires_at_ms > $2 and t.revoked_at_ms is null and u.disabled_at_ms is null)) \
+         order by t.created_at_ms desc, t.id",
+        scope.network_id.as_str(),
+        good_at_ms
+    )
+}
+
+/// Revokes one token and gives since when it is revoked; revoking it twice changes nothing.
+pub async fn revoke_token(
+    tx: &mut Tx,
+    scope: &Scope,
+    id: &SessionId,
+    now_ms: i64,
+) -> Result<i64, StoreError> {
+    let (revoked_at_ms,) = fetch_one!(
+        tx,
+        (i64,),
+        "update api_tokens set revoked_at_ms = coalesce(revoked_at_ms, $3) where network_id = $1 and id = $2 \
+         returning revoked_at_ms",
+        scope.network_id.as_str(),
+        id.as_str(),
+        now_ms
+    )?;
+    Ok(revoked_at_ms)
 }
 
 /// Revokes every token of a person.

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Stdio;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 
@@ -120,11 +120,73 @@ async fn commands_speak_to_a_running_relay_over_its_socket() {
 }
 
 #[tokio::test]
+async fn what_was_made_is_listed_beside_a_running_relay_and_without_one() {
+    let relay = TestRelay::start().await;
+    json_of(relay.data_dir(), &ADD_SITE, "").await;
+    json_of(relay.data_dir(), &ADD_USER, "correct horse").await;
+    for ttl in ["1h", "2h"] {
+        json_of(
+            relay.data_dir(),
+            &["token", "create", "--login", "hanako", "--ttl", ttl],
+            "",
+        )
+        .await;
+    }
+    let lists = async |data_dir: &Path| {
+        let sites = json_of(data_dir, &["site", "list"], "").await;
+        let users = json_of(data_dir, &["user", "list"], "").await;
+        let nodes = json_of(data_dir, &["node", "list"], "").await;
+        assert_eq!(
+            (&sites["items"][0]["code"], &sites["items"][0]["kind"]),
+            (&json!("CENTRE"), &json!("both"))
+        );
+        let user = &users["items"][0];
+        assert_eq!(
+            (&user["login"], &user["site_code"]),
+            (&json!("hanako"), &json!("CENTRE"))
+        );
+        assert!(user.get("password_hash").is_none() && user["disabled_at_ms"].is_null());
+        assert_eq!(nodes["items"], json!([]));
+        json_of(data_dir, &["token", "list", "--all"], "").await["items"].clone()
+    };
+    let tokens = lists(relay.data_dir()).await;
+    let id = tokens[0]["id"].as_str().unwrap();
+    assert_eq!(
+        (tokens.as_array().unwrap().len(), &tokens[0]["login"]),
+        (2, &json!("hanako"))
+    );
+    json_of(relay.data_dir(), &["token", "revoke", "--id", id], "").await;
+    let good = json_of(relay.data_dir(), &["token", "list"], "").await;
+    assert_eq!(
+        (good["items"].as_array().unwrap().len(), &good["items"][0]["id"]),
+        (1, &tokens[1]["id"])
+    );
+    let (good, printed) = tancho_relay(relay.data_dir(), &["site", "list"], "").await;
+    assert!(
+        good && printed.starts_with("CODE    KIND  PHONE") && printed.contains("脳センター"),
+        "{printed}"
+    );
+    let data_dir = relay.data_dir().to_owned();
+    let _folder = relay.stop_keeping_data().await;
+    let all = lists(&data_dir).await;
+    assert_eq!(
+        (all.as_array().unwrap().len(), all[0]["revoked_at_ms"].is_i64()),
+        (2, true)
+    );
+}
+
+#[tokio::test]
 async fn a_refused_command_says_why_and_fails() {
     let folder = tempfile::tempdir().unwrap();
     let data_dir = folder.path().join("data");
     json_of(&data_dir, &ADD_SITE, "").await;
-    let cases: [(&[&str], &str, &str); 6] = [
+    let cases: [(&[&str], &str, &str); 8] = [
+        (
+            &["site", "list", "--network", "defualt"],
+            "",
+            "no network is called defualt; there are: default",
+        ),
+        (&["token", "revoke", "--id", "x"], "", "token_not_found"),
         (
             &["node", "invite", "--site", "NOPE"],
             "",

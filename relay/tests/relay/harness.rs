@@ -232,6 +232,12 @@ impl TestRelay {
         assert_eq!(left, 0, "jobs were left behind");
     }
 
+    /// Stops it; its data stay as long as what is given back.
+    pub async fn stop_keeping_data(self) -> tempfile::TempDir {
+        self.running.stop().await;
+        self.folder
+    }
+
     /// Stops it and starts it again on the same data.
     pub async fn restart_with(self, change: impl FnOnce(&mut Config)) -> Self {
         let now_ms = self.clock.now_ms();

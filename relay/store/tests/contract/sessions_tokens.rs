@@ -72,8 +72,23 @@ on_both_databases! {
         let (found, person, expires_at_ms) = tokens::find_live_token(&mut tx, &[3; 32], NOW_MS + 9).await.unwrap();
         assert_eq!((found, person, expires_at_ms), (id.clone(), principal(&network, &reader), NOW_MS + 10));
         assert!(matches!(tokens::find_live_token(&mut tx, &[3; 32], NOW_MS + 10).await, Err(StoreError::NotFound)));
-        tokens::revoke_token(&mut tx, &scope, &id, NOW_MS + 1).await.unwrap();
+        let other = SessionId::new(uuid());
+        let new = NewToken { id: &other, user_id: &reader.id, token_hash: [4; 32], expires_at_ms: NOW_MS + 20 };
+        tokens::create_token(&mut tx, &scope, &new, NOW_MS + 1).await.unwrap();
+        assert_eq!(tokens::revoke_token(&mut tx, &scope, &id, NOW_MS + 1).await.unwrap(), NOW_MS + 1);
+        assert_eq!(tokens::revoke_token(&mut tx, &scope, &id, NOW_MS + 2).await.unwrap(), NOW_MS + 1);
         assert!(matches!(tokens::find_live_token(&mut tx, &[3; 32], NOW_MS + 2).await, Err(StoreError::NotFound)));
+        let unknown = tokens::revoke_token(&mut tx, &scope, &SessionId::new(uuid()), NOW_MS).await;
+        assert!(matches!(unknown, Err(StoreError::NotFound)));
+        let ids = |tokens: Vec<tokens::Token>| tokens.into_iter().map(|token| token.id).collect::<Vec<_>>();
+        let all = tokens::list_tokens(&mut tx, &scope, None).await.unwrap();
+        assert_eq!((all[1].login.as_str(), all[1].revoked_at_ms), (reader.login.as_str(), Some(NOW_MS + 1)));
+        assert_eq!(ids(all), [other.clone(), id]);
+        for (at_ms, good) in [(NOW_MS + 19, vec![other]), (NOW_MS + 20, vec![])] {
+            assert_eq!(ids(tokens::list_tokens(&mut tx, &scope, Some(at_ms)).await.unwrap()), good);
+        }
+        let elsewhere = crate::harness::network(&mut tx, "elsewhere").await;
+        assert!(tokens::list_tokens(&mut tx, &whole(&elsewhere), None).await.unwrap().is_empty());
     }
 
     async fn failed_logins_are_counted_in_a_window_and_forgiven(db: &Db) {
