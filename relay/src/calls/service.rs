@@ -70,7 +70,6 @@ pub async fn start_attempt(
     form: &dto::StartAttempt,
     now_ms: i64,
 ) -> Result<Written, ApiError> {
-    let (mut call, request) = own(tx, caller, id, now_ms).await?;
     let new = NewAttempt {
         number_dialed: form.number_dialed.clone(),
         callee_role: code("callee_role", &form.callee_role, CalleeRole::parse)?,
@@ -78,8 +77,8 @@ pub async fn start_attempt(
         channel: code("channel", &form.channel, Channel::parse)?,
         started_at_ms: form.started_at_ms.unwrap_or(now_ms),
     };
-    call.record.start_attempt(new, now_ms).map_err(refused)?;
-    save(tx, caller, "start_call_attempt", call, &request, now_ms).await
+    let decide = |record: &mut CallRecord| record.start_attempt(new, now_ms);
+    change(tx, caller, id, "start_call_attempt", decide, now_ms).await
 }
 
 /// Notes how a dial ended.
@@ -91,17 +90,14 @@ pub async fn end_attempt(
     form: &dto::EndAttempt,
     now_ms: i64,
 ) -> Result<Written, ApiError> {
-    let (mut call, request) = own(tx, caller, id, now_ms).await?;
     let end = AttemptEnd {
         outcome: code("outcome", &form.outcome, Outcome::parse)?,
         failure_reason: given_code("failure_reason", &form.failure_reason, FailureReason::parse)?,
         next_action: given_code("next_action", &form.next_action, NextAction::parse)?,
         ended_at_ms: form.ended_at_ms.unwrap_or(now_ms),
     };
-    call.record
-        .end_attempt(attempt_no, &end, now_ms)
-        .map_err(refused)?;
-    save(tx, caller, "end_call_attempt", call, &request, now_ms).await
+    let decide = |record: &mut CallRecord| record.end_attempt(attempt_no, &end, now_ms);
+    change(tx, caller, id, "end_call_attempt", decide, now_ms).await
 }
 
 /// Writes what is said over the version its writer has seen, never over another one.
@@ -132,15 +128,14 @@ pub async fn escalate(
     form: &dto::Escalate,
     now_ms: i64,
 ) -> Result<Written, ApiError> {
-    let (mut call, request) = own(tx, caller, id, now_ms).await?;
     let escalation = Escalation {
         who: form.who.clone(),
         role: form.role.clone(),
         why: form.why.clone(),
         at_ms: now_ms,
     };
-    call.record.escalate(escalation).map_err(refused)?;
-    save(tx, caller, "escalate_call", call, &request, now_ms).await
+    let decide = |record: &mut CallRecord| record.escalate(escalation);
+    change(tx, caller, id, "escalate_call", decide, now_ms).await
 }
 
 /// Notes another way than the voice, with its receipt.
@@ -151,7 +146,6 @@ pub async fn deliver_otherwise(
     form: &dto::DeliverOtherwise,
     now_ms: i64,
 ) -> Result<Written, ApiError> {
-    let (mut call, request) = own(tx, caller, id, now_ms).await?;
     let delivery = AlternativeDelivery {
         kind: code("kind", &form.kind, AlternativeKind::parse)?,
         to: form.to.clone(),
@@ -159,8 +153,8 @@ pub async fn deliver_otherwise(
         receipt_text: form.receipt_text.clone(),
         receipt_at_ms: form.receipt_at_ms,
     };
-    call.record.deliver_otherwise(delivery, now_ms).map_err(refused)?;
-    save(tx, caller, "deliver_call_otherwise", call, &request, now_ms).await
+    let decide = |record: &mut CallRecord| record.deliver_otherwise(delivery, now_ms);
+    change(tx, caller, id, "deliver_call_otherwise", decide, now_ms).await
 }
 
 /// Makes the record final; from here on it takes addenda only.
@@ -208,6 +202,20 @@ pub async fn add_addendum(
     };
     store::add_call_addendum(tx, &caller.scope, id, &addendum).await?;
     finish(tx, caller, "add_call_addendum", id, &request, now_ms).await
+}
+
+/// Loads the caller's own record, lets the domain decide about a change of it, and saves it.
+async fn change<T>(
+    tx: &mut Tx,
+    caller: &Caller,
+    id: &CallId,
+    action: &str,
+    decide: impl FnOnce(&mut CallRecord) -> Result<T, CallRefusal>,
+    now_ms: i64,
+) -> Result<Written, ApiError> {
+    let (mut call, request) = own(tx, caller, id, now_ms).await?;
+    decide(&mut call.record).map_err(refused)?;
+    save(tx, caller, action, call, &request, now_ms).await
 }
 
 /// The record, if it is the caller's own, with its request.

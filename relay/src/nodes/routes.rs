@@ -7,7 +7,7 @@ use axum::response::{IntoResponse, Response};
 use tancho_domain::access::Action;
 use tancho_domain::ids::NodeId;
 use tancho_store::audit::Actor;
-use tancho_store::{nodes as store, sites};
+use tancho_store::{Tx, sites};
 use tancho_wire::limits::INVITATION_MS_MAX;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -35,14 +35,7 @@ pub fn routes() -> OpenApiRouter<AppState> {
 async fn list_nodes(State(app): State<AppState>, caller: Caller) -> Result<Json<dto::NodeList>, ApiError> {
     caller.require(Action::ManageNodes)?;
     let mut tx = app.db.read().await?;
-    let nodes = store::list_nodes(&mut tx, &caller.scope).await?;
-    let items = nodes.into_iter().map(|node| {
-        let connected = app.nodes_connected.is_connected(&node.id);
-        dto::Node::of(node, connected)
-    });
-    Ok(Json(dto::NodeList {
-        items: items.collect(),
-    }))
+    Ok(Json(service::list_nodes(&app, &mut tx, &caller.scope).await?))
 }
 
 /// Makes a one-time code with which one agent can be enrolled at a site. The code is shown in this answer only.
@@ -121,19 +114,17 @@ async fn change_state(
 ) -> Result<Answered, ApiError> {
     write.caller.require(Action::ManageNodes)?;
     let id = NodeId::parse(id).map_err(|_| ApiError::not_found())?;
-    let now_ms = app.now_ms();
-    let mut tx = app.db.write().await?;
-    if let Some(answered) = write.begin(&mut tx, now_ms).await? {
-        return Ok(answered);
-    }
-    let actor = Actor::User(write.caller.principal.clone());
-    let scope = &write.caller.scope;
-    match change {
-        Change::Approve => service::approve_node(&mut tx, scope, &id, actor, now_ms).await?,
-        Change::Deny => service::deny_node(&mut tx, scope, &id, actor, now_ms).await?,
-    }
+    let act = async |tx: &mut Tx| {
+        let actor = Actor::User(write.caller.principal.clone());
+        let (scope, now_ms) = (&write.caller.scope, app.now_ms());
+        match change {
+            Change::Approve => service::approve_node(tx, scope, &id, actor, now_ms).await?,
+            Change::Deny => service::deny_node(tx, scope, &id, actor, now_ms).await?,
+        }
+        Ok(((), Vec::new()))
+    };
     let answered = write
-        .finish(tx, StatusCode::NO_CONTENT, &serde_json::Value::Null)
+        .carry_out(app, Action::ManageNodes, StatusCode::NO_CONTENT, act)
         .await?;
     if change == Change::Deny {
         app.nodes_connected.cut_denied(&id);

@@ -5,7 +5,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use tancho_domain::access::Action;
 use tancho_store::audit::Actor;
-use tancho_store::sites;
+use tancho_store::{Tx, sites};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -40,15 +40,12 @@ async fn list_sites(State(app): State<AppState>, caller: Caller) -> Result<Json<
     request_body = dto::AddSite, responses((status = CREATED, body = dto::Site))
 )]
 async fn add_site(State(app): State<AppState>, write: Write<dto::AddSite>) -> Result<Answered, ApiError> {
-    write.caller.require(Action::ManageSites)?;
-    let now_ms = app.now_ms();
-    let mut tx = app.db.write().await?;
-    if let Some(answered) = write.begin(&mut tx, now_ms).await? {
-        return Ok(answered);
-    }
-    let actor = Actor::User(write.caller.principal.clone());
-    let site = service::add_site(&mut tx, &write.caller.scope, actor, &write.body, now_ms).await?;
+    let act = async |tx: &mut Tx| {
+        let actor = Actor::User(write.caller.principal.clone());
+        let site = service::add_site(tx, &write.caller.scope, actor, &write.body, app.now_ms()).await?;
+        Ok((dto::Site::from(site), Vec::new()))
+    };
     write
-        .finish(tx, StatusCode::CREATED, &dto::Site::from(site))
+        .carry_out(&app, Action::ManageSites, StatusCode::CREATED, act)
         .await
 }

@@ -6,7 +6,7 @@ use axum::http::StatusCode;
 use tancho_domain::access::Action;
 use tancho_domain::ids::UserId;
 use tancho_store::audit::Actor;
-use tancho_store::users;
+use tancho_store::{Tx, users};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -46,16 +46,14 @@ async fn list_users(State(app): State<AppState>, caller: Caller) -> Result<Json<
 async fn add_user(State(app): State<AppState>, write: Write<dto::AddUser>) -> Result<Answered, ApiError> {
     write.caller.require(Action::ManageUsers)?;
     let password_hash = service::hash(&write.body.password).await?;
-    let now_ms = app.now_ms();
-    let mut tx = app.db.write().await?;
-    if let Some(answered) = write.begin(&mut tx, now_ms).await? {
-        return Ok(answered);
-    }
-    let actor = Actor::User(write.caller.principal.clone());
-    let scope = &write.caller.scope;
-    let user = service::add_user(&mut tx, scope, actor, &write.body, &password_hash, now_ms).await?;
+    let act = async |tx: &mut Tx| {
+        let actor = Actor::User(write.caller.principal.clone());
+        let scope = &write.caller.scope;
+        let user = service::add_user(tx, scope, actor, &write.body, &password_hash, app.now_ms()).await?;
+        Ok((dto::User::from(user), Vec::new()))
+    };
     write
-        .finish(tx, StatusCode::CREATED, &dto::User::from(user))
+        .carry_out(&app, Action::ManageUsers, StatusCode::CREATED, act)
         .await
 }
 
@@ -73,22 +71,15 @@ async fn set_password(
     write.caller.require(Action::ManageUsers)?;
     let user_id = UserId::parse(&user_id).map_err(|_| ApiError::not_found())?;
     let password_hash = service::hash(&write.body.password).await?;
-    let now_ms = app.now_ms();
-    let mut tx = app.db.write().await?;
-    if let Some(answered) = write.begin(&mut tx, now_ms).await? {
-        return Ok(answered);
-    }
-    let actor = Actor::User(write.caller.principal.clone());
-    service::set_password(
-        &mut tx,
-        &write.caller.scope,
-        actor,
-        &user_id,
-        &password_hash,
-        now_ms,
-    )
-    .await?;
-    write.finish(tx, StatusCode::NO_CONTENT, &()).await
+    let act = async |tx: &mut Tx| {
+        let actor = Actor::User(write.caller.principal.clone());
+        let scope = &write.caller.scope;
+        service::set_password(tx, scope, actor, &user_id, &password_hash, app.now_ms()).await?;
+        Ok(((), Vec::new()))
+    };
+    write
+        .carry_out(&app, Action::ManageUsers, StatusCode::NO_CONTENT, act)
+        .await
 }
 
 /// Closes a login; its sessions and tokens end at once.
@@ -102,14 +93,13 @@ async fn disable_user(
     Path(user_id): Path<String>,
     write: Write<NoBody>,
 ) -> Result<Answered, ApiError> {
-    write.caller.require(Action::ManageUsers)?;
-    let user_id = UserId::parse(&user_id).map_err(|_| ApiError::not_found())?;
-    let now_ms = app.now_ms();
-    let mut tx = app.db.write().await?;
-    if let Some(answered) = write.begin(&mut tx, now_ms).await? {
-        return Ok(answered);
-    }
-    let actor = Actor::User(write.caller.principal.clone());
-    let user = service::disable_user(&mut tx, &write.caller.scope, actor, &user_id, now_ms).await?;
-    write.finish(tx, StatusCode::OK, &dto::User::from(user)).await
+    let act = async |tx: &mut Tx| {
+        let user_id = UserId::parse(&user_id).map_err(|_| ApiError::not_found())?;
+        let actor = Actor::User(write.caller.principal.clone());
+        let user = service::disable_user(tx, &write.caller.scope, actor, &user_id, app.now_ms()).await?;
+        Ok((dto::User::from(user), Vec::new()))
+    };
+    write
+        .carry_out(&app, Action::ManageUsers, StatusCode::OK, act)
+        .await
 }
