@@ -92,6 +92,8 @@ struct Open {
     held: RangeSet,
     /// Asked for and not stored.
     expected: RangeSet,
+    /// A Want for it waits to be written; what it names is decided then.
+    wanting: bool,
     head_told: bool,
     preview_told: bool,
 }
@@ -108,7 +110,8 @@ enum Phase {
 pub struct Receiver {
     offers_open_max: usize,
     open: HashMap<Digest, Open>,
-    wants: VecDeque<WantItem>,
+    /// Instances whose Want waits to be written, each once however often it was offered.
+    wants: VecDeque<Digest>,
     frames: VecDeque<Frame>,
     focus: VecDeque<Focus>,
     actions: VecDeque<Action>,
@@ -191,8 +194,9 @@ impl Receiver {
             }
             return Ok(());
         }
-        // As many again as was said: an offer that is repeated may cross the answer that makes room for another.
-        if self.open.len() >= self.offers_open_max.saturating_mul(2) {
+        // As many again as was said: an offer that is repeated may cross the answer that makes room for another. What
+        // is answered counts until the answer is written: a peer that does not read its answers gets no more of them.
+        if self.open.len() + self.frames.len() >= self.offers_open_max.saturating_mul(2) {
             return Err(Violation::limit(
                 "more instances are offered than this connection may have open",
             ));
@@ -203,6 +207,7 @@ impl Receiver {
             phase: Phase::LookingUp,
             held: RangeSet::new(),
             expected: RangeSet::new(),
+            wanting: false,
             head_told: false,
             preview_told: false,
         };
@@ -297,19 +302,30 @@ impl Receiver {
         }
     }
 
-    /// Asks for what is lacking, the first gaps first.
+    /// Asks for what is lacking, once the Want can be written.
     fn ask(&mut self, digest: &Digest) {
-        let Some(open) = self.open.get_mut(digest) else {
-            return;
-        };
+        if let Some(open) = self.open.get_mut(digest)
+            && !std::mem::replace(&mut open.wanting, true)
+        {
+            self.wants.push_back(*digest);
+        }
+    }
+
+    /// What is lacking of an instance, the first gaps first; `None` when nothing is by now.
+    fn want(&mut self, digest: Digest) -> Option<WantItem> {
+        let open = self.open.get_mut(&digest)?;
+        open.wanting = false;
+        if open.phase != Phase::Receiving {
+            return None;
+        }
         let mut gaps = open.held.gaps(0..open.offered.item.container_len);
         gaps.truncate(WANT_RANGES_MAX);
         gaps.iter().for_each(|gap| open.expected.insert(gap.clone()));
         let ranges = gaps.into_iter().map(|gap| (gap.start, gap.end)).collect();
-        self.wants.push_back(WantItem {
-            container_sha256: *digest,
+        Some(WantItem {
+            container_sha256: digest,
             ranges,
-        });
+        })
     }
 
     /// Ends the verification that an `Action::Complete` began.
@@ -366,8 +382,12 @@ impl Receiver {
         if let Some(frame) = self.frames.pop_front() {
             return Some(frame);
         }
-        let n_items = self.wants.len().min(WANT_ITEMS_MAX);
-        let items: Vec<WantItem> = self.wants.drain(..n_items).collect();
+        let mut items = Vec::new();
+        while items.len() < WANT_ITEMS_MAX
+            && let Some(digest) = self.wants.pop_front()
+        {
+            items.extend(self.want(digest));
+        }
         (!items.is_empty()).then_some(Frame::Want(Want { items }))
     }
 
@@ -386,6 +406,12 @@ impl Receiver {
     #[must_use]
     pub fn n_open(&self) -> usize {
         self.open.len()
+    }
+
+    /// Answers and Wants that wait to be written: at most twice the offers that may be open of each.
+    #[must_use]
+    pub fn n_unwritten(&self) -> usize {
+        self.frames.len() + self.wants.len()
     }
 
     /// Bytes held of an instance that is not settled.

@@ -226,6 +226,7 @@ proptest! {
             }
             relay_works(&mut receiver, &held);
             prop_assert!(receiver.n_open() <= 6);
+            prop_assert!(receiver.n_unwritten() <= 12);
         }
     }
 

@@ -4,6 +4,7 @@
 
 mod golden;
 mod hostile;
+mod offers;
 mod order;
 mod preview;
 mod pace;
