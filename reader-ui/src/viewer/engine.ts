@@ -2,9 +2,10 @@ import { cache, getRenderingCapabilities, imageLoader, init as initCore } from '
 import type { Types } from '@cornerstonejs/core';
 import { createImage, init as initImageLoader, wadors } from '@cornerstonejs/dicom-image-loader';
 import { addTool, annotation, ArrowAnnotateTool, init as initTools, LengthTool, PanTool, WindowLevelTool, ZoomTool } from '@cornerstonejs/tools';
+import { Beginnings } from './beginnings.ts';
 import type { DicomJson } from './dicom-json.ts';
 import type { DisplayImage } from './images.ts';
-import { ViewerFailure } from './failure.ts';
+import { toFailureCode, ViewerFailure } from './failure.ts';
 import { fetchFrame, fetchPreview } from './frame-source.ts';
 import type { InstanceState } from './instance-state.ts';
 import { decodePreview, stopPreviewDecoder } from './preview-decoder.ts';
@@ -12,6 +13,8 @@ import { ProgressiveImages } from './progressive-images.ts';
 
 /** Decoded pixels kept at once: about 2,000 head CT slices. */
 const cacheBytesMax = 1024 * 1024 * 1024;
+/** Codestream bytes of previews kept at once: about 5,000 head CT slices. */
+const beginningsBytesMax = 64 * 1024 * 1024;
 const decodeWorkersMax = 4;
 const explicitLittleEndian = '1.2.840.10008.1.2.1';
 
@@ -29,6 +32,7 @@ const markStyle = {
 
 let started = false;
 const known = new Map<string, DisplayImage>();
+const beginnings = new Beginnings(beginningsBytesMax);
 let requests = new AbortController();
 let pictures = newPictures();
 
@@ -108,6 +112,7 @@ export function forgetImages(): void {
   requests = new AbortController();
   pictures = newPictures();
   known.clear();
+  beginnings.clear();
   stopPreviewDecoder();
   if (!started) return;
   cache.purgeCache();
@@ -136,15 +141,24 @@ async function loadBest(imageId: string): Promise<Types.IImage> {
 async function loadFrame(imageId: string, signal: AbortSignal): Promise<Types.IImage> {
   const { signed, bitsStored, bytesExpected } = find(imageId);
   const url = imageId.slice('relay:'.length);
-  const { bytes, transferSyntaxUid } = await fetchFrame({ url, signed, bitsStored, bytesExpected }, signal);
-  return decode(imageId, bytes, transferSyntaxUid);
+  const beginning = beginnings.take(imageId);
+  try {
+    const { bytes, transferSyntaxUid } = await fetchFrame({ url, signed, bitsStored, bytesExpected, beginning }, signal);
+    return await decode(imageId, bytes, transferSyntaxUid);
+  } catch (error) {
+    // The line broke: the next attempt goes on from here again.
+    if (beginning && toFailureCode(error) === 'network') beginnings.keep(imageId, beginning);
+    throw error;
+  }
 }
 
 /** As the original would be decoded, from a native frame of the same size: geometry and values stay what they are. */
 async function loadPreview(imageId: string, signal: AbortSignal): Promise<Types.IImage> {
   const { previewUrl, columns, rows, bitsAllocated, signed, samplesPerPixel: components } = find(imageId);
   if (previewUrl === null) throw new ViewerFailure('not_arrived');
-  const { codestream, halvings } = await fetchPreview(previewUrl, signal);
+  const { codestream, frameEtag, halvings } = await fetchPreview(previewUrl, signal);
+  // A copy: the decoder takes the bytes along.
+  if (frameEtag !== null) beginnings.keep(imageId, { bytes: codestream.slice(), etag: frameEtag });
   const native = await decodePreview({ codestream, halvings, full: { columns, rows, bitsAllocated }, signed, components });
   return decode(imageId, native, explicitLittleEndian);
 }

@@ -28,6 +28,8 @@ use crate::state::AppState;
 const PREVIEW_COLUMNS: HeaderName = HeaderName::from_static("tancho-preview-columns");
 /// Rows of it.
 const PREVIEW_ROWS: HeaderName = HeaderName::from_static("tancho-preview-rows");
+/// Entity tag that the whole frame has in this form: it begins with these bytes, and a range of it goes on with them.
+const FRAME_ETAG: HeaderName = HeaderName::from_static("tancho-frame-etag");
 /// How often the sides of the original were halved to get there.
 const PREVIEW_HALVINGS: HeaderName = HeaderName::from_static("tancho-preview-halvings");
 
@@ -93,6 +95,7 @@ pub(super) async fn listed_metadata(
             ("tancho-preview-columns" = u32, description = "columns of the image they hold"),
             ("tancho-preview-rows" = u32, description = "rows of the image they hold"),
             ("tancho-preview-halvings" = u8, description = "how often the sides of the original were halved"),
+            ("tancho-frame-etag" = String, description = "entity tag of the frame that begins with these bytes"),
         ),
     ))
 )]
@@ -138,6 +141,10 @@ pub(super) async fn frame_preview(
         (PREVIEW_COLUMNS, low.columns.to_string()),
         (PREVIEW_ROWS, low.rows.to_string()),
         (PREVIEW_HALVINGS, low.halvings.to_string()),
+        (
+            FRAME_ETAG,
+            FrameForm::htj2k().etag(&instance.container_sha256, number),
+        ),
     ];
     Ok((headers, low.codestream).into_response())
 }

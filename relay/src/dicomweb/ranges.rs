@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use axum::http::HeaderMap;
-use axum::http::header::RANGE;
+use axum::http::header::{IF_RANGE, RANGE};
 
 /// What a Range header asks of a body.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,8 +16,15 @@ pub(super) enum Asked {
     Unsatisfiable,
 }
 
-/// Reads the Range header for a body of `total` bytes.
-pub(super) fn asked(headers: &HeaderMap, total: usize) -> Asked {
+/// Reads the Range header for a body of `total` bytes with this strong entity tag. A range that goes on with another
+/// body, by If-Range, is none.
+pub(super) fn asked(headers: &HeaderMap, total: usize, etag: &str) -> Asked {
+    if headers
+        .get(IF_RANGE)
+        .is_some_and(|goes_on_with| goes_on_with != etag)
+    {
+        return Asked::Whole;
+    }
     let Some(spec) = headers
         .get(RANGE)
         .and_then(|value| value.to_str().ok())
@@ -60,9 +67,9 @@ mod tests {
         let of = |text: &str| {
             let mut headers = HeaderMap::new();
             headers.insert(RANGE, text.parse().unwrap());
-            asked(&headers, 10)
+            asked(&headers, 10, "\"one\"")
         };
-        assert_eq!(asked(&HeaderMap::new(), 10), Asked::Whole);
+        assert_eq!(asked(&HeaderMap::new(), 10, "\"one\""), Asked::Whole);
         assert_eq!(of("bytes=0-3"), Asked::Part(0..4));
         assert_eq!(of("bytes=4-"), Asked::Part(4..10));
         assert_eq!(of("bytes=-3"), Asked::Part(7..10));
@@ -78,6 +85,20 @@ mod tests {
             "bytes=99999999999999999999-",
         ] {
             assert_eq!(of(ignored), Asked::Whole, "{ignored}");
+        }
+    }
+
+    #[test]
+    fn a_range_goes_on_with_the_same_bytes_only() {
+        let of = |goes_on_with: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(RANGE, "bytes=4-".parse().unwrap());
+            headers.insert(IF_RANGE, goes_on_with.parse().unwrap());
+            asked(&headers, 10, "\"one\"")
+        };
+        assert_eq!(of("\"one\""), Asked::Part(4..10));
+        for other in ["\"two\"", "W/\"one\"", "one", "Sat, 29 Oct 1994 19:43:31 GMT", ""] {
+            assert_eq!(of(other), Asked::Whole, "{other}");
         }
     }
 }

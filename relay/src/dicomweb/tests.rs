@@ -946,7 +946,7 @@ async fn a_study_is_laid_out_before_its_images_are_fetched() {
         .iter()
         .map(|instance| instance["state"].as_str().unwrap())
         .collect();
-    assert_eq!(states, ["arriving", "verified"]);
+    assert_eq!(states, ["listed", "complete"]);
     let centre = relay.centre.clone();
     let reader = relay.login(&centre, Role::Reader).await;
     relay

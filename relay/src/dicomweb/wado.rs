@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, Write};
 
 use axum::extract::{Path, State};
-use axum::http::header::{ACCEPT_RANGES, CONTENT_RANGE, CONTENT_TYPE, RANGE};
+use axum::http::header::{ACCEPT_RANGES, CONTENT_RANGE, CONTENT_TYPE, ETAG, RANGE};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use tancho_domain::dicom::TransferSyntaxUid;
@@ -178,7 +178,8 @@ async fn retrieve(
     Ok(([(CONTENT_TYPE, content_type)], body).into_response())
 }
 
-/// Frames of an instance: one alone or several as `multipart/related`; one takes a Range.
+/// Frames of an instance: one alone or several as `multipart/related`; one takes a Range, with If-Range where it goes on
+/// with bytes that were had before.
 #[utoipa::path(
     get, path = "/dicom-web/studies/{study}/series/{series}/instances/{instance}/frames/{frames}", tag = "dicomweb",
     operation_id = "retrieve_frames",
@@ -212,7 +213,7 @@ pub(super) async fn retrieve_frames(
     })
     .await?;
     if numbers.iter().any(|number| *number > container.frame_count()) {
-        return Err(if container.frame_count() == 0 && instance.number_of_frames > 0 {
+        return Err(if container.frame_count() == 0 && instance.frame_rows.is_some() {
             ApiError::new(
                 StatusCode::NOT_FOUND,
                 "not_displayable",
@@ -251,6 +252,7 @@ pub(super) async fn retrieve_frames(
     let content_type = form.content_type();
     if wrapping == Wrapping::Single {
         let number = numbers[0];
+        let etag = form.etag(&instance.container_sha256, number);
         let frame = blocking(move || {
             let frame = form.read(&mut container, number);
             frame
@@ -259,7 +261,7 @@ pub(super) async fn retrieve_frames(
         })
         .await?;
         drop(permit);
-        return Ok(frame_answer(&headers, frame, &content_type));
+        return Ok(frame_answer(&headers, frame, &content_type, &etag));
     }
     drop(permit);
     let boundary = boundary(&instance);
@@ -349,19 +351,26 @@ impl FrameForm {
         container.frame_little_endian(number)
     }
 
+    /// Strong (RFC 9110 section 8.8.3): a container never changes, and a frame leaves it in each form as one sequence of
+    /// bytes.
+    pub(super) fn etag(&self, container_sha256: &str, number: u32) -> String {
+        format!("\"{container_sha256}-{number}-{}\"", self.transfer_syntax)
+    }
+
     /// The transfer syntax is always named: viewers guess wrongly without it.
     pub(super) fn content_type(&self) -> String {
         format!("{};transfer-syntax={}", self.media, self.transfer_syntax)
     }
 }
 
-fn frame_answer(headers: &HeaderMap, frame: Vec<u8>, content_type: &str) -> Response {
+fn frame_answer(headers: &HeaderMap, frame: Vec<u8>, content_type: &str, etag: &str) -> Response {
     let total = frame.len();
     let fixed = [
         (CONTENT_TYPE, content_type.to_owned()),
         (ACCEPT_RANGES, "bytes".to_owned()),
+        (ETAG, etag.to_owned()),
     ];
-    match ranges::asked(headers, total) {
+    match ranges::asked(headers, total, etag) {
         Asked::Whole => (fixed, frame).into_response(),
         Asked::Part(range) => {
             let content_range = format!("bytes {}-{}/{total}", range.start, range.end - 1);

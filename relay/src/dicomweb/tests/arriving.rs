@@ -139,6 +139,19 @@ async fn an_instance_is_listed_then_seen_in_low_resolution_then_whole() {
     assert_eq!(relay.state_of(&token, &study).await, "complete");
     assert_eq!(relay.get(&token, &preview, &[]).await.body, seen.body);
     assert_eq!(relay.get(&token, &metadata, &[]).await.json(), listed);
+    // The whole frame begins with the preview, so only what lies behind it is fetched.
+    let whole = relay.get(&token, &frame_path(1), &[("accept", HTJ2K)]).await;
+    assert_eq!(whole.header("etag"), seen.header("tancho-frame-etag"));
+    let range = format!("bytes={}-", seen.body.len());
+    let rest_of = async |etag: &str| {
+        let headers = [("accept", HTJ2K), ("range", &range), ("if-range", etag)];
+        relay.get(&token, &frame_path(1), &headers).await
+    };
+    let rest = rest_of(seen.header("tancho-frame-etag")).await;
+    assert_eq!(rest.status, StatusCode::PARTIAL_CONTENT);
+    assert_eq!([seen.body.clone(), rest.body].concat(), whole.body);
+    let other = rest_of("\"another\"").await;
+    assert_eq!((other.status, other.body), (StatusCode::OK, whole.body));
     assert_eq!(relay.recorded_views().await, 1);
 }
 
