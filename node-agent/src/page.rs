@@ -72,6 +72,7 @@ pub fn router(parts: PageParts, guard: Guard) -> Router {
         .route("/api/studies/priority", post(api::set_priority))
         .route("/api/studies/close", post(api::close_study))
         .route("/api/held/release", post(api::release_held))
+        .route("/api/held/dismiss", post(api::dismiss_held))
         .route("/api/quarantine/dismiss", post(api::dismiss_quarantine))
         .with_state(parts)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))

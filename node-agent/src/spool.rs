@@ -5,6 +5,7 @@
 
 pub mod outbound;
 pub mod studies;
+pub mod withheld;
 pub mod object_file;
 pub mod layout;
 pub mod space;
@@ -51,6 +52,7 @@ pub use receive::{Arrival, Incoming, IntakeError};
 pub use space::Room;
 pub use studies::{ObjectState, StudyPicture};
 pub use waiting::Waiting;
+pub use withheld::{Withheld, WithheldReason};
 
 /// Most objects one call of [`Spool::outbound`] returns; the next ones move up as receipts come in.
 pub const OUTBOUND_OBJECTS_MAX: usize = 4096;
@@ -415,6 +417,7 @@ impl Spool {
                     n_instances: study.instances.n_instances,
                     n_bytes_original: study.instances.original_len,
                     generation: study.generation,
+                    withheld: study.withheld.clone(),
                 })
             })
             .collect()
@@ -519,6 +522,19 @@ impl Spool {
         let held = self.held().into_iter().find(|held| held.held_id == held_id);
         let held = held.ok_or(SpoolError::NotFound)?;
         self.change(|reply| Change::ReleaseHeld {
+            study: held.study_instance_uid,
+            patient: held.patient_json,
+            reply,
+        })
+        .await
+    }
+
+    /// Takes held objects out of their study after a person found that they are of another patient; their bytes stay.
+    /// Gives how many. `held_id` is that of one entry of [`Spool::held`].
+    pub async fn dismiss_held(&self, held_id: &str) -> Result<u64, SpoolError> {
+        let held = self.held().into_iter().find(|held| held.held_id == held_id);
+        let held = held.ok_or(SpoolError::NotFound)?;
+        self.change(|reply| Change::DismissHeld {
             study: held.study_instance_uid,
             patient: held.patient_json,
             reply,

@@ -136,6 +136,19 @@ describe('the technologist’s page', () => {
     expect(document.getElementById('announce')?.textContent).toBe('3 held images released');
   });
 
+  it('takes held images out of the study only after both patients were shown and the tick was set', async () => {
+    press(section('held'), '[data-act=take-out]');
+    for (const id of ['P-100', 'P-200']) expect(dialog().textContent).toContain(id);
+    expect((dialog().querySelector('[type=submit]') as HTMLButtonElement).disabled).toBe(true);
+    press(dialog(), '#confirm-tick');
+    expect(posted).toEqual([]);
+    answers.push(new Response(null, { status: 204 }));
+    await submit();
+    await vi.waitFor(() => expect(dialog().open).toBe(false));
+    expect(posted).toEqual([['/api/held/dismiss', { held_id: held.held_id }]]);
+    expect(document.getElementById('announce')?.textContent).toBe('3 images taken out of the study');
+  });
+
   it('takes a quarantined image off the list after a question', async () => {
     expect(section('quarantine').textContent).toContain('disk cannot read it');
     press(section('quarantine'), '[data-act=dismiss]');

@@ -28,6 +28,7 @@ pub mod status;
 pub mod tcp;
 pub mod telling;
 pub mod verify;
+pub mod withheld;
 
 pub use commit::CommitQueue;
 pub use dictionaries::Dictionaries;

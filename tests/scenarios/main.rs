@@ -12,3 +12,4 @@ mod send_waits_for_the_relay;
 mod stack_is_seen_before_it_is_whole;
 mod study_reaches_reader;
 mod uplink_resumes;
+mod what_stays_at_the_hospital_is_told;

@@ -185,12 +185,7 @@ pub async fn release_held(
     body: Result<Json<HeldBody>, JsonRejection>,
 ) -> Result<StatusCode, Problem> {
     let HeldBody { held_id } = taken(body)?;
-    let n_objects = match parts.spool.release_held(&held_id).await {
-        Err(SpoolError::NotFound) => {
-            return Err(gone("held_not_found", "these images are no longer held back"));
-        }
-        released => released?,
-    };
+    let n_objects = parts.spool.release_held(&held_id).await.map_err(not_held)?;
     tracing::warn!(
         audit.action = "held_released",
         audit.subject = held_id,
@@ -198,6 +193,29 @@ pub async fn release_held(
         "held objects were released on the page"
     );
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// `POST /api/held/dismiss`: the person has found that they are of another patient.
+pub async fn dismiss_held(
+    State(parts): State<PageParts>,
+    body: Result<Json<HeldBody>, JsonRejection>,
+) -> Result<StatusCode, Problem> {
+    let HeldBody { held_id } = taken(body)?;
+    let n_objects = parts.spool.dismiss_held(&held_id).await.map_err(not_held)?;
+    tracing::warn!(
+        audit.action = "held_dismissed",
+        audit.subject = held_id,
+        n_objects,
+        "held objects were taken out of their study on the page"
+    );
+    Ok(StatusCode::NO_CONTENT)
+}
+
+fn not_held(error: SpoolError) -> Problem {
+    match error {
+        SpoolError::NotFound => gone("held_not_found", "these images are no longer held back"),
+        other => other.into(),
+    }
 }
 
 /// Which quarantined object.

@@ -8,6 +8,7 @@ mod change;
 mod intake;
 mod progress;
 mod studies;
+mod withheld;
 
 use std::collections::{HashMap, HashSet};
 use std::fs;
@@ -55,6 +56,8 @@ struct Batch {
     durables: Vec<oneshot::Receiver<()>>,
     /// Files without use, removed after the commit.
     leftovers: Vec<PathBuf>,
+    /// Files that change their place after the commit: where from, where to.
+    moves: Vec<(PathBuf, PathBuf)>,
     wakes_coder: bool,
 }
 
@@ -103,6 +106,12 @@ impl Writer {
         match outcome {
             Ok(()) => {
                 self.publish(batch.effects).await;
+                for (from, to) in batch.moves {
+                    // Where it is, it is found by a rebuilt index either way.
+                    if let Err(error) = fs::rename(from, to) {
+                        tracing::warn!(%error, "a file of the spool stays in its old place");
+                    }
+                }
                 for answer in batch.answers {
                     answer(Ok(()));
                 }
@@ -214,6 +223,18 @@ impl Writer {
                 };
                 settle(done, reply, batch)
             }
+            Change::PlaceQuarantine {
+                objects,
+                study,
+                reply,
+            } => {
+                let done = if failed {
+                    Err(SpoolError::batch())
+                } else {
+                    self.place_quarantine(&objects, &study, batch).await
+                };
+                settle(done, reply, batch)
+            }
             Change::Coded { objects, reply } => {
                 let done = if failed {
                     Err(SpoolError::batch())
@@ -256,12 +277,11 @@ impl Writer {
                 generation,
                 reply,
             } => {
-                let done = self
-                    .change_study(&study, batch, failed, |row| {
-                        row.confirmed_generation =
-                            row.confirmed_generation.max(generation.min(row.generation));
-                    })
-                    .await;
+                let done = if failed {
+                    Err(SpoolError::batch())
+                } else {
+                    self.manifest_confirmed(&study, generation, batch).await
+                };
                 settle(done, reply, batch)
             }
             Change::Close { study, reply } => {
@@ -299,6 +319,18 @@ impl Writer {
                     Err(SpoolError::batch())
                 } else {
                     self.release_held(&study, patient.as_deref(), batch).await
+                };
+                settle(done, reply, batch)
+            }
+            Change::DismissHeld {
+                study,
+                patient,
+                reply,
+            } => {
+                let done = if failed {
+                    Err(SpoolError::batch())
+                } else {
+                    self.dismiss_held(&study, patient.as_deref(), batch).await
                 };
                 settle(done, reply, batch)
             }
@@ -352,13 +384,11 @@ impl Writer {
                 settle(done, reply, batch)
             }
             Change::Dismiss { object_id, reply } => {
-                let now_ms = self.shared.clock.now_ms();
-                let done = match index::dismiss_quarantine(&mut self.db, &object_id, now_ms).await {
-                    Ok(true) => Ok(()),
-                    Ok(false) => Err(SpoolError::NotFound),
-                    Err(error) => Err(error.into()),
+                let done = if failed {
+                    Err(SpoolError::batch())
+                } else {
+                    self.dismiss_quarantine(object_id, batch).await
                 };
-                batch.effects.push(Effect::Dismissed(object_id));
                 settle(done, reply, batch)
             }
         }

@@ -9,6 +9,7 @@ mod requests;
 mod quarantine;
 mod delivered;
 mod held;
+mod withheld;
 
 use std::path::Path;
 
@@ -31,9 +32,12 @@ pub use objects::{
     NewObject, ObjectStanding, delete_object, find_object, find_same_bytes, forget_damaged_copy, has_object,
     has_other, insert_object, list_expired, list_states, newest_folder, set_coded, set_priority, set_state,
 };
-pub use quarantine::{QuarantineRow, dismiss_quarantine, insert_quarantine, list_quarantine};
+pub use quarantine::{
+    QuarantineRow, dismiss_quarantine, insert_quarantine, list_quarantine, place_quarantine,
+};
 pub use requests::{insert_request, list_requests, set_request_result};
 pub use studies::{StudyRow, delete_empty_studies, find_study, list_studies, put_study, sum_by_study};
+pub use withheld::{list_withholding, sum_withheld};
 
 /// A connection to the index.
 pub type IndexDb = SqliteConnection;
@@ -44,7 +48,14 @@ pub type IndexError = sqlx::Error;
 
 /// Each step makes the tables of one version from those of the version before. An index that is newer than this
 /// program is rebuilt from the files.
-const SCHEMA_STEPS: [&str; 4] = [SCHEMA, delivered::SCHEMA, held::SCHEMA, line::SCHEMA];
+const SCHEMA_STEPS: [&str; 6] = [
+    SCHEMA,
+    delivered::SCHEMA,
+    held::SCHEMA,
+    line::SCHEMA,
+    quarantine::SCHEMA,
+    withheld::SCHEMA,
+];
 
 /// Tables of version 1.
 const SCHEMA: &str = "
@@ -231,7 +242,7 @@ mod tests {
         let path = folder.path().join("index.sqlite3");
         let mut db = options(&path).create_if_missing(true).connect().await.unwrap();
         sqlx::raw_sql(SCHEMA).execute(&mut db).await.unwrap();
-        sqlx::raw_sql("pragma user_version = 1; insert into quarantine values ('x', 'r', 1, 'CT', 2, null)")
+        sqlx::raw_sql("pragma user_version = 1; insert into quarantine values ('01890000-0000-7000-8000-000000000001', 'r', 1, 'CT', 2, null)")
             .execute(&mut db)
             .await
             .unwrap();
@@ -242,11 +253,8 @@ mod tests {
             sum_delivered(&mut db, "1.2").await.unwrap(),
             InstanceSum::default()
         );
-        let kept: i64 = sqlx::query_scalar("select count(*) from quarantine")
-            .fetch_one(&mut db)
-            .await
-            .unwrap();
-        assert_eq!(kept, 1);
+        let kept = list_quarantine(&mut db, 9).await.unwrap();
+        assert_eq!((kept.len(), kept[0].study_instance_uid.as_deref()), (1, None));
         sqlx::raw_sql("pragma user_version = 1000")
             .execute(&mut db)
             .await

@@ -7,6 +7,8 @@ use tancho_domain::dicom::{
 };
 use tancho_domain::ids::{CommandId, ObjectId};
 
+use super::withheld::Withheld;
+
 /// An object whose container is durable and which the relay has not receipted yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OutboundObject {
@@ -71,8 +73,10 @@ pub struct StudyManifest {
     /// Bytes of the data set that came first under each.
     pub n_bytes_original: u64,
     /// Begins with the instant the study's row was made and grows by one each time a late instance reopens a closed
-    /// study, so that it also grows when the study was forgotten in between.
+    /// study, or what is withheld of a closed one changes, so that it also grows when the study was forgotten in between.
     pub generation: u64,
+    /// Instances that stay here. Those held back and those in quarantine are not among `n_instances`.
+    pub withheld: Withheld,
 }
 
 /// A reading request the technologist filled in, waiting for the relay's answer.

@@ -177,13 +177,14 @@ impl Incoming {
         };
         let (scan, transfer_syntax) = match judged {
             Ok(judged) => judged,
-            Err(IntakeError::Unusable(code)) => {
+            Err(error @ (IntakeError::Unusable(_) | IntakeError::UidMismatch)) => {
+                let code = match error {
+                    IntakeError::Unusable(code) => code,
+                    _ => "uid_mismatch",
+                };
+                header.study_instance_uid = self.study_of_unusable(&file, activity).unwrap_or_default();
                 self.quarantine(file, header, code)?;
-                return Err(IntakeError::Unusable(code));
-            }
-            Err(IntakeError::UidMismatch) => {
-                self.quarantine(file, header, "uid_mismatch")?;
-                return Err(IntakeError::UidMismatch);
+                return Err(error);
             }
             Err(error) => return Err(error),
         };
@@ -206,6 +207,7 @@ impl Incoming {
             .clone_into(&mut header.series_instance_uid);
         header.write(&mut file)?;
         let object = new_object(&header, &scan, transfer_syntax, &self.arrival);
+        self.place_neighbours(activity, object.study_instance_uid.as_str())?;
         let place = self.shared.filling.take(&self.shared.layout)?;
         let (reply, answer) = oneshot::channel();
         let (is_durable, durable) = oneshot::channel();
@@ -270,6 +272,39 @@ impl Incoming {
         Ok((scan, transfer_syntax))
     }
 
+    /// The study that an object belongs to which cannot be used: by its own word, else by its neighbours'.
+    fn study_of_unusable(&self, file: &File, activity: &Activity) -> Option<String> {
+        let named = TransferSyntaxUid::parse(&self.arrival.transfer_syntax)
+            .ok()
+            .and_then(|transfer_syntax| {
+                let data = DataSet::new(file.try_clone().ok()?, self.len).ok()?;
+                let mut source = BufReader::with_capacity(SCAN_BUFFER_BYTES, data);
+                catch_unwind(AssertUnwindSafe(|| {
+                    scan::named_study(&mut source, &transfer_syntax, &self.shared.options.limits)
+                }))
+                .ok()
+                .flatten()
+            });
+        named
+            .map(|study| study.as_str().to_owned())
+            .or_else(|| activity.study_of_neighbour(&self.object_id))
+    }
+
+    /// Quarantined objects that named no study belong to that of the first object after them that does.
+    fn place_neighbours(&self, activity: &Activity, study: &str) -> Result<(), SpoolError> {
+        let objects = activity.note_study(study);
+        if objects.is_empty() {
+            return Ok(());
+        }
+        let (reply, answer) = oneshot::channel();
+        self.shared.send_blocking(Change::PlaceQuarantine {
+            objects,
+            study: study.to_owned(),
+            reply,
+        })?;
+        answer.blocking_recv().map_err(|_| SpoolError::Stopped)?
+    }
+
     fn quarantine(
         &self,
         mut file: File,
@@ -289,6 +324,8 @@ impl Incoming {
             received_at_ms: header.received_at_ms,
             calling_ae: header.calling_ae,
             data_len: self.len,
+            study_instance_uid: Some(header.study_instance_uid).filter(|study| !study.is_empty()),
+            sop_instance_uid: header.sop_instance_uid,
         };
         let (reply, answer) = oneshot::channel();
         let partial = keep.then(|| self.path.clone());

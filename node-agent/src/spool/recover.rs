@@ -16,6 +16,7 @@ use super::layout::{self, Layout};
 use super::object_file::{DataSet, ObjectHeader};
 use super::outbound::RequestForm;
 use super::studies::{ObjectState, StudyLabel, first_generation};
+use super::withheld::Withheld;
 
 /// Objects taken into the index per transaction while rebuilding.
 const REBUILD_BATCH: usize = 500;
@@ -62,7 +63,25 @@ pub async fn open_index(layout: &Layout, limits: &ScanLimits, now_ms: i64) -> Re
             "objects were taken into the index from their files"
         );
     }
+    count_withheld(&mut db).await?;
     Ok(db)
+}
+
+/// Counts again what is withheld of each study: an older version did not count, a rebuilt index has not, and a file may
+/// have been found damaged.
+async fn count_withheld(db: &mut IndexDb) -> Result<(), SpoolError> {
+    for study in index::list_withholding(db).await? {
+        let Some(mut row) = index::find_study(db, &study).await? else {
+            continue;
+        };
+        let withheld = index::sum_withheld(db, &study).await?;
+        if withheld != row.withheld {
+            row.withheld = withheld;
+            row.generation += u64::from(row.closed_at_ms.is_some());
+            index::put_study(db, &row).await?;
+        }
+    }
+    Ok(())
 }
 
 /// Moves the index away; gives where it is now.
@@ -214,6 +233,7 @@ async fn ensure_study(
             confirmed_generation: 0,
             closed_at_ms: None,
             relay_update: None,
+            withheld: Withheld::default(),
         },
     };
     Ok(index::put_study(db, &row).await?)
@@ -233,8 +253,12 @@ async fn quarantine_damaged(
         object_id: object_id.clone(),
         reason: reason.to_owned(),
         received_at_ms: header.as_ref().map_or(0, |header| header.received_at_ms),
-        calling_ae: header.map_or(String::new(), |header| header.calling_ae),
+        calling_ae: header
+            .as_ref()
+            .map_or(String::new(), |header| header.calling_ae.clone()),
         data_len: fs::symlink_metadata(path).map_or(0, |metadata| metadata.len()),
+        study_instance_uid: header.as_ref().and_then(study_of),
+        sop_instance_uid: header.map_or(String::new(), |header| header.sop_instance_uid),
     };
     index::insert_quarantine(db, &row).await?;
     if let Err(error) = fs::rename(path, layout.quarantine_file(object_id)) {
@@ -251,19 +275,32 @@ fn read_header(path: &Path) -> Option<ObjectHeader> {
         .flatten()
 }
 
+/// Why a file is in quarantine. An object that was held and then dismissed has no reason in its header.
+fn reason_of(header: &ObjectHeader) -> String {
+    match header.reason.as_str() {
+        "" => "patient_differs".to_owned(),
+        reason => reason.to_owned(),
+    }
+}
+
+/// The study a quarantined file belongs to, as far as its header knows.
+fn study_of(header: &ObjectHeader) -> Option<String> {
+    Some(header.study_instance_uid.clone()).filter(|study| !study.is_empty())
+}
+
 async fn take_in_quarantine(layout: &Layout, db: &mut IndexDb) -> Result<(), SpoolError> {
     for object_id in Layout::object_ids(&layout.quarantine())? {
         let header = read_header(&layout.quarantine_file(&object_id));
         let row = QuarantineRow {
             object_id,
-            reason: header
-                .as_ref()
-                .map_or("damaged_in_spool".to_owned(), |header| header.reason.clone()),
+            reason: header.as_ref().map_or("damaged_in_spool".to_owned(), reason_of),
             received_at_ms: header.as_ref().map_or(0, |header| header.received_at_ms),
             calling_ae: header
                 .as_ref()
                 .map_or(String::new(), |header| header.calling_ae.clone()),
-            data_len: header.map_or(0, |header| header.data_len),
+            data_len: header.as_ref().map_or(0, |header| header.data_len),
+            study_instance_uid: header.as_ref().and_then(study_of),
+            sop_instance_uid: header.map_or(String::new(), |header| header.sop_instance_uid),
         };
         index::insert_quarantine(db, &row).await?;
     }

@@ -10,6 +10,7 @@ use tancho_imaging::scan::InstanceIdentity;
 use super::SpoolError;
 use super::index::{InstanceSum, StudyRow};
 use super::outbound::StudyUpdate;
+use super::withheld::Withheld;
 
 /// Where an object stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
@@ -176,6 +177,8 @@ pub struct StudyPicture {
     pub closed_at_ms: Option<i64>,
     /// What the relay last said about its reading.
     pub relay_update: Option<StudyUpdate>,
+    /// What of it does not go to the relay.
+    pub withheld: Withheld,
     /// Counts in the order of [`ObjectState::ALL`].
     tallies: [Tally; 6],
     /// Objects whose SOP Instance UID had come before with other bytes.
@@ -203,6 +206,7 @@ impl StudyPicture {
             confirmed_generation: 0,
             closed_at_ms: None,
             relay_update: None,
+            withheld: Withheld::default(),
             tallies: [Tally::default(); 6],
             n_revisions: 0,
             instances: InstanceSum::default(),
@@ -221,6 +225,7 @@ impl StudyPicture {
         self.generation = row.generation;
         self.confirmed_generation = row.confirmed_generation;
         self.closed_at_ms = row.closed_at_ms;
+        self.withheld = row.withheld.clone();
         self.relay_update = row
             .relay_update
             .as_deref()

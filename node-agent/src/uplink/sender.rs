@@ -15,7 +15,8 @@ use quinn::{Connection, SendStream};
 use tancho_domain::dicom::{Priority, StudyInstanceUid};
 use tancho_domain::ids::ObjectId;
 use tancho_wire::frame::{
-    self, Ping, Pong, RefusalKind, RequestOutcome, StudyManifest, Welcome, data_header, encode,
+    self, Ping, Pong, RefusalKind, RequestOutcome, StudyManifest, Welcome, WithheldInstances, data_header,
+    encode,
 };
 use tancho_wire::handshake::ClockOffset;
 use tancho_wire::limits::{CLOCK_OFFSET_ALARM_MS, HEARTBEAT_MS, RANGE_BYTES_MAX};
@@ -676,6 +677,14 @@ fn manifest_frame(manifest: crate::spool::StudyManifest) -> StudyManifest {
         n_instances: manifest.n_instances,
         bytes_original: manifest.n_bytes_original,
         generation: manifest.generation,
+        withheld: manifest
+            .withheld
+            .iter()
+            .map(|(reason, n_instances)| WithheldInstances {
+                reason: reason.code().to_owned(),
+                n_instances,
+            })
+            .collect(),
     }
 }
 

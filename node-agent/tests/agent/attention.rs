@@ -92,6 +92,193 @@ fn flt_005_held_objects_show_both_patients_and_only_the_confirmed_ones_are_relea
     assert_eq!(status, 422);
 }
 
+/// What the relay is told to stay here of a study, and whether the study is closed.
+fn withheld(agent: &TestAgent) -> (String, bool) {
+    let manifests = agent.spool().study_manifests();
+    (manifests[0].withheld.to_string(), manifests[0].closed)
+}
+
+/// A slice of a study that names no series, so that it cannot be used.
+fn unusable(study: &str, sop: &str) -> Vec<u8> {
+    let named = CtSlice {
+        study_instance_uid: study.to_owned(),
+        series_instance_uid: String::new(),
+        sop_instance_uid: sop.to_owned(),
+        ..CtSlice::default()
+    };
+    named
+        .data_set(&EXPLICIT_LE.to_owned().try_into().unwrap())
+        .unwrap()
+}
+
+#[test]
+fn what_is_held_is_told_to_the_relay_until_it_goes_and_a_closed_study_is_told_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut agent = TestAgent::start_in(folder.path(), |_| {}).unwrap();
+    for (n, patient) in [(1, "A"), (2, "B"), (3, "B"), (4, "C")] {
+        store_of(&agent, "2.25.83", n, patient);
+    }
+    assert_eq!(withheld(&agent), ("patient_differs:3".to_owned(), false));
+    agent.block_on(agent.spool().close_study("2.25.83")).unwrap();
+    let generation = agent.spool().study_manifests()[0].generation;
+    let confirmed = agent.spool().record_manifest_confirmed("2.25.83", generation);
+    agent.block_on(confirmed).unwrap();
+    assert!(agent.spool().study_manifests().is_empty());
+    let held_id = agent.state()["held"][0]["held_id"].clone();
+    let answer = agent.post("/api/held/release", ORIGIN, &json!({ "held_id": held_id }));
+    assert_eq!(answer.0, 204);
+    assert_eq!(withheld(&agent), ("patient_differs:1".to_owned(), false));
+    agent.stop();
+    let agent = TestAgent::start_in(folder.path(), |_| {}).unwrap();
+    assert_eq!(withheld(&agent).0, "patient_differs:1", "and after a restart");
+}
+
+#[test]
+fn held_objects_of_another_patient_leave_the_study_and_the_same_bytes_are_held_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut agent = TestAgent::start_in(folder.path(), |_| {}).unwrap();
+    for (n, patient) in [(1, "A"), (2, "B"), (3, "C")] {
+        store_of(&agent, "2.25.87", n, patient);
+    }
+    let state = agent.state();
+    let of = |patient: &str| {
+        let entries = state["held"].as_array().unwrap().iter();
+        let mut entries = entries.filter(|entry| entry["patient"]["patient_id"] == patient);
+        json!({ "held_id": entries.next().unwrap()["held_id"] })
+    };
+    let (status, _) = agent.post("/api/held/dismiss", "http://evil.example", &of("B"));
+    assert_eq!(status, 403);
+    assert_eq!(agent.post("/api/held/dismiss", ORIGIN, &of("B")).0, 204);
+    assert_eq!(held(&agent.state()), [entry("A", "C", 1)]);
+    assert_eq!(withheld(&agent).0, "patient_differs:1");
+    let study = &agent.state()["studies"][0];
+    assert_eq!((&study["n_held"], &study["n_received"]), (&json!(1), &json!(2)));
+    assert!(agent.state()["quarantine"].as_array().unwrap().is_empty());
+    let (status, answer) = agent.post("/api/held/dismiss", ORIGIN, &of("B"));
+    assert!(
+        status == 404 && answer.contains("held_not_found"),
+        "{status} {answer}"
+    );
+    assert_eq!(
+        (agent.object_files().len(), agent.names("quarantine").len()),
+        (2, 1),
+        "its bytes stay"
+    );
+    store_of(&agent, "2.25.87", 2, "B");
+    assert_eq!(withheld(&agent).0, "patient_differs:2");
+    agent.stop();
+    let agent = TestAgent::start_in(folder.path(), |_| {}).unwrap();
+    assert_eq!(held(&agent.state()), [entry("A", "C", 1), entry("A", "B", 1)]);
+}
+
+#[test]
+fn what_is_in_quarantine_is_told_to_the_relay_until_it_comes_well_or_is_dismissed() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut agent = TestAgent::start_in(folder.path(), |_| {}).unwrap();
+    let study = "2.25.84";
+    let mut peer = Peer::associate(agent.dimse, &Proposal::default());
+    let (first, good) = slice(study, 1);
+    let (second, well) = slice(study, 2);
+    // Names its study, and comes again: one image.
+    assert_ne!(peer.store(1, CT, &second, &unusable(study, &second)), Some(0));
+    assert_ne!(peer.store(1, CT, &second, &unusable(study, &second)), Some(0));
+    // Names none: it belongs to the study of its neighbours.
+    assert_ne!(peer.store(1, CT, "2.25.84.9", b"no data set"), Some(0));
+    assert!(
+        agent.spool().study_manifests().is_empty(),
+        "the relay knows nothing of it yet"
+    );
+    assert_eq!(peer.store(1, CT, &first, &good), Some(0));
+    assert_eq!(withheld(&agent).0, "unusable:2");
+    assert_eq!(agent.spool().study_manifests()[0].n_instances, 1);
+    assert_ne!(peer.store(1, CT, "2.25.84.8", b"no data set"), Some(0));
+    assert_eq!(withheld(&agent).0, "unusable:3");
+    assert_eq!(peer.store(1, CT, &second, &well), Some(0));
+    assert_eq!(withheld(&agent).0, "unusable:2", "the second came well");
+    peer.release();
+
+    let close = async |agent: &TestAgent| {
+        let spool = agent.spool();
+        spool.close_study(study).await.unwrap();
+        let generation = spool.study_manifests()[0].generation;
+        spool.record_manifest_confirmed(study, generation).await.unwrap();
+        assert!(spool.study_manifests().is_empty());
+    };
+    agent.block_on(close(&agent));
+    let dismiss = |agent: &TestAgent, announced: &str| {
+        let mut rows = agent.spool().quarantine().into_iter();
+        let row = rows.find(|row| row.sop_instance_uid == announced).unwrap();
+        agent
+            .block_on(agent.spool().dismiss_quarantine(&row.object_id))
+            .unwrap();
+    };
+    dismiss(&agent, "2.25.84.9");
+    assert_eq!(
+        withheld(&agent),
+        ("unusable:1".to_owned(), true),
+        "told again, still closed"
+    );
+
+    // All that the relay has goes; what waits for a person keeps the study, also without an index.
+    for object in agent.outbound(2) {
+        agent
+            .block_on(agent.spool().record_receipt(crate::retention::receipt(&object)))
+            .unwrap();
+    }
+    agent
+        .block_on(agent.spool().delete_receipted_before(i64::MAX))
+        .unwrap();
+    assert_eq!(withheld(&agent), ("unusable:1".to_owned(), true));
+    dismiss(&agent, "2.25.84.8");
+    assert_eq!(
+        withheld(&agent),
+        (String::new(), true),
+        "the relay has to hear it"
+    );
+    let generation = agent.spool().study_manifests()[0].generation;
+    let confirmed = agent.spool().record_manifest_confirmed(study, generation);
+    agent.block_on(confirmed).unwrap();
+    assert!(
+        agent.spool().studies().is_empty(),
+        "and then the study is forgotten"
+    );
+    agent.stop();
+}
+
+#[test]
+fn what_is_withheld_is_counted_anew_from_the_files() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut agent = TestAgent::start_in(folder.path(), |_| {}).unwrap();
+    store_of(&agent, "2.25.85", 1, "A");
+    store_of(&agent, "2.25.85", 2, "B");
+    let mut peer = Peer::associate(agent.dimse, &Proposal::default());
+    assert_ne!(
+        peer.store(1, CT, "2.25.85.7", &unusable("2.25.85", "2.25.85.7")),
+        Some(0)
+    );
+    peer.release();
+    assert_eq!(withheld(&agent).0, "patient_differs:1,unusable:1");
+    agent.stop();
+    std::fs::remove_file(folder.path().join("spool/index.sqlite3")).unwrap();
+    let agent = TestAgent::start_in(folder.path(), |_| {}).unwrap();
+    assert_eq!(withheld(&agent).0, "patient_differs:1,unusable:1");
+}
+
+#[test]
+fn an_object_that_the_relay_refuses_is_told_back_until_it_is_sent_again() {
+    let agent = TestAgent::start();
+    let mut peer = Peer::associate(agent.dimse, &Proposal::default());
+    let (uid, data) = slice("2.25.86", 1);
+    assert_eq!(peer.store(1, CT, &uid, &data), Some(0));
+    let object = agent.outbound(1).remove(0);
+    let refusal = agent.spool().record_refusal(&object.object_id, "no_good", "");
+    agent.block_on(refusal).unwrap();
+    assert_eq!(withheld(&agent).0, "refused:1");
+    assert_eq!(agent.spool().study_manifests()[0].n_instances, 1);
+    assert_eq!(peer.store(1, CT, &uid, &data), Some(0));
+    assert_eq!(withheld(&agent).0, "");
+}
+
 #[test]
 fn a_rebuilt_index_still_knows_whom_held_objects_name() {
     let folder = tempfile::tempdir().unwrap();

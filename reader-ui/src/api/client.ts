@@ -7,7 +7,7 @@ import type {
   CriticalResult,
   Evaluation,
   FieldValues,
-  ListedSeries,
+  StudySeries,
   Node,
   Notice,
   ReadingRequestDetail,
@@ -161,7 +161,7 @@ export const readNotification = (id: string) =>
 const ofStudy = (id: string) => ({ path: { study_id: id } });
 /** Every Instance of a study that the relay lists, by series; which of them can be shown is told apart. */
 export const listStudyInstances = (id: string) =>
-  bodyOf<{ series: ListedSeries[]; server_time_ms: number }>(relay.GET('/api/v1/studies/{study_id}/instances', { params: ofStudy(id) }));
+  bodyOf<{ series: StudySeries[]; server_time_ms: number }>(relay.GET('/api/v1/studies/{study_id}/instances', { params: ofStudy(id) }));
 /** Tells the sending site where its study is looked at: that part comes first. A hint, so it is not repeated. */
 export const reportFocus = (id: string, seriesInstanceUid: string, sopInstanceUid: string) =>
   bodyOf<void>(

@@ -52,6 +52,12 @@ export interface StudyRef {
   accession_number: string | null;
 }
 
+/** Instances that the requesting site keeps back for one reason. */
+export interface WithheldInstances {
+  reason: string;
+  n_instances: number;
+}
+
 /** How far the images of a study are, measured by the relay. */
 export interface Progress {
   announced: number | null;
@@ -61,6 +67,8 @@ export interface Progress {
   /** Not verified yet, and to be looked at in low resolution. */
   previews: number;
   closed: boolean;
+  /** What came to the requesting site and stays there; while there is any, the study is not complete. */
+  withheld: WithheldInstances[];
   /** Absent while nothing comes, or too early to tell. */
   bytes_per_s: number | null;
   remaining_ms: number | null;
@@ -68,19 +76,22 @@ export interface Progress {
 }
 
 /** An Instance that the relay lists, and how far it is there. */
-export interface ListedInstance {
+export interface StudyInstance {
   sop_instance_uid: string;
   instance_number: number | null;
   number_of_frames: number;
   state: 'listed' | 'preview' | 'complete';
+  transfer_syntax: string;
+  bytes: number;
+  warnings: string[];
 }
 
-export interface ListedSeries {
+export interface StudySeries {
   series_instance_uid: string;
   modality: string;
   number: number | null;
   description: string | null;
-  instances: ListedInstance[];
+  instances: StudyInstance[];
 }
 
 export interface Arrival extends Progress {
@@ -113,6 +124,8 @@ export interface ReadingRequestSummary {
   arrival: Arrival;
   claim: Claim | null;
   clinical_context_complete: boolean;
+  /** Ids of the fields that are missing, and `callback_number`. */
+  missing_context: string[];
   callback_number: string | null;
   callback_person: string | null;
   responsible_physician: string | null;
@@ -142,7 +155,6 @@ export interface Contact {
 
 export interface ReadingRequestDetail extends ReadingRequestSummary {
   clinical_context: FieldValues;
-  missing_context: string[];
   calls: Call[];
   draft: Draft | null;
   reports: ReportVersion[];
@@ -278,6 +290,7 @@ export interface ReportVersion {
     announced: number | null;
     verified: number;
     closed: boolean;
+    withheld: number;
     instance_sha256_digest: string;
   };
   calls: string[];

@@ -250,6 +250,7 @@ export const ja = {
     noDue: '期限なし',
     verified: (verified: number, announced: string) => `${verified} / ${announced} 枚 検証済`,
     arriving: '受信中',
+    incomplete: '画像不足',
     complete: '全画像',
     unclaimed: '担当なし',
     you: '自分',
@@ -271,7 +272,20 @@ export const ja = {
       no_callback_number: '折り返し番号なし',
     } as Record<string, string>,
     held: (n: number) => `同じ Study Instance UID で別の患者: ${n}枚を保留中`,
-    contextMissing: '臨床情報に不足あり',
+    /** What the requesting site has not told, the first of it by name. */
+    contextMissing: (fields: string, others: number) => `臨床情報未入力: ${fields}${others > 0 ? ` ほか${others}項目` : ''}`,
+  },
+  /** Images that the requesting hospital has and the relay does not get. */
+  withheld: {
+    text: (count: number, reasons: string) => `依頼元の病院で画像 ${count} 枚を保留中: ${reasons}`,
+    reason: (reason: string, n: number, several: boolean) => (several ? `${reason} ${n} 枚` : reason),
+    reasons: {
+      patient_differs: '別の患者名',
+      unusable: '読み取れない画像',
+      damaged: '病院側で破損',
+      refused: '中継サーバーが受け取らなかった画像',
+    } as Record<string, string>,
+    otherReason: '病院側の理由',
   },
   /** How far a study is that still arrives. */
   progress: {
@@ -295,6 +309,7 @@ export const ja = {
     imagesVerified: (verified: number, announced: string) => `${verified} / ${announced} 枚 検証済`,
     closed: '全画像',
     arriving: '受信中',
+    incomplete: '画像不足',
     series: 'シリーズ',
     position: (mm: string) => `位置 ${mm} mm`,
     thickness: (mm: string) => `厚 ${mm} mm`,
@@ -305,6 +320,8 @@ export const ja = {
     waiting: '画像の到着を待っています',
     noImages: '表示できる画像がありません',
     lossy: (ratio: string | null) => (ratio ? `非可逆圧縮画像 1/${ratio}` : '非可逆圧縮画像'),
+    framesClaimed: (claimed: number, there: number) => `ヘッダーでは ${claimed} フレーム、実在は ${there} フレーム`,
+    framesCut: (shown: number, there: number) => `${there} フレーム中、先頭の ${shown} フレームだけを表示`,
     notMeasurable: '画素間隔の情報がないため、長さは測れません',
     inverted: '白黒反転',
     loaded: (n: number, count: number) => `読込 ${n} / ${count}`,
@@ -322,6 +339,7 @@ export const ja = {
       network: '回線が切れて画像を取得できませんでした。画像を移動すると再試行します。',
       relay_error: '中継サーバーが画像を返せませんでした。',
       no_pixel_data: 'このインスタンスには画像データがありません。',
+      not_displayable: 'ヘッダーが示す画像を安全に取り出せないため、表示しません。原本は保存されています。',
       unsupported_transfer_syntax: 'この圧縮形式は表示に対応していません。原本は保存されています。',
       unsupported_photometric: 'この画素形式は表示に対応していません。原本は保存されています。',
       sign_mismatch: 'ヘッダーと画像データの符号が食い違い、正しい濃度で表示できません。原本は保存されています。',
@@ -547,6 +565,7 @@ export const ja = {
     callBackIf: '悪化時の連絡',
     scores: '計算値',
     imagesAtSigning: (verified: number, announced: string) => `署名時の画像 ${verified} / ${announced} 枚`,
+    withheldAtSigning: (n: number) => `依頼元で保留 ${n} 枚`,
     signedBy: (name: string, time: string) => `${name} ${time}`,
     older: '以前の版',
     calls: '電話連絡記録',

@@ -7,6 +7,8 @@ export type ViewerFailureCode =
   | 'network'
   | 'relay_error'
   | 'no_pixel_data'
+  /** It has an image by its header, and no frame that can be shown safely. */
+  | 'not_displayable'
   | 'unsupported_transfer_syntax'
   | 'unsupported_photometric'
   | 'sign_mismatch'

@@ -1,9 +1,12 @@
 import { describe, expect, it } from 'vitest';
 import type { DicomJson } from './dicom-json.ts';
-import { toDisplayImages } from './images.ts';
+import { toDisplayImages as toImages } from './images.ts';
 import { edgesOf } from './orientation.ts';
 
 const study = '1.2';
+/** Every Instance has the frames that its header names. */
+const toDisplayImages = (metadata: readonly DicomJson[], of: string) =>
+  toImages(metadata, of, new Map(metadata.map((json) => [String(json['00080018']?.Value?.[0]), Number(json['00280008']?.Value?.[0] ?? 1)])));
 const element = (vr: string, ...values: unknown[]) => ({ vr, Value: values });
 
 function slice(uid: string, z: number, extra: DicomJson = {}): DicomJson {
@@ -68,6 +71,30 @@ describe('images of a series', () => {
       [2, -5],
       [1, 5],
     ]);
+  });
+});
+
+describe('an Instance whose header claims frames', () => {
+  const claims = slice('1.8', 4, { '00280008': element('IS', 1_000_000) });
+
+  it('opens those that the relay has counted, and knows both numbers', () => {
+    const images = toImages([claims], study, new Map([['1.8', 3]]));
+    expect(images.map(({ frame }) => frame).toSorted()).toEqual([1, 2, 3]);
+    expect(images[0]).toMatchObject({ refused: null, frames: { shown: 3, there: 3, claimed: 1_000_000 } });
+  });
+
+  it('keeps its place, with the reason, when there is none that can be shown', () => {
+    expect(toImages([claims], study, new Map([['1.8', 0]])).map(({ frame, refused }) => [frame, refused])).toEqual([[1, 'not_displayable']]);
+  });
+
+  it('waits while the relay has not counted', () => {
+    expect(toImages([claims], study, new Map())).toEqual([]);
+  });
+
+  it('never fills the stack beyond a limit, and says so', () => {
+    const images = toImages([claims], study, new Map([['1.8', 5000]]));
+    expect(images).toHaveLength(4096);
+    expect(images[0]?.frames).toEqual({ shown: 4096, there: 5000, claimed: 1_000_000 });
   });
 });
 

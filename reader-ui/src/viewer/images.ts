@@ -5,6 +5,16 @@ import type { Plane } from './geometry.ts';
 import { sortStack, toPlane } from './geometry.ts';
 import type { Window } from './windows.ts';
 
+/** How many frames an Instance has. */
+export interface FramesOf {
+  /** In the stack. */
+  shown: number;
+  /** At the relay. */
+  there: number;
+  /** By its header, which may say anything. */
+  claimed: number;
+}
+
 /** One frame of one Instance, with what the page says about it. Plain values: nothing here knows Cornerstone. */
 export interface DisplayImage {
   /** `relay:` and the address of the frame. */
@@ -30,6 +40,7 @@ export interface DisplayImage {
   headerWindow: Window | null;
   gantryTiltDegrees: number | null;
   lossy: { ratio: number | null } | null;
+  frames: FramesOf;
   /** Known before loading: why this object has no picture to show. */
   refused: ViewerFailureCode | null;
 }
@@ -38,19 +49,28 @@ const shownPhotometric = new Set(['MONOCHROME1', 'MONOCHROME2', 'RGB', 'PALETTE 
 const edgeMax = 16_384;
 const framesPerInstanceMax = 4096;
 
-/** The frames of a series in stack order, from its DICOM JSON metadata. `study` is its name in addresses. */
-export function toDisplayImages(metadata: readonly DicomJson[], study: string): DisplayImage[] {
-  return sortStack(metadata.flatMap((json) => framesOf(json, study)));
+/** The frames that there are of each Instance, by SOP Instance UID, as the relay has counted them. */
+export type FrameCounts = ReadonlyMap<string, number>;
+
+/**
+ * The frames of a series in stack order, from its DICOM JSON metadata. `study` is its name in addresses. What the
+ * metadata claims is not believed; an Instance that the relay has not counted yet comes with a later answer.
+ */
+export function toDisplayImages(metadata: readonly DicomJson[], study: string, counts: FrameCounts): DisplayImage[] {
+  return sortStack(metadata.flatMap((json) => framesOf(json, study, counts)));
 }
 
-function framesOf(json: DicomJson, study: string): DisplayImage[] {
+function framesOf(json: DicomJson, study: string, counts: FrameCounts): DisplayImage[] {
   const sopInstanceUid = readText(json, '00080018');
-  if (!sopInstanceUid) return [];
-  const frames = Math.min(Math.max(1, readNumber(json, '00280008') ?? 1), framesPerInstanceMax);
-  return Array.from({ length: frames }, (_, index) => toImage(json, sopInstanceUid, index + 1, study));
+  const there = counts.get(sopInstanceUid ?? '');
+  if (!sopInstanceUid || there === undefined) return [];
+  const claimed = Math.max(1, readNumber(json, '00280008') ?? 1);
+  const frames: FramesOf = { shown: Math.min(there, framesPerInstanceMax), there, claimed };
+  // One that cannot be shown keeps its place in the stack, with the reason.
+  return Array.from({ length: Math.max(1, frames.shown) }, (_, index) => toImage(json, sopInstanceUid, index + 1, study, frames));
 }
 
-function toImage(json: DicomJson, sopInstanceUid: string, frame: number, study: string): DisplayImage {
+function toImage(json: DicomJson, sopInstanceUid: string, frame: number, study: string, frames: FramesOf): DisplayImage {
   const perFrame = readItems(json, '52009230')[frame - 1];
   const shared = readItems(json, '52009229')[0];
   /** A value of a functional group macro, per frame before shared, else from the top level. */
@@ -87,7 +107,8 @@ function toImage(json: DicomJson, sopInstanceUid: string, frame: number, study: 
     headerWindow: toHeaderWindow(numbers('00289132', '00281050'), numbers('00289132', '00281051')),
     gantryTiltDegrees: readNumber(json, '00181120'),
     lossy: toLossy(json),
-    refused: toRefusal(json, rows, columns, bits),
+    frames,
+    refused: toRefusal(json, rows, columns, bits) ?? (frames.there === 0 ? 'not_displayable' : null),
   };
 }
 

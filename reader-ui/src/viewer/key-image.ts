@@ -15,7 +15,7 @@ export interface KeyImagePicture {
 
 export async function loadKeyImage(study: string, picked: PickedImage): Promise<KeyImagePicture> {
   startEngine();
-  const images = await loadSeries(study, picked.series_instance_uid);
+  const images = await loadSeries(study, picked.series_instance_uid, new Map([[picked.sop_instance_uid, picked.frame]]));
   const image = images.find(({ sopInstanceUid, frame }) => sopInstanceUid === picked.sop_instance_uid && frame === picked.frame);
   if (!image) throw new ViewerFailure('not_found');
   const decoded = await loadOriginal(image.imageId);

@@ -2,13 +2,13 @@ import { presenceHeaders } from '../api/presence.ts';
 import type { DicomJson } from './dicom-json.ts';
 import { registerImages } from './engine.ts';
 import { ViewerFailure } from './failure.ts';
-import type { DisplayImage } from './images.ts';
+import type { DisplayImage, FrameCounts } from './images.ts';
 import { toDisplayImages } from './images.ts';
 
 /** Reads the metadata of a series' verified Instances and makes their frames loadable, in stack order. */
-export async function loadSeries(study: string, seriesInstanceUid: string): Promise<DisplayImage[]> {
+export async function loadSeries(study: string, seriesInstanceUid: string, counts: FrameCounts): Promise<DisplayImage[]> {
   const metadata = await fetchDicomJson(`/dicom-web/studies/${study}/series/${seriesInstanceUid}/metadata`);
-  const images = toDisplayImages(metadata, study);
+  const images = toDisplayImages(metadata, study, counts);
   registerImages(images, metadata, 'complete');
   return images;
 }
@@ -17,9 +17,9 @@ export async function loadSeries(study: string, seriesInstanceUid: string): Prom
  * As {@link loadSeries}, with every Instance whose head is at the relay. So the stack has its length, its order and its
  * geometry from the start; which of its images can be shown is told apart.
  */
-export async function loadArrivingSeries(study: string, seriesInstanceUid: string): Promise<DisplayImage[]> {
+export async function loadArrivingSeries(study: string, seriesInstanceUid: string, counts: FrameCounts): Promise<DisplayImage[]> {
   const metadata = await fetchDicomJson(`/api/v1/studies/${study}/series/${seriesInstanceUid}/metadata`);
-  const images = toDisplayImages(metadata, study);
+  const images = toDisplayImages(metadata, study, counts);
   registerImages(images, metadata, 'listed');
   return images;
 }

@@ -121,20 +121,23 @@ pub struct ImagesAtSigning {
     pub received: i64,
     /// Instances that are whole and proven.
     pub verified: i64,
-    /// Instances the sender has announced.
+    /// Instances the sender has announced; `None` when how many there are is not known.
     pub announced: Option<i64>,
     /// The sender has said that nothing more comes.
     pub closed: bool,
+    /// Instances that came to the sender and stay there.
+    pub withheld: i64,
 }
 
 impl ImagesAtSigning {
-    /// Whether every image has arrived, as far as anyone knows.
+    /// Whether every image has arrived, and it is known that there are no others.
     #[must_use]
     pub fn complete(&self) -> bool {
         self.closed
             && self.received > 0
+            && self.withheld == 0
             && self.verified >= self.received
-            && self.announced.is_none_or(|announced| self.verified >= announced)
+            && self.announced.is_some_and(|announced| self.verified >= announced)
     }
 }
 

@@ -19,9 +19,12 @@ use crate::element::Tag;
 use crate::limits::ScanLimits;
 use crate::syntax::Syntax;
 use crate::walk::{
-    BoundedInflate, ForwardInput, Input, SeekInput, Source, Walker, find_encoding, inflate_error,
+    BoundedInflate, Event, ForwardInput, Input, SeekInput, Source, Walker, find_encoding, inflate_error, open,
 };
 use collect::{Collector, Readable};
+
+/// Longest UID in bytes, without padding (PS3.5 section 9.1).
+const UID_BYTES_MAX: u64 = 64;
 
 /// Reads a data set (no Part 10 header) from `src`, which stands at any position; the whole of it counts.
 ///
@@ -113,6 +116,27 @@ pub(crate) fn scan_forward<R: Read>(
         pixels: scan.pixels,
         warnings: scan.warnings,
     })
+}
+
+/// The study that a data set names, even one that [`scan`] refuses for what follows; `None` when it names none, or
+/// cannot be read as far.
+pub fn named_study<R: Read + Seek>(
+    src: &mut R,
+    transfer_syntax: &TransferSyntaxUid,
+    limits: &ScanLimits,
+) -> Option<StudyInstanceUid> {
+    let mut walker = open(src, transfer_syntax, limits).ok()?.stop_at_pixel_data();
+    loop {
+        match walker.step().ok()? {
+            Event::End => return None,
+            Event::Element(element) if element.depth == 0 && element.tag == Tag::STUDY_INSTANCE_UID => {
+                let value = walker.read_value(UID_BYTES_MAX + 1).ok()?;
+                let text = std::str::from_utf8(&value).ok()?;
+                return StudyInstanceUid::parse(text.trim_end_matches(['\0', ' '])).ok();
+            }
+            _ => {}
+        }
+    }
 }
 
 /// Everything the product needs to know about one data set.

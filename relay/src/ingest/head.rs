@@ -151,13 +151,15 @@ fn read_identity<R: Read + Seek>(
     if !same {
         return Err(HeadFault::Contradicts);
     }
+    let frame_count = container.frame_count();
     Ok(Box::new(Head {
         serves_as: served,
-        ..facts(scan, offered)
+        ..facts(scan, offered, frame_count)
     }))
 }
 
-fn facts(scan: HeadScan, offered: &OfferedInstance) -> Head {
+/// `frame_count` is that of the container: the header of a hostile object claims any number.
+fn facts(scan: HeadScan, offered: &OfferedInstance, frame_count: u32) -> Head {
     let HeadScan {
         identity,
         pixels,
@@ -202,9 +204,7 @@ fn facts(scan: HeadScan, offered: &OfferedInstance) -> Head {
         calling_ae: offered.calling_ae.clone(),
         called_ae: offered.called_ae.clone(),
         instance_number: identity.instance_number,
-        number_of_frames: pixels
-            .as_ref()
-            .map_or(0, |pixels| i64::from(pixels.number_of_frames)),
+        number_of_frames: i64::from(frame_count),
         frame_rows: pixels.as_ref().map(|pixels| i64::from(pixels.rows)),
         frame_columns: pixels.as_ref().map(|pixels| i64::from(pixels.columns)),
         warnings: codes.join(","),

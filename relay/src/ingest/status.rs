@@ -12,6 +12,7 @@ use tancho_wire::frame::StudyStatus;
 use super::flow::Counts;
 use super::progress::Progress;
 use super::telling::Turn;
+use super::withheld;
 use crate::events::{Audience, Event};
 use crate::state::AppState;
 
@@ -59,6 +60,7 @@ async fn publish(app: &AppState, network_id: &NetworkId, study_id: &StudyId, nam
                     "verified": arrival.n_verified,
                     "announced": arrival.announced_instances,
                     "closed": arrival.closed_at_ms.is_some(),
+                    "withheld": withheld::of(&arrival.withheld),
                     "previews": now.previews,
                     "bytes_per_s": now.bytes_per_s,
                     "remaining_ms": now.remaining_ms,

@@ -30,10 +30,6 @@ pub async fn describe(
     let summary = worklist::service::get(app, tx, scope, role, id, now_ms).await?;
     let request = store::get_reading_request(tx, scope, id).await?;
     let context = stored::context_of(&request, now_ms)?;
-    let mut missing_context = context.missing();
-    if request.callback_number.is_none() {
-        missing_context.push("callback_number".to_owned());
-    }
     let calls = if allows(role, Action::ViewCalls) {
         let calls = load_calls(tx, scope, id, now_ms).await?.into_iter();
         let criticality = most_severe(tx, scope, &request).await?;
@@ -54,7 +50,6 @@ pub async fn describe(
     Ok(dto::ReadingRequestDetail {
         summary,
         clinical_context: context.answers().clone(),
-        missing_context,
         calls,
         draft: draft_of(tx, caller, &request, now_ms).await?,
         reports,

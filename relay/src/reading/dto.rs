@@ -18,8 +18,6 @@ pub struct ReadingRequestDetail {
     /// Clinical context by field id (template `ctx`).
     #[schema(value_type = Object)]
     pub clinical_context: Map<String, Value>,
-    /// Ids of required fields that are not answered.
-    pub missing_context: Vec<String>,
     /// Phone-call records, oldest first.
     pub calls: Vec<Call>,
     /// The draft; for the reading site only.

@@ -68,6 +68,7 @@ pub async fn gather(
             verified: study.n_verified,
             announced: study.announced_instances,
             closed: study.closed_at_ms.is_some(),
+            withheld: study.withheld.n_instances(),
         });
     let previous_row = match request.report()? {
         Some(id) => reports::list_report_versions(tx, scope, &id).await?.pop(),

@@ -107,6 +107,19 @@ pub fn context_of(row: &store::ReadingRequest, now_ms: i64) -> Result<ClinicalCo
     Ok(ClinicalContext::admit(&answers_of(row)?, now_ms).0)
 }
 
+/// Ids of what a complete request has and this one lacks: required answers in the order of the form, and a number to
+/// call back.
+pub fn missing_context(row: &store::ReadingRequest, now_ms: i64) -> Result<Vec<String>, StoreError> {
+    if row.context_completed_at_ms.is_some() {
+        return Ok(Vec::new());
+    }
+    let mut missing = context_of(row, now_ms)?.missing();
+    if row.callback_number.is_none() {
+        missing.push("callback_number".to_owned());
+    }
+    Ok(missing)
+}
+
 /// Writes the clinical context into the row and notes when it became complete.
 pub fn write_context(
     row: &mut store::ReadingRequest,

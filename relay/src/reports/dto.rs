@@ -213,6 +213,9 @@ pub struct ImagesAtSigning {
     pub verified: i64,
     /// Whether the sender expected no more.
     pub closed: bool,
+    /// Instances that stayed at the sender.
+    #[serde(default)]
+    pub withheld: i64,
     /// SHA-256 over the SOP Instance UID and the SHA-256 of every whole instance, in order of UID.
     pub instance_sha256_digest: String,
 }

@@ -266,6 +266,7 @@ async fn images_at_signing(
         announced: facts.images.announced,
         verified: facts.images.verified,
         closed: facts.images.closed,
+        withheld: facts.images.withheld,
         instance_sha256_digest: hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect(),
     })
 }

@@ -6,6 +6,7 @@ use tancho_store::instances::{Instance, Series, Study};
 use utoipa::ToSchema;
 
 use crate::ingest::progress::Progress;
+use crate::ingest::withheld::{self, WithheldInstances};
 
 /// A study with everything of it that has arrived or is arriving.
 #[derive(Debug, Serialize, ToSchema)]
@@ -62,7 +63,7 @@ pub struct StudyPatientName {
     pub phonetic: String,
 }
 
-/// A series and its instances.
+/// A series of which at least one instance is listed.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct StudySeries {
     /// Series Instance UID (0020,000E).
@@ -77,7 +78,7 @@ pub struct StudySeries {
     pub instances: Vec<StudyInstance>,
 }
 
-/// An instance.
+/// An instance of which at least the head is here.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct StudyInstance {
     /// SOP Instance UID (0008,0018).
@@ -86,8 +87,8 @@ pub struct StudyInstance {
     pub instance_number: Option<i64>,
     /// Frames; 0 for objects without.
     pub number_of_frames: i64,
-    /// `arriving` or `verified`; only verified ones can be fetched.
-    pub state: String,
+    /// How far it is.
+    pub state: InstanceState,
     /// Transfer syntax it was received in.
     pub transfer_syntax: String,
     /// Bytes of the original data set.
@@ -100,44 +101,16 @@ pub struct StudyInstance {
 #[derive(Debug, Serialize, ToSchema)]
 pub struct StudyInstances {
     /// By series number; a series is there from its first listed instance on.
-    pub series: Vec<ListedSeries>,
+    pub series: Vec<StudySeries>,
     /// The relay's time.
     pub server_time_ms: i64,
-}
-
-/// A series of which at least one instance is listed.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct ListedSeries {
-    /// Series Instance UID (0020,000E).
-    pub series_instance_uid: String,
-    /// Modality (0008,0060).
-    pub modality: String,
-    /// Series Number (0020,0011).
-    pub number: Option<i64>,
-    /// Series Description (0008,103E).
-    pub description: Option<String>,
-    /// By instance number.
-    pub instances: Vec<ListedInstance>,
-}
-
-/// An instance that is listed.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct ListedInstance {
-    /// SOP Instance UID (0008,0018).
-    pub sop_instance_uid: String,
-    /// Instance Number (0020,0013).
-    pub instance_number: Option<i64>,
-    /// Frames; 0 for objects without.
-    pub number_of_frames: i64,
-    /// How far it is.
-    pub state: ListedState,
 }
 
 /// How far an instance is. It only goes up, but a restart of the relay may take previews back until its node is
 /// connected again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum ListedState {
+pub enum InstanceState {
     /// Its head is here.
     Listed,
     /// Its frames can be looked at in low resolution.
@@ -165,6 +138,8 @@ pub struct StudyArrival {
     pub received: i64,
     /// Instances that are whole and proven.
     pub verified: i64,
+    /// Instances that stay at the site; while there are any, the study is not complete.
+    pub withheld: Vec<WithheldInstances>,
     /// Whether the site expects no more.
     pub closed: bool,
     /// First head.
@@ -178,35 +153,9 @@ pub struct StudyArrival {
     pub progress: Progress,
 }
 
-/// Joins the rows; `instances` are in the order of `series`.
+/// The study with its series from [`series_of`].
 #[must_use]
-pub fn detail(
-    study: Study,
-    series: Vec<Series>,
-    instances: Vec<Instance>,
-    progress: Progress,
-) -> StudyDetail {
-    let mut of_series: Vec<StudySeries> = series
-        .into_iter()
-        .map(|series| StudySeries {
-            series_instance_uid: series.series_instance_uid,
-            modality: series.modality,
-            number: series.series_number,
-            description: series.series_description,
-            instances: Vec::new(),
-        })
-        .collect();
-    for instance in instances {
-        let uid = &instance.series_instance_uid;
-        if let Some(series) = of_series
-            .iter_mut()
-            .find(|series| series.series_instance_uid == *uid)
-        {
-            series.instances.push(instance.into());
-        }
-    }
-    // A series of held instances only has nothing to show.
-    of_series.retain(|series| !series.instances.is_empty());
+pub fn detail(study: Study, series: Vec<StudySeries>, progress: Progress) -> StudyDetail {
     let born = study.patient_birth_date.as_deref();
     StudyDetail {
         id: study.id.into(),
@@ -227,11 +176,12 @@ pub fn detail(
         study_time: study.study_time,
         description: study.study_description,
         accession_number: study.accession_number,
-        series: of_series,
+        series,
         arrival: StudyArrival {
             announced: study.announced_instances,
             received: study.n_received,
             verified: study.n_verified,
+            withheld: withheld::of(&study.withheld),
             closed: study.closed_at_ms.is_some(),
             first_arrival_at_ms: study.first_arrival_at_ms,
             last_arrival_at_ms: study.last_arrival_at_ms,
@@ -245,14 +195,14 @@ pub fn detail(
 
 /// Joins the rows; `instances` are in the order of `series`.
 #[must_use]
-pub fn listed(
+pub fn series_of(
     series: Vec<Series>,
     instances: Vec<Instance>,
-    state_of: impl Fn(&Instance) -> ListedState,
-) -> Vec<ListedSeries> {
-    let mut of_series: Vec<ListedSeries> = series
+    state_of: impl Fn(&Instance) -> InstanceState,
+) -> Vec<StudySeries> {
+    let mut of_series: Vec<StudySeries> = series
         .into_iter()
-        .map(|series| ListedSeries {
+        .map(|series| StudySeries {
             series_instance_uid: series.series_instance_uid,
             modality: series.modality,
             number: series.series_number,
@@ -262,37 +212,28 @@ pub fn listed(
         .collect();
     let mut at = 0;
     for instance in instances {
-        let is_of = |series: &ListedSeries| series.series_instance_uid == instance.series_instance_uid;
+        let is_of = |series: &StudySeries| series.series_instance_uid == instance.series_instance_uid;
         let Some(beyond) = of_series[at..].iter().position(is_of) else {
             continue;
         };
         at += beyond;
-        of_series[at].instances.push(ListedInstance {
-            state: state_of(&instance),
-            sop_instance_uid: instance.sop_instance_uid,
-            instance_number: instance.instance_number,
-            number_of_frames: instance.number_of_frames,
-        });
+        let state = state_of(&instance);
+        of_series[at].instances.push(instance_of(instance, state));
     }
+    // A series of held instances only has nothing to show.
     of_series.retain(|series| !series.instances.is_empty());
     of_series
 }
 
-impl From<Instance> for StudyInstance {
-    fn from(instance: Instance) -> Self {
-        Self {
-            sop_instance_uid: instance.sop_instance_uid,
-            instance_number: instance.instance_number,
-            number_of_frames: instance.number_of_frames,
-            state: instance.state,
-            transfer_syntax: instance.transfer_syntax_uid,
-            bytes: instance.original_len,
-            warnings: instance
-                .warnings
-                .split(',')
-                .filter(|code| !code.is_empty())
-                .map(str::to_owned)
-                .collect(),
-        }
+fn instance_of(instance: Instance, state: InstanceState) -> StudyInstance {
+    let warnings = instance.warnings.split(',').filter(|code| !code.is_empty());
+    StudyInstance {
+        warnings: warnings.map(str::to_owned).collect(),
+        sop_instance_uid: instance.sop_instance_uid,
+        instance_number: instance.instance_number,
+        number_of_frames: instance.number_of_frames,
+        state,
+        transfer_syntax: instance.transfer_syntax_uid,
+        bytes: instance.original_len,
     }
 }

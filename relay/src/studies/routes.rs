@@ -6,13 +6,13 @@ use axum::http::StatusCode;
 use tancho_domain::access::Action;
 use tancho_domain::dicom::{SeriesInstanceUid, SopInstanceUid, StudyInstanceUid};
 use tancho_domain::ids::StudyId;
-use tancho_store::instances::{self, Instance, StudyKey};
+use tancho_store::instances::{self, Instance, Study, StudyKey};
 use tancho_wire::Digest;
 use tancho_wire::frame::Focus;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::dto::{self, ListedState};
+use super::dto::{self, InstanceState};
 use crate::error::ApiError;
 use crate::http::caller::Caller;
 use crate::http::write::JsonBody;
@@ -40,17 +40,13 @@ async fn get_study(
     Path(study_id): Path<String>,
 ) -> Result<Json<dto::StudyDetail>, ApiError> {
     caller.require(Action::ViewStudy)?;
-    let id = StudyId::parse(&study_id).map_err(|_| ApiError::not_found())?;
-    let mut tx = app.db.read().await?;
-    let study = instances::get_study(&mut tx, &caller.scope, &StudyKey::Id(id)).await?;
-    let series = instances::list_series(&mut tx, &caller.scope, &study.id, None).await?;
-    let shown = instances::list_instances(&mut tx, &caller.scope, &study.id, None, None).await?;
+    let (study, series) = load(&app, &caller, &study_id).await?;
     let counts = Counts {
         announced: study.announced_instances,
         verified: study.n_verified,
     };
     let progress = Progress::of(&app, &study.id, counts);
-    Ok(Json(dto::detail(study, series, shown, progress)))
+    Ok(Json(dto::detail(study, series, progress)))
 }
 
 /// Every instance of a study that is listed, and which of them can be shown: in low resolution, or as they are.
@@ -64,26 +60,37 @@ async fn list_study_instances(
     Path(study_id): Path<String>,
 ) -> Result<Json<dto::StudyInstances>, ApiError> {
     caller.require(Action::ViewStudy)?;
-    let id = StudyId::parse(&study_id).map_err(|_| ApiError::not_found())?;
+    let (_, series) = load(&app, &caller, &study_id).await?;
+    Ok(Json(dto::StudyInstances {
+        series,
+        server_time_ms: app.now_ms(),
+    }))
+}
+
+/// A study within reach, and what is listed of it.
+async fn load(
+    app: &AppState,
+    caller: &Caller,
+    study_id: &str,
+) -> Result<(Study, Vec<dto::StudySeries>), ApiError> {
+    let id = StudyId::parse(study_id).map_err(|_| ApiError::not_found())?;
     let mut tx = app.db.read().await?;
     let study = instances::get_study(&mut tx, &caller.scope, &StudyKey::Id(id)).await?;
     let series = instances::list_series(&mut tx, &caller.scope, &study.id, None).await?;
     let shown = instances::list_instances(&mut tx, &caller.scope, &study.id, None, None).await?;
     let state_of = |instance: &Instance| {
         if instance.is_verified() {
-            return ListedState::Complete;
+            return InstanceState::Complete;
         }
         let key =
             Digest::parse_hex(&instance.container_sha256).map(|digest| part_key(&study.site_id, digest));
         match key.is_some_and(|key| app.readable.contains(&key)) {
-            true => ListedState::Preview,
-            false => ListedState::Listed,
+            true => InstanceState::Preview,
+            false => InstanceState::Listed,
         }
     };
-    Ok(Json(dto::StudyInstances {
-        series: dto::listed(series, shown, state_of),
-        server_time_ms: app.now_ms(),
-    }))
+    let series = dto::series_of(series, shown, state_of);
+    Ok((study, series))
 }
 
 /// Tells the sending site where its study is looked at: while it arrives, the bytes near that instance come first. A

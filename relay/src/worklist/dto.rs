@@ -3,10 +3,13 @@
 use serde::{Deserialize, Serialize};
 use tancho_domain::patient::{age_years, wall_clock};
 use tancho_domain::turnaround::{TurnaroundPolicy, Urgency};
+use tancho_store::StoreError;
 use tancho_store::worklist::WorklistItem;
 use utoipa::{IntoParams, ToSchema};
 
 use crate::ingest::progress::Progress;
+use crate::ingest::withheld::{self, WithheldInstances};
+use crate::reading::stored::missing_context;
 
 /// Which lines are asked for.
 #[derive(Debug, Default, Deserialize, IntoParams)]
@@ -64,6 +67,8 @@ pub struct ReadingRequestSummary {
     pub claim: Option<Claim>,
     /// Whether nothing required is missing in the clinical context.
     pub clinical_context_complete: bool,
+    /// Ids of what is missing: required fields that are not answered, and `callback_number`.
+    pub missing_context: Vec<String>,
     /// Number to call back.
     pub callback_number: Option<String>,
     /// Who answers there.
@@ -162,6 +167,8 @@ pub struct Arrival {
     pub verified: i64,
     /// Instances kept aside because they name another patient; in none of the other counts.
     pub held: i64,
+    /// Instances that stay at the sender; while there are any, the study is not complete.
+    pub withheld: Vec<WithheldInstances>,
     /// Whether the sender expects no more.
     pub closed: bool,
     /// First head.
@@ -205,8 +212,9 @@ pub fn summary_of(
     now_ms: i64,
     reads_reports: bool,
     progress: Progress,
-) -> ReadingRequestSummary {
+) -> Result<ReadingRequestSummary, StoreError> {
     let warnings = warnings_of(&item);
+    let missing_context = missing_context(&item.request, now_ms)?;
     let WorklistItem { request, study, .. } = item;
     let claim = match (
         request.claim_reader_id,
@@ -240,7 +248,7 @@ pub fn summary_of(
         study.study_date.as_deref(),
         now_ms,
     );
-    ReadingRequestSummary {
+    Ok(ReadingRequestSummary {
         id: request.id.into(),
         version: request.version,
         case_code: request.case_code,
@@ -285,6 +293,7 @@ pub fn summary_of(
             received: study.n_received.unwrap_or(0),
             verified: study.n_verified.unwrap_or(0),
             held: study.n_held.unwrap_or(0),
+            withheld: withheld::of(&study.withheld),
             closed: study.study_closed_at_ms.is_some(),
             first_arrival_at_ms: study.first_arrival_at_ms,
             last_arrival_at_ms: study.last_arrival_at_ms,
@@ -293,6 +302,7 @@ pub fn summary_of(
         },
         claim,
         clinical_context_complete: request.context_completed_at_ms.is_some(),
+        missing_context,
         callback_number: request.callback_number,
         callback_person: request.callback_person,
         responsible_physician: request.responsible_physician,
@@ -300,7 +310,7 @@ pub fn summary_of(
         report_status: request.report_status,
         acknowledged_at_ms: request.acknowledged_at_ms,
         warnings,
-    }
+    })
 }
 
 /// How an urgency travels on the line.

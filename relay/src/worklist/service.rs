@@ -74,7 +74,7 @@ pub async fn list(
             progress,
         )
     };
-    Ok(items.into_iter().map(line).collect())
+    Ok(items.into_iter().map(line).collect::<Result<_, StoreError>>()?)
 }
 
 /// One line within reach.
@@ -90,14 +90,14 @@ pub async fn get(
     let modalities = worklist::list_modalities(tx, scope, Some(id)).await?;
     let modalities = modalities.into_iter().map(|(_, modality)| modality).collect();
     let progress = progress_of(app, &item);
-    Ok(summary_of(
+    summary_of(
         item,
         modalities,
         &policy_of(&app.config.turnaround),
         now_ms,
         access::allows(role, Action::ViewReport),
         progress,
-    ))
+    )
 }
 
 /// How the study of a line comes in; nothing before its first head is here.

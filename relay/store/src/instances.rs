@@ -10,6 +10,7 @@ use tancho_domain::ids::{InstanceId, NetworkId, SiteId, StudyId};
 use crate::db::Tx;
 use crate::error::StoreError;
 use crate::reading::site_of_reach;
+use crate::studies::Withheld;
 
 /// Most studies one page gives.
 pub const STUDIES_PAGE_MAX: i64 = 200;
@@ -69,6 +70,9 @@ pub struct Study {
     pub conflict_at_ms: Option<i64>,
     /// When an instance of another patient came; it is kept aside.
     pub held_at_ms: Option<i64>,
+    /// Instances that stay at the site.
+    #[sqlx(try_from = "String")]
+    pub withheld: Withheld,
 }
 
 /// A series of a study.
@@ -185,7 +189,7 @@ macro_rules! study_columns {
          s.patient_name_ideographic, s.patient_name_phonetic, s.patient_name_uncertain, s.patient_birth_date, \
          s.patient_sex, s.study_date, s.study_time, s.accession_number, s.study_description, s.n_received, \
          s.n_verified, s.announced_instances, s.bytes_received, s.closed_at_ms, s.first_arrival_at_ms, \
-         s.last_arrival_at_ms, s.conflict_at_ms, s.held_at_ms"
+         s.last_arrival_at_ms, s.conflict_at_ms, s.held_at_ms, s.withheld"
     };
 }
 

@@ -8,6 +8,7 @@ use tancho_domain::ids::{NetworkId, ReadingRequestId, ReportId, SiteId, StudyId,
 
 use crate::db::Tx;
 use crate::error::{StoreError, one_row};
+use crate::studies::Withheld;
 
 /// The site a person's reach is narrowed to; `None` means the whole network.
 pub(crate) fn site_of_reach(scope: &Scope) -> Option<&str> {
@@ -450,6 +451,9 @@ pub struct StudyOfRequest {
     pub announced_instances: Option<i64>,
     /// When the agent closed it.
     pub closed_at_ms: Option<i64>,
+    /// Instances that stay at the site.
+    #[sqlx(try_from = "String")]
+    pub withheld: Withheld,
     /// When the newest head came.
     pub last_arrival_at_ms: i64,
     /// `YYYYMMDD`.
@@ -474,7 +478,7 @@ pub async fn find_study_of_site(
         tx,
         StudyOfRequest,
         "select id, site_id, study_instance_uid, n_received, n_verified, announced_instances, closed_at_ms, \
-         last_arrival_at_ms, patient_birth_date, patient_sex, study_date, study_time from studies where network_id = $1 and site_id = $2 and study_instance_uid = $3",
+         withheld, last_arrival_at_ms, patient_birth_date, patient_sex, study_date, study_time from studies where network_id = $1 and site_id = $2 and study_instance_uid = $3",
         network_id.as_str(),
         site_id.as_str(),
         study_instance_uid
@@ -491,7 +495,7 @@ pub async fn get_study_of_request(
         tx,
         StudyOfRequest,
         "select id, site_id, study_instance_uid, n_received, n_verified, announced_instances, closed_at_ms, \
-         last_arrival_at_ms, patient_birth_date, patient_sex, study_date, study_time from studies where network_id = $1 and id = $2",
+         withheld, last_arrival_at_ms, patient_birth_date, patient_sex, study_date, study_time from studies where network_id = $1 and id = $2",
         network_id.as_str(),
         study_id.as_str()
     )

@@ -12,7 +12,7 @@ pub use arrival::{
     find_instance_of_site, list_containers_of_series, verify_instance, withdraw_instance,
 };
 pub use manifest::{
-    Manifest, StudyArrival, StudyProgress, get_study_arrival, get_study_progress, get_study_uid,
+    Manifest, StudyArrival, StudyProgress, Withheld, get_study_arrival, get_study_progress, get_study_uid,
     record_manifest,
 };
 

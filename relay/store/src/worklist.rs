@@ -6,6 +6,7 @@ use tancho_domain::ids::ReadingRequestId;
 use crate::db::Tx;
 use crate::error::StoreError;
 use crate::reading::{ReadingRequest, request_columns, site_of_reach};
+use crate::studies::Withheld;
 
 /// Most items one page of the worklist gives.
 pub const PAGE_ITEMS_MAX: i64 = 500;
@@ -106,6 +107,9 @@ pub struct StudyOfItem {
     pub held_at_ms: Option<i64>,
     /// Instances that are kept aside; they are in none of the other counts.
     pub n_held: Option<i64>,
+    /// Instances that stay at the site.
+    #[sqlx(try_from = "String")]
+    pub withheld: Withheld,
 }
 
 macro_rules! item_select {
@@ -122,7 +126,7 @@ macro_rules! item_select {
              s.patient_birth_date, s.patient_sex, s.study_date, s.study_time, s.accession_number, \
              s.study_description, s.n_received, s.n_verified, s.bytes_received, s.announced_instances, \
              s.closed_at_ms as study_closed_at_ms, s.first_arrival_at_ms, s.last_arrival_at_ms, s.conflict_at_ms, s.held_at_ms, \
-             case when s.held_at_ms is null then 0 else (select count(*) from instances i \
+             coalesce(s.withheld, '') as withheld, case when s.held_at_ms is null then 0 else (select count(*) from instances i \
              where i.study_id = s.id and i.state = 'held') end as n_held \
              from reading_requests r join sites q on q.id = r.requesting_site_id \
              join sites d on d.id = r.reading_site_id left join studies s on s.id = r.study_id \

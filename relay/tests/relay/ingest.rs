@@ -1,10 +1,13 @@
 //! What a node, honest or not, can do to the relay over the line.
 
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use reqwest::StatusCode;
 use serde_json::json;
 use tancho_domain::access::Role;
 use tancho_domain::dicom::TransferSyntaxUid;
 use tancho_domain::ids::{CommandId, NodeId, ReadingRequestId};
+use tancho_imaging::element::{Tag, Vr};
+use tancho_imaging::synthetic::{CtSlice, ElementWriter};
 use tancho_relay::blobs::check::BlobName;
 use tancho_relay::ingest::incoming::part_key;
 use tancho_relay::ingest::silence::SilenceWatch;
@@ -14,15 +17,15 @@ use tancho_store::sites::SiteKind;
 use tancho_store::{Db, reading};
 use tancho_wire::frame::{
     CertificateRequest, EnrollRequest, Offer, Receipt, RefusalKind, RequestForm, RequestOutcome,
-    StudyManifest, Want, encode,
+    StudyManifest, Want, WithheldInstances, encode,
 };
 use tancho_wire::limits::{ALPN, FRAME_BYTES_MAX, OFFER_ITEMS_MAX};
 use tancho_wire::{CloseCode, Digest, Frame};
 
-use crate::harness::{NOW_MS, Person, TestRelay};
+use crate::harness::{NOW_MS, Person, TestRelay, problem_code};
 use crate::line::{
-    Coded, NodeKey, Talk, close_code, code_of, coded, connect, deliver, dial, enroll, hello, send_ranges,
-    slice,
+    Coded, EXPLICIT, NodeKey, Talk, close_code, code_of, coded, connect, deliver, dial, enroll, hello,
+    send_ranges, slice,
 };
 
 pub struct World {
@@ -330,6 +333,7 @@ async fn a_list_shows_a_study_at_its_first_head() {
         n_instances: 2,
         bytes_original: 1,
         generation: 1,
+        withheld: Vec::new(),
     };
     talk.say(&Frame::Manifest(manifest)).await;
     let mut live = relay.app().events.follow(None).live;
@@ -420,6 +424,104 @@ async fn flt_005_readers_see_that_an_instance_is_held_for_another_patient() {
     assert_eq!(study["conflict_at_ms"], json!(null), "held aside, not mixed");
 }
 
+/// What the hospital keeps back is said wherever the study is, and the study is not complete by it.
+#[tokio::test(flavor = "multi_thread")]
+async fn readers_see_what_the_site_keeps_back_and_why() {
+    let World { relay, admin, node } = world().await;
+    let (_, centre) = relay.site("default", "CENTRE", SiteKind::Reading).await;
+    let reader = relay.person(&admin.scope, &centre, "reader", Role::Reader).await;
+    let (mut talk, _) = connect(&relay, &node, 1).await.unwrap();
+    let mut first = slice(1, "P1", 0);
+    first.offer.called_ae = "TANCHO_STAT".to_owned();
+    receipt(deliver(&mut talk, &first).await);
+    let manifest = |reason: &str, n_instances: u64, generation: u64| StudyManifest {
+        study_instance_uid: first.offer.study_instance_uid.clone(),
+        priority: first.offer.priority,
+        closed: true,
+        n_instances: 1,
+        bytes_original: 1,
+        generation,
+        withheld: vec![WithheldInstances {
+            reason: reason.to_owned(),
+            n_instances,
+        }],
+    };
+    let seen = async || -> [serde_json::Value; 2] {
+        let list = relay.get(&reader, "/api/v1/reading-requests").await;
+        let mut line = list.json::<serde_json::Value>().await.unwrap()["items"][0].take();
+        let path = format!("/api/v1/studies/{}", line["study"]["id"].as_str().unwrap());
+        let mut study: serde_json::Value = relay.get(&reader, &path).await.json().await.unwrap();
+        [
+            line["arrival"]["withheld"].take(),
+            study["arrival"]["withheld"].take(),
+        ]
+    };
+    assert_eq!(seen().await, [json!([]), json!([])]);
+    let mut live = relay.app().events.follow(None).live;
+    talk.say(&Frame::Manifest(manifest("patient_differs", 3, 1)))
+        .await;
+    talk.hear_status().await;
+    let kept = json!([{ "reason": "patient_differs", "n_instances": 3 }]);
+    assert_eq!(seen().await, [kept.clone(), kept.clone()]);
+    let told = live.recv().await.unwrap();
+    assert_eq!((told.event.name, &told.event.data["withheld"]), ("study", &kept));
+    let released = StudyManifest {
+        withheld: Vec::new(),
+        ..manifest("patient_differs", 3, 2)
+    };
+    talk.say(&Frame::Manifest(released)).await;
+    talk.hear_status().await;
+    assert_eq!(seen().await, [json!([]), json!([])]);
+    talk.say(&Frame::Manifest(manifest("<b>", 1, 3))).await;
+    assert_eq!(
+        talk.hear().await,
+        Err(CloseCode::PROTOCOL),
+        "a reason is a code, not a text"
+    );
+}
+
+/// FLT-065: a viewer opens the frames that the relay has counted, so it must not count what a header only claims.
+#[tokio::test(flavor = "multi_thread")]
+async fn flt_065_frames_that_a_header_only_claims_are_not_counted() {
+    let World { relay, admin, node } = world().await;
+    let (_, centre) = relay.site("default", "CENTRE", SiteKind::Reading).await;
+    let reader = relay.person(&admin.scope, &centre, "reader", Role::Reader).await;
+    let (mut talk, _) = connect(&relay, &node, 1).await.unwrap();
+    let ts = TransferSyntaxUid::parse(EXPLICIT).unwrap();
+    let claims = |instance: u32, n_frames: &str| {
+        let slice = CtSlice {
+            sop_instance_uid: format!("2.25.1.1.{instance}"),
+            ..CtSlice::default()
+        };
+        let mut writer = ElementWriter::new(&ts);
+        slice.write_head(&mut writer).unwrap();
+        writer.ascii(Tag(0x0028, 0x0008), Vr::IS, n_frames);
+        writer.pixels_i16(&slice.samples);
+        let mut coded = coded(writer.finish(), &ts);
+        coded.offer.called_ae = "TANCHO_STAT".to_owned();
+        coded
+    };
+    receipt(deliver(&mut talk, &claims(1, "1")).await);
+    receipt(deliver(&mut talk, &claims(2, "1000000")).await);
+    let list = relay.get(&reader, "/api/v1/reading-requests").await;
+    let line = list.json::<serde_json::Value>().await.unwrap()["items"][0].take();
+    let study = line["study"]["id"].as_str().unwrap();
+    let path = format!("/api/v1/studies/{study}/instances");
+    let listed: serde_json::Value = relay.get(&reader, &path).await.json().await.unwrap();
+    let instances = listed["series"][0]["instances"].as_array().unwrap().iter();
+    let frames: Vec<_> = instances
+        .map(|instance| instance["number_of_frames"].clone())
+        .collect();
+    assert_eq!(frames, [json!(1), json!(0)]);
+    let series = CtSlice::default().series_instance_uid;
+    let path = format!("/dicom-web/studies/{study}/series/{series}/instances/2.25.1.1.2/frames/1");
+    let answer = relay.get(&reader, &path).await;
+    assert_eq!(
+        problem_code(answer, StatusCode::NOT_FOUND).await,
+        "not_displayable"
+    );
+}
+
 /// The slice of [`slice`] written with implicit VRs.
 fn as_implicit(coded: &Coded) -> Vec<u8> {
     let (mut out, mut at) = (Vec::new(), 0);
@@ -454,6 +556,7 @@ async fn warnings(talk: &mut Talk, coded: &Coded) -> Vec<String> {
         n_instances: 9,
         bytes_original: 9,
         generation: 1,
+        withheld: Vec::new(),
     };
     talk.say(&Frame::Manifest(manifest)).await;
     talk.hear_status().await.warnings

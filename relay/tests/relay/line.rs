@@ -30,7 +30,7 @@ use tancho_wire::{CloseCode, Digest, Frame};
 
 use crate::harness::{NOW_MS, TestRelay};
 
-const EXPLICIT: &str = "1.2.840.10008.1.2.1";
+pub const EXPLICIT: &str = "1.2.840.10008.1.2.1";
 /// Nothing in a test takes this long unless it hangs.
 const PATIENCE: Duration = Duration::from_secs(20);
 

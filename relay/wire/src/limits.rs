@@ -43,6 +43,10 @@ pub const RATE_CAP_BYTES_PER_S_MIN: u64 = 16 * 1024;
 pub const TEXT_BYTES_MAX: usize = 256;
 /// Longest explanation for a person in bytes.
 pub const REASON_BYTES_MAX: usize = 1024;
+/// Reasons for withheld instances that a Manifest may name.
+pub const WITHHELD_REASONS_MAX: usize = 16;
+/// Longest code of such a reason in bytes.
+pub const REASON_CODE_BYTES_MAX: usize = 64;
 /// Largest clinical context of a reading request, JSON text in bytes.
 pub const CLINICAL_CONTEXT_BYTES_MAX: usize = 64 * 1024;
 /// Reading requests an agent may have unanswered on one connection.

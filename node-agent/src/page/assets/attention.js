@@ -62,6 +62,23 @@ export function askRelease(dialog, held, tools) {
   });
 }
 
+/** Opens the question whether held images are of another patient and no part of the study; it shows both patients. */
+export function askTakeOut(dialog, held, tools) {
+  const { text, post, say } = tools;
+  confirm(dialog, {
+    text,
+    title: text.held.takeOutTitle(held.n_objects),
+    body: [comparison(held, tools), h('p', {}, text.held.takeOutHelp)],
+    tick: text.held.takeOutTick,
+    label: text.held.takeOut,
+    act: async () => {
+      const error = await post('/api/held/dismiss', { held_id: held.held_id });
+      if (!error) say(text.held.takenOut(held.n_objects));
+      return error;
+    },
+  });
+}
+
 /** Opens the question whether a quarantined image may leave the list. */
 export function askDismiss(dialog, one, tools) {
   const { text, post, say, clock, size } = tools;
@@ -91,7 +108,8 @@ export function heldList(list, dialog, tools) {
     comparison(held, tools),
     h('div', { class: 'acts' },
       h('p', { class: 'sub' }, `${text.held.images(held.n_objects)}・${held.calling_ae}・${clock(held.last_received_at_ms)}`),
-      h('button', { type: 'button', 'data-act': 'release', onclick: () => askRelease(dialog, held, tools) }, text.held.look))));
+      h('button', { type: 'button', 'data-act': 'release', onclick: () => askRelease(dialog, held, tools) }, text.held.look),
+      h('button', { type: 'button', 'data-act': 'take-out', onclick: () => askTakeOut(dialog, held, tools) }, text.held.lookTakeOut))));
 }
 
 /** Quarantined images with the reason in words. */

@@ -58,6 +58,12 @@ pub enum Change {
         partial: Option<PathBuf>,
         reply: Reply<()>,
     },
+    /// The study of quarantined objects that named none, by a neighbour's word.
+    PlaceQuarantine {
+        objects: Vec<ObjectId>,
+        study: String,
+        reply: Reply<()>,
+    },
     /// Containers that are durable.
     Coded {
         objects: Vec<CodedObject>,
@@ -90,6 +96,12 @@ pub enum Change {
     },
     /// A person looked at the held objects of a study that name one patient and lets them go; gives how many.
     ReleaseHeld {
+        study: String,
+        patient: Option<String>,
+        reply: Reply<u64>,
+    },
+    /// A person says that the held objects of a study that name one patient are not of it; gives how many.
+    DismissHeld {
         study: String,
         patient: Option<String>,
         reply: Reply<u64>,

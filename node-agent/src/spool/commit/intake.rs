@@ -10,6 +10,7 @@ use crate::spool::SpoolError;
 use crate::spool::index::{self, NewObject, Numbering, QuarantineRow, StudyRow};
 use crate::spool::picture::Effect;
 use crate::spool::studies::{ObjectState, StudyLabel, first_generation};
+use crate::spool::withheld::Withheld;
 
 /// Studies remembered as those of which nothing was delivered and deleted.
 const UNDELIVERED_STUDIES_MAX: usize = 1024;
@@ -72,6 +73,7 @@ impl Writer {
         // Numbered first after no other: the usual case needs no further look.
         let is_alone = numbering == Numbering::Above(0) && revision == 1;
         let is_counted = !is_alone && index::has_other(&mut self.db, study, sop, &object.object_id).await?;
+        let is_new_study = known.is_none();
         self.note_arrival(known, &object, label, batch).await?;
         batch.effects.push(Effect::Arrived {
             study: object.study_instance_uid.as_str().to_owned(),
@@ -81,6 +83,13 @@ impl Writer {
             is_first: object.state != ObjectState::Held && !is_counted && delivered.is_none(),
             at_ms: object.received_at_ms,
         });
+        if is_new_study || object.state == ObjectState::Held {
+            self.note_withheld(object.study_instance_uid.as_str(), batch)
+                .await?;
+        } else {
+            self.note_resolved(object.study_instance_uid.as_str(), batch)
+                .await?;
+        }
         batch.wakes_coder = true;
         Ok(Stored::New {
             object_id: object.object_id,
@@ -141,6 +150,7 @@ impl Writer {
                     confirmed_generation: 0,
                     closed_at_ms: None,
                     relay_update: None,
+                    withheld: Withheld::default(),
                 };
                 (row, true)
             }
@@ -182,7 +192,11 @@ impl Writer {
             batch.renamed.push(file);
             batch.dirty_folders.insert(self.shared.layout.quarantine());
         }
+        let study = row.study_instance_uid.clone();
         batch.effects.push(Effect::Quarantined(row));
-        Ok(())
+        match study {
+            Some(study) => self.note_withheld(&study, batch).await,
+            None => Ok(()),
+        }
     }
 }

@@ -50,14 +50,19 @@ impl Writer {
                 .push(Effect::Count(|counters| counters.n_damaged += 1));
         }
         batch.effects.push(Effect::LeftLine(object_id.clone()));
+        let study = object.study_instance_uid;
         batch.effects.push(Effect::Moved {
-            study: object.study_instance_uid,
+            study: study.clone(),
             from: object.state,
             to: Some(state),
             original_bytes: object.original_len,
             container_bytes: object.container_len,
         });
-        Ok(())
+        if matches!(state, ObjectState::Refused | ObjectState::Damaged) {
+            self.note_withheld(&study, batch).await
+        } else {
+            self.note_resolved(&study, batch).await
+        }
     }
 
     pub(super) async fn code_again(
@@ -127,12 +132,31 @@ impl Writer {
                 container_bytes: object.container_len,
             });
         }
+        self.forget_empty_studies(batch).await
+    }
+
+    /// Forgets studies of which nothing is left to hold or to tell.
+    async fn forget_empty_studies(&mut self, batch: &mut Batch) -> Result<(), SpoolError> {
         let gone = index::delete_empty_studies(&mut self.db).await?;
         for study in &gone {
             self.studies.remove(study);
         }
         batch.effects.push(Effect::Forgotten(gone));
         Ok(())
+    }
+
+    /// The relay has the manifest of a closed study.
+    pub(super) async fn manifest_confirmed(
+        &mut self,
+        study: &str,
+        generation: u64,
+        batch: &mut Batch,
+    ) -> Result<(), SpoolError> {
+        let mut row = self.studies.get(study).cloned().ok_or(SpoolError::NotFound)?;
+        row.confirmed_generation = row.confirmed_generation.max(generation.min(row.generation));
+        self.put_study(row, batch).await?;
+        // Its objects may have gone before.
+        self.forget_empty_studies(batch).await
     }
 
     pub(super) async fn forget_delivered(&mut self, studies: &[i64]) -> Result<(), SpoolError> {

@@ -114,6 +114,7 @@ impl Writer {
             study: study.to_owned(),
             instances,
         });
+        self.note_withheld(study, batch).await?;
         batch.wakes_coder = true;
         Ok(n_released)
     }

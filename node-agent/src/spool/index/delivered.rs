@@ -54,7 +54,7 @@ pub struct InstanceSum {
     pub original_len: u64,
 }
 
-fn sop_key(sop_instance_uid: &str) -> Vec<u8> {
+pub(super) fn sop_key(sop_instance_uid: &str) -> Vec<u8> {
     Sha256::digest(sop_instance_uid.as_bytes())[..16].to_vec()
 }
 
@@ -163,7 +163,7 @@ pub async fn sum_partly_delivered(db: &mut SqliteConnection) -> sqlx::Result<Vec
 }
 
 /// Revision and length of the first remembered bytes of each SOP Instance UID.
-async fn delivered_firsts(
+pub(super) async fn delivered_firsts(
     db: &mut SqliteConnection,
     study: &str,
 ) -> sqlx::Result<HashMap<Vec<u8>, (i64, u64)>> {

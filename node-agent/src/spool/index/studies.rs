@@ -6,6 +6,7 @@ use tancho_domain::dicom::Priority;
 
 use super::{object_state, priority, signed, unsigned};
 use crate::spool::studies::{ObjectState, PatientLabel, StudyLabel};
+use crate::spool::withheld::Withheld;
 
 /// Sums per study and state, read once at start.
 #[derive(Debug, Clone)]
@@ -49,6 +50,8 @@ pub struct StudyRow {
     pub closed_at_ms: Option<i64>,
     /// What the relay last said about its reading, as JSON.
     pub relay_update: Option<String>,
+    /// What of it does not go to the relay.
+    pub withheld: Withheld,
 }
 
 /// Writes the study's row as it is now.
@@ -57,12 +60,12 @@ pub async fn put_study(db: &mut SqliteConnection, study: &StudyRow) -> sqlx::Res
     sqlx::query(
         "insert into studies (study_instance_uid, patient_alphabetic, patient_ideographic, patient_phonetic,
              patient_name_uncertain, patient_id, birth_date, sex, study_date, study_time, description,
-             modalities, priority, generation, confirmed_generation, closed_at_ms, relay_update)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)
+             modalities, priority, generation, confirmed_generation, closed_at_ms, relay_update, withheld)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)
          on conflict (study_instance_uid) do update set modalities = excluded.modalities,
              priority = excluded.priority, generation = excluded.generation,
              confirmed_generation = excluded.confirmed_generation, closed_at_ms = excluded.closed_at_ms,
-             relay_update = excluded.relay_update",
+             relay_update = excluded.relay_update, withheld = excluded.withheld",
     )
     .bind(&study.study_instance_uid)
     .bind(&label.patient.alphabetic)
@@ -81,6 +84,7 @@ pub async fn put_study(db: &mut SqliteConnection, study: &StudyRow) -> sqlx::Res
     .bind(signed(study.confirmed_generation))
     .bind(study.closed_at_ms)
     .bind(&study.relay_update)
+    .bind(study.withheld.to_string())
     .execute(db)
     .await
     .map(drop)
@@ -123,7 +127,7 @@ pub async fn list_studies(db: &mut SqliteConnection) -> sqlx::Result<Vec<StudyRo
     let rows = sqlx::query(
         "select study_instance_uid, patient_alphabetic, patient_ideographic, patient_phonetic,
              patient_name_uncertain, patient_id, birth_date, sex, study_date, study_time, description,
-             modalities, priority, generation, confirmed_generation, closed_at_ms, relay_update from studies",
+             modalities, priority, generation, confirmed_generation, closed_at_ms, relay_update, withheld from studies",
     )
     .fetch_all(db)
     .await?;
@@ -135,7 +139,7 @@ pub async fn find_study(db: &mut SqliteConnection, study: &str) -> sqlx::Result<
     let row = sqlx::query(
         "select study_instance_uid, patient_alphabetic, patient_ideographic, patient_phonetic,
              patient_name_uncertain, patient_id, birth_date, sex, study_date, study_time, description,
-             modalities, priority, generation, confirmed_generation, closed_at_ms, relay_update from studies
+             modalities, priority, generation, confirmed_generation, closed_at_ms, relay_update, withheld from studies
          where study_instance_uid = $1",
     )
     .bind(study)
@@ -172,16 +176,19 @@ fn study_row(row: &SqliteRow) -> sqlx::Result<StudyRow> {
         confirmed_generation: unsigned(row.try_get(14)?),
         closed_at_ms: row.try_get(15)?,
         relay_update: row.try_get(16)?,
+        withheld: Withheld::parse(row.try_get(17)?),
     })
 }
 
-/// Forgets studies and answered requests that have no objects left.
+/// Forgets studies and answered requests that have no objects left, and nothing in quarantine that the relay has been
+/// told of and would wait for.
 pub async fn delete_empty_studies(db: &mut SqliteConnection) -> sqlx::Result<Vec<String>> {
     let gone: Vec<String> = sqlx::query_scalar(
         "delete from studies where not exists
              (select 1 from objects where objects.study_instance_uid = studies.study_instance_uid)
          and not exists (select 1 from requests where requests.study_instance_uid = studies.study_instance_uid
              and requests.result is null)
+         and withheld = '' and (closed_at_ms is null or confirmed_generation >= generation)
          returning study_instance_uid",
     )
     .fetch_all(&mut *db)

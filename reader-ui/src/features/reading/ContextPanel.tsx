@@ -4,6 +4,7 @@ import { useStrings } from '../../strings/language.tsx';
 import { Banner } from '../../ui/Banner.tsx';
 import { Fact } from '../../ui/Fact.tsx';
 import { FieldFacts } from '../fields/FieldFacts.tsx';
+import { missingLabels } from '../fields/missing.ts';
 import { useTemplates } from '../fields/templates.ts';
 
 /** What the requesting site told: the question first, then how to reach them, then the patient's state. */
@@ -13,7 +14,7 @@ export function ContextPanel({ request }: { request: ReadingRequestDetail }) {
   const { context } = useTemplates();
   const { clinical_context: values } = request;
   const question = values.clinical_question;
-  const missing = request.missing_context.map((id) => context.find((field) => field.id === id)?.label[strings.language] ?? id);
+  const missing = missingLabels(request.missing_context, context, strings);
   return (
     <div className="flex flex-col gap-4">
       {typeof question === 'string' && question !== '' && <p className="rounded-md border-l-4 border-accent bg-raised px-3 py-2 text-[15px] leading-relaxed whitespace-pre-wrap">{question}</p>}

@@ -21,6 +21,7 @@ import { useDraft } from '../report/use-draft.ts';
 import { ProblemBanner } from '../session/ProblemBanner.tsx';
 import { useSession } from '../session/session-context.ts';
 import { DueClock } from '../worklist/DueClock.tsx';
+import { withheldText } from '../worklist/arrival-facts.ts';
 import { nextDue } from '../worklist/order.ts';
 import { ClaimBar } from './ClaimBar.tsx';
 import { ContextPanel } from './ContextPanel.tsx';
@@ -64,8 +65,9 @@ export function ReadingScreen({ request, stale }: { request: ReadingRequestDetai
     [queries, request.id, request.study.id],
   );
 
+  const withheld = withheldText(request.arrival, strings);
   // A call that was closed, or an image that arrived, changes what still blocks signing.
-  const signature = `${request.calls.map(({ state }) => state).join()}/${request.arrival.verified}/${request.arrival.closed}`;
+  const signature = `${request.calls.map(({ state }) => state).join()}/${request.arrival.verified}/${request.arrival.closed}/${withheld ?? ''}`;
   const lastSignature = useRef(signature);
   useEffect(() => {
     if (lastSignature.current === signature) return;
@@ -145,6 +147,7 @@ export function ReadingScreen({ request, stale }: { request: ReadingRequestDetai
       <div className="flex flex-col gap-1 px-3 [&:has(*)]:pt-2">
         <ProblemBanner error={stale} />
         {mismatch && <Banner tone="danger">{reading.mismatchHeld(request.arrival.held)}</Banner>}
+        {withheld && <Banner tone="danger">{withheld}</Banner>}
         <LateImagesBanner arrival={request.arrival} signed={request.warnings.includes('late_images')} />
       </div>
       <div className="flex min-h-0 flex-1">

@@ -1,4 +1,4 @@
-import type { Arrival, ListedSeries } from '../../api/types.ts';
+import type { Arrival, StudySeries } from '../../api/types.ts';
 import { safeText } from '../../lib/safe-text.ts';
 import { useStrings } from '../../strings/language.tsx';
 import { Badge } from '../../ui/Badge.tsx';
@@ -7,14 +7,14 @@ import { dot, normal } from '../../viewer/geometry.ts';
 import type { DisplayImage } from '../../viewer/images.ts';
 import { edgesOf } from '../../viewer/orientation.ts';
 import type { StackViewer, ViewerState } from '../../viewer/stack-viewer.ts';
-import { ArrivalFacts } from '../worklist/ArrivalBadge.tsx';
-import { isComplete } from '../worklist/arrival-facts.ts';
+import { ArrivalFacts, Withheld } from '../worklist/ArrivalBadge.tsx';
+import { isArriving, isComplete, withheldText } from '../worklist/arrival-facts.ts';
 import { announcedText } from '../worklist/order.ts';
 
 interface Props {
   state: ViewerState;
   viewer: StackViewer | null;
-  series: ListedSeries | null;
+  series: StudySeries | null;
   arrival: Arrival;
   /** Why the series as a whole cannot be shown. */
   failure: ViewerFailureCode | null;
@@ -42,6 +42,8 @@ export function ViewerOverlay({ state, viewer, series, arrival, failure }: Props
                 <Badge tone="yellow">▦ {words.preview}</Badge>
               </div>
             )}
+            {shown.frames.claimed !== shown.frames.there && <Badge tone="orange">! {words.framesClaimed(shown.frames.claimed, shown.frames.there)}</Badge>}
+            {shown.frames.shown < shown.frames.there && <Badge tone="orange">! {words.framesCut(shown.frames.shown, shown.frames.there)}</Badge>}
             {shown.lossy && <Badge tone="orange">! {words.lossy(shown.lossy.ratio === null ? null : shown.lossy.ratio.toFixed(1))}</Badge>}
           </div>
           <div className="absolute top-2 right-9 text-right">
@@ -69,7 +71,7 @@ export function ViewerOverlay({ state, viewer, series, arrival, failure }: Props
       )}
       {!shown && (
         <div role="status" className="absolute inset-0 flex items-center justify-center text-sm text-muted">
-          {state.loading ? words.loading : isComplete(arrival) ? words.noImages : words.waiting}
+          {state.loading ? words.loading : isArriving(arrival) ? words.waiting : words.noImages}
         </div>
       )}
       {viewer && state.count > 1 && (
@@ -89,13 +91,17 @@ export function ViewerOverlay({ state, viewer, series, arrival, failure }: Props
 }
 
 function VerifiedBadge({ arrival }: { arrival: Arrival }) {
-  const { viewer: words } = useStrings();
+  const strings = useStrings();
+  const { viewer: words } = strings;
   const complete = isComplete(arrival);
+  const arriving = isArriving(arrival);
+  const withheld = withheldText(arrival, strings);
   return (
     <>
-      {!complete && <ArrivalFacts arrival={arrival} />}
+      {arriving && <ArrivalFacts arrival={arrival} />}
+      {withheld && <Withheld text={withheld} />}
       <Badge tone={complete ? 'green' : 'orange'}>
-        {words.imagesVerified(arrival.verified, announcedText(arrival.announced))} {complete ? words.closed : words.arriving}
+        {words.imagesVerified(arrival.verified, announcedText(arrival.announced))} {complete ? words.closed : arriving ? words.arriving : words.incomplete}
       </Badge>
     </>
   );

@@ -2,7 +2,7 @@ import { useQuery } from '@tanstack/react-query';
 import { useEffect, useMemo, useRef, useState } from 'react';
 import { Problem } from '../../api/http.ts';
 import { studyInstancesQuery } from '../../api/queries.ts';
-import type { ListedSeries, ReadingRequestSummary } from '../../api/types.ts';
+import type { ReadingRequestSummary, StudyInstance, StudySeries } from '../../api/types.ts';
 import { safeText } from '../../lib/safe-text.ts';
 import { useStrings } from '../../strings/language.tsx';
 import type { ViewerFailureCode } from '../../viewer/failure.ts';
@@ -11,7 +11,7 @@ import { mainSeries } from '../../viewer/main-series.ts';
 import { openingWindow } from '../../viewer/opening-window.ts';
 import { loadArrivingSeries } from '../../viewer/series.ts';
 import type { StackViewerHandle } from '../../viewer/use-stack-viewer.ts';
-import { isComplete } from '../worklist/arrival-facts.ts';
+import { isArriving } from '../worklist/arrival-facts.ts';
 import { useFocusReport } from './use-focus-report.ts';
 import { ViewerOverlay } from './ViewerOverlay.tsx';
 import { ViewerToolbar } from './ViewerToolbar.tsx';
@@ -37,6 +37,10 @@ export function ViewerPane({ request, handle, onPick }: Props) {
   const series = all.find(({ series_instance_uid: uid }) => uid === wantedUid) ?? mainSeries(all);
   const seriesUid = series?.series_instance_uid ?? null;
   const listed = series?.instances.length ?? 0;
+  const instances = useRef<readonly StudyInstance[]>([]);
+  useEffect(() => {
+    instances.current = series?.instances ?? [];
+  }, [series]);
   const states = useMemo(() => new Map(series?.instances.map(({ sop_instance_uid: uid, state: how }) => [uid, how])), [series]);
   // Its images are there to be looked at: from now on it is the one on screen.
   const visible = series?.instances.some(({ state: how }) => how !== 'listed') ?? false;
@@ -46,7 +50,7 @@ export function ViewerPane({ request, handle, onPick }: Props) {
 
   const asked = useRef({ key: '', order: 0, shown: -1 });
   const current = viewer?.images[state.index];
-  useFocusReport(studyId, current, !isComplete(request.arrival));
+  useFocusReport(studyId, current, isArriving(request.arrival));
 
   useEffect(() => {
     if (!viewer || !studyId || !seriesUid || listed === 0) return;
@@ -55,7 +59,8 @@ export function ViewerPane({ request, handle, onPick }: Props) {
     asked.current = { key, order: order + 1, shown: asked.current.key === key ? asked.current.shown : order };
     // While a series is growing every answer is shown, unless a later one was faster.
     const isOld = () => asked.current.key !== key || asked.current.shown > order;
-    loadArrivingSeries(studyId, seriesUid).then(
+    const counts = new Map(instances.current.map(({ sop_instance_uid: uid, number_of_frames: frames }) => [uid, frames]));
+    loadArrivingSeries(studyId, seriesUid, counts).then(
       (images) => {
         if (isOld()) return;
         asked.current.shown = order;
@@ -89,7 +94,7 @@ function failureOf(error: Error): ViewerFailureCode {
   return error.status === 0 ? 'network' : 'relay_error';
 }
 
-function SeriesTabs({ all, chosen, onChoose }: { all: readonly ListedSeries[]; chosen: string | null; onChoose(uid: string): void }) {
+function SeriesTabs({ all, chosen, onChoose }: { all: readonly StudySeries[]; chosen: string | null; onChoose(uid: string): void }) {
   const strings = useStrings();
   return (
     <div role="group" aria-label={strings.viewer.series} className="flex gap-1 overflow-x-auto border-b border-line px-2 py-1">

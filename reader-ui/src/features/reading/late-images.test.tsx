@@ -16,6 +16,7 @@ const whole: Arrival = {
   previews: 0,
   held: 0,
   closed: true,
+  withheld: [],
   bytes_per_s: null,
   remaining_ms: null,
   last_data_at_ms: null,

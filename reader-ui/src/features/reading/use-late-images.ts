@@ -1,6 +1,6 @@
 import { useState } from 'react';
 import type { Arrival } from '../../api/types.ts';
-import { isComplete } from '../worklist/arrival-facts.ts';
+import { isArriving } from '../worklist/arrival-facts.ts';
 
 /** Images of the study that are known to anyone: listed, or announced by the site. */
 function knownImages({ received, announced }: Arrival): number {
@@ -18,6 +18,6 @@ export function lateImages(arrival: Arrival, whole: number | null): number {
  */
 export function useLateImages(arrival: Arrival): { late: number; setSeen(): void } {
   const [whole, setWhole] = useState<number | null>(null);
-  if (whole === null && isComplete(arrival)) setWhole(knownImages(arrival));
+  if (whole === null && !isArriving(arrival)) setWhole(knownImages(arrival));
   return { late: lateImages(arrival, whole), setSeen: () => setWhole(knownImages(arrival)) };
 }

@@ -27,6 +27,7 @@ const [image] = toDisplayImages(
     },
   ],
   'study',
+  new Map([['1.8', 1]]),
 ) as [DisplayImage];
 
 const arrival: Arrival = {
@@ -36,6 +37,7 @@ const arrival: Arrival = {
   previews: 37,
   held: 0,
   closed: true,
+  withheld: [],
   bytes_per_s: null,
   remaining_ms: null,
   last_data_at_ms: null,

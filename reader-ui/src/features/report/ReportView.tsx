@@ -28,6 +28,7 @@ export function ReportView({ request, version }: { request: ReadingRequestDetail
         {body.criticality && <Badge tone={criticalityTone(body.criticality)}>{strings.code(body.criticality)}</Badge>}
         <span className="ml-auto text-xs text-muted">
           {report.signedBy(version.reader.name, fullDateTime(version.signed_at_ms, strings.language))} / {report.imagesAtSigning(images.verified, announcedText(images.announced))}
+          {images.withheld > 0 && ` / ${report.withheldAtSigning(images.withheld)}`}
         </span>
       </header>
       {version.text_of_addendum && (

@@ -9,6 +9,7 @@ import { Banner } from '../../ui/Banner.tsx';
 import { Button } from '../../ui/Button.tsx';
 import { useLive } from '../live/live-context.ts';
 import { ProblemBanner } from '../session/ProblemBanner.tsx';
+import { withheldText } from '../worklist/arrival-facts.ts';
 import { announcedText } from '../worklist/order.ts';
 import { SignDialog } from './SignDialog.tsx';
 import { VersionList } from './VersionList.tsx';
@@ -60,11 +61,13 @@ export function SignPanel({ request, draft, disabled }: Props) {
 
   const { arrival } = request;
   const kinds = kindsOf(request);
+  const withheld = withheldText(arrival, strings);
   return (
     <div className="flex flex-col gap-4">
       {signedVersion !== null && <Banner tone="good">{sign.done(signedVersion)}</Banner>}
       {connected === false && <Banner tone="warning">{sign.offline}</Banner>}
       {request.warnings.includes('patient_mismatch_held') && <Banner tone="danger">{reading.mismatchHeld(arrival.held)}</Banner>}
+      {withheld && <Banner tone="danger">{withheld}</Banner>}
       <p className="text-sm text-soft">{sign.images(arrival.verified, announcedText(arrival.announced))}</p>
       {kinds.map((kind) => (
         <SignChoice

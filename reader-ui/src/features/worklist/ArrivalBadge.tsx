@@ -2,21 +2,24 @@ import type { Arrival } from '../../api/types.ts';
 import { useServerTime } from '../../lib/use-tick.ts';
 import { useStrings } from '../../strings/language.tsx';
 import { Badge } from '../../ui/Badge.tsx';
-import { arrivalFacts, isComplete } from './arrival-facts.ts';
+import { arrivalFacts, isArriving, isComplete, withheldText } from './arrival-facts.ts';
 import { announcedText } from './order.ts';
 
 /** "212 / 245 verified": never a partial study as a complete one, and how long the rest takes. */
 export function ArrivalBadge({ arrival }: { arrival: Arrival }) {
-  const { worklist } = useStrings();
+  const strings = useStrings();
+  const { worklist } = strings;
   const { announced, verified } = arrival;
   const complete = isComplete(arrival);
+  const arriving = isArriving(arrival);
+  const withheld = withheldText(arrival, strings);
   return (
     <span className="inline-flex flex-col gap-1">
       <span className="flex items-center gap-1.5">
         <span className="text-sm">{worklist.verified(verified, announcedText(announced))}</span>
-        <Badge tone={complete ? 'green' : 'orange'}>{complete ? worklist.complete : worklist.arriving}</Badge>
+        <Badge tone={complete ? 'green' : 'orange'}>{complete ? worklist.complete : arriving ? worklist.arriving : worklist.incomplete}</Badge>
       </span>
-      {!complete && announced !== null && announced > 0 && (
+      {arriving && announced !== null && announced > 0 && (
         <progress
           aria-label={worklist.arrival}
           max={announced}
@@ -24,7 +27,22 @@ export function ArrivalBadge({ arrival }: { arrival: Arrival }) {
           className="h-1 w-36 overflow-hidden rounded [&::-webkit-progress-bar]:bg-line [&::-webkit-progress-value]:bg-orange"
         />
       )}
-      {!complete && <ArrivalFacts arrival={arrival} />}
+      {withheld && <Withheld text={withheld} />}
+      {arriving && <ArrivalFacts arrival={arrival} />}
+    </span>
+  );
+}
+
+/** Images that are at the hospital and not here: nobody should take what is here for all there is. */
+export function Withheld({ text }: { text: string }) {
+  return (
+    <span className="self-start">
+      <Badge tone="red">
+        <span aria-hidden className="mr-1 font-bold">
+          !
+        </span>
+        {text}
+      </Badge>
     </span>
   );
 }

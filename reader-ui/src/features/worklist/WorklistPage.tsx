@@ -10,6 +10,7 @@ import { Badge } from '../../ui/Badge.tsx';
 import { Choice } from '../../ui/Choice.tsx';
 import { Empty, Waiting } from '../../ui/Waiting.tsx';
 import { CriticalResultsPanel } from '../critical-result/CriticalResultsPanel.tsx';
+import { useTemplates } from '../fields/templates.ts';
 import { useLive } from '../live/live-context.ts';
 import { ProblemBanner } from '../session/ProblemBanner.tsx';
 import { useSession } from '../session/session-context.ts';
@@ -28,6 +29,7 @@ export function WorklistPage() {
   const { session } = useSession();
   const { user } = session;
   const { connected } = useLive();
+  const { context } = useTemplates();
   const navigate = useNavigate();
   const queries = useQueryClient();
   const [state, setState] = useState<Tab>('open');
@@ -138,6 +140,7 @@ export function WorklistPage() {
                   selected={request === selected}
                   ownId={user.id}
                   mayClaim={user.role === 'reader'}
+                  context={context}
                   onSelect={setSelectedId}
                   onOpen={open}
                   onClaim={claim}

@@ -1,5 +1,5 @@
 import { memo, useEffect, useRef } from 'react';
-import type { ReadingRequestSummary } from '../../api/types.ts';
+import type { FieldDefinition, ReadingRequestSummary } from '../../api/types.ts';
 import { eraYear, isoDate, studyTime } from '../../lib/dates.ts';
 import { safeText } from '../../lib/safe-text.ts';
 import type { Strings } from '../../strings/ja.ts';
@@ -7,6 +7,7 @@ import { useStrings } from '../../strings/language.tsx';
 import { Badge, criticalityTone, urgencyTone } from '../../ui/Badge.tsx';
 import { Button } from '../../ui/Button.tsx';
 import { PatientName } from '../../ui/PatientName.tsx';
+import { callbackNumberId, missingLabels } from '../fields/missing.ts';
 import { ArrivalBadge } from './ArrivalBadge.tsx';
 import { DueClock } from './DueClock.tsx';
 import { birthLine, isClaimable, nextDue } from './order.ts';
@@ -16,12 +17,14 @@ interface Props {
   selected: boolean;
   ownId: string;
   mayClaim: boolean;
+  /** The fields of the clinical context, for the names of those that are missing. */
+  context: readonly FieldDefinition[];
   onSelect(id: string): void;
   onOpen(id: string): void;
   onClaim(id: string): void;
 }
 
-export const WorklistRow = memo(function WorklistRow({ request, selected, ownId, mayClaim, onSelect, onOpen, onClaim }: Props) {
+export const WorklistRow = memo(function WorklistRow({ request, selected, ownId, mayClaim, context, onSelect, onOpen, onClaim }: Props) {
   const strings = useStrings();
   const { worklist } = strings;
   const ref = useRef<HTMLTableRowElement>(null);
@@ -56,7 +59,7 @@ export const WorklistRow = memo(function WorklistRow({ request, selected, ownId,
           <span className="mx-1.5 text-muted">·</span>
           {birthLine(patient, strings, era, isoDate(patient.birth_date))}
         </div>
-        <Warnings request={request} />
+        <Warnings request={request} context={context} />
       </td>
       <td className="px-3 py-2.5">
         <div>
@@ -108,15 +111,25 @@ export const WorklistRow = memo(function WorklistRow({ request, selected, ownId,
   );
 });
 
-/** What stands in the way of this case, in words; images held aside with their number, as no other count has them. */
-export function warningsOf(request: ReadingRequestSummary, words: Strings['worklist']): string[] {
+const missingNamed = 3;
+
+/**
+ * What stands in the way of this case, in words: what the requesting site has not told, the first fields by name, and
+ * images held aside with their number, as no other count has them.
+ */
+export function warningsOf(request: ReadingRequestSummary, context: readonly FieldDefinition[], strings: Strings): string[] {
+  const { worklist: words } = strings;
   const texts = request.warnings.map((code) => (code === 'patient_mismatch_held' ? words.held(request.arrival.held) : (words.warning[code] ?? code)));
-  return request.clinical_context_complete ? texts : [words.contextMissing, ...texts];
+  // A missing number is a warning of its own.
+  const missing = missingLabels(request.missing_context.filter((id) => id !== callbackNumberId), context, strings);
+  if (missing.length === 0) return texts;
+  return [words.contextMissing(strings.list(missing.slice(0, missingNamed)), Math.max(0, missing.length - missingNamed)), ...texts];
 }
 
-function Warnings({ request }: { request: ReadingRequestSummary }) {
-  const { worklist } = useStrings();
-  const warnings = warningsOf(request, worklist);
+function Warnings({ request, context }: { request: ReadingRequestSummary; context: readonly FieldDefinition[] }) {
+  const strings = useStrings();
+  const { worklist } = strings;
+  const warnings = warningsOf(request, context, strings);
   if (warnings.length === 0) return null;
   return (
     <div className="mt-1 flex flex-wrap gap-1">

@@ -9,7 +9,7 @@ import { ja } from '../../strings/ja.ts';
 import { LanguageProvider } from '../../strings/language.tsx';
 import { withProgress } from '../live/patch-progress.ts';
 import { ArrivalBadge } from './ArrivalBadge.tsx';
-import { arrivalFacts, isComplete } from './arrival-facts.ts';
+import { arrivalFacts, isComplete, withheldText } from './arrival-facts.ts';
 
 beforeEach(() => localStorage.clear());
 
@@ -21,6 +21,7 @@ const arriving: Arrival = {
   previews: 20,
   held: 0,
   closed: true,
+  withheld: [],
   bytes_per_s: 175_000,
   remaining_ms: 38_400,
   last_data_at_ms: now - 2_500,
@@ -56,6 +57,23 @@ describe('how far a study is', () => {
     expect(isComplete(arriving)).toBe(false);
   });
 
+  it('is never complete while the hospital keeps images of it back, and says how many and why', () => {
+    const kept = { ...arriving, verified: 245, previews: 0, withheld: [{ reason: 'patient_differs', n_instances: 3 }] };
+    expect(isComplete(kept)).toBe(false);
+    expect(arrivalFacts(kept, now, ja)).toEqual([]);
+    expect(withheldText(kept, ja)).toBe('依頼元の病院で画像 3 枚を保留中: 別の患者名');
+    const two = { ...kept, withheld: [{ reason: 'unusable', n_instances: 1 }, { reason: 'of_a_newer_agent', n_instances: 2 }] };
+    expect(withheldText(two, en)).toBe('3 images kept back at the hospital: 1 not readable, 2 for a reason of its own');
+    expect(withheldText(arriving, en)).toBeNull();
+    const shown = renderToStaticMarkup(
+      <LanguageProvider>
+        <ArrivalBadge arrival={kept} />
+      </LanguageProvider>,
+    );
+    expect(shown).toContain('画像不足');
+    expect(shown).not.toMatch(/全画像|受信中/);
+  });
+
   it('is never shown as complete while previews stand in for originals', () => {
     const shown = (arrival: Arrival) =>
       renderToStaticMarkup(
@@ -81,6 +99,7 @@ describe('an event about a study', () => {
     verified: 245,
     previews: 0,
     closed: true,
+    withheld: [],
     bytes_per_s: null,
     remaining_ms: null,
     last_data_at_ms: now,

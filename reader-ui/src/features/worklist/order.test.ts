@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import type { ReadingRequestSummary } from '../../api/types.ts';
+import type { FieldDefinition, ReadingRequestSummary } from '../../api/types.ts';
 import { en } from '../../strings/en.ts';
 import { ja } from '../../strings/ja.ts';
 import { urgencyTone } from '../../ui/Badge.tsx';
@@ -51,9 +51,18 @@ describe('the reading worklist', () => {
 
 describe('the warnings of a line', () => {
   it('give the number of images held back, in the words of the node that sent them', () => {
-    const held = request({ warnings: ['patient_mismatch_held', 'name_uncertain'], clinical_context_complete: false, arrival: { held: 8 } });
-    expect(warningsOf(held, en.worklist)).toEqual(['Clinical context incomplete', '8 images held back: another patient under the same Study Instance UID', 'Name uncertain']);
-    expect(warningsOf(held, ja.worklist)[1]).toContain('8枚');
+    const held = request({ warnings: ['patient_mismatch_held', 'name_uncertain'], missing_context: [], arrival: { held: 8 } });
+    expect(warningsOf(held, [], en)).toEqual(['8 images held back: another patient under the same Study Instance UID', 'Name uncertain']);
+    expect(warningsOf(held, [], ja)[0]).toContain('8枚');
+  });
+
+  it('name what the requesting site has not told', () => {
+    const fields = ['jcs', 'sbp', 'dbp', 'lkw_dt'].map((id) => ({ id, label: { ja: `${id}の項目`, en: id.toUpperCase() } }) as FieldDefinition);
+    const missing = (ids: string[], strings: typeof ja) => warningsOf(request({ warnings: [], missing_context: ids }), fields, strings);
+    expect(missing(['jcs', 'sbp'], ja)).toEqual(['臨床情報未入力: jcsの項目、sbpの項目']);
+    expect(missing(['jcs', 'sbp', 'dbp', 'lkw_dt', 'of_a_newer_form'], ja)).toEqual(['臨床情報未入力: jcsの項目、sbpの項目、dbpの項目 ほか2項目']);
+    expect(missing(['jcs', 'of_a_newer_form'], en)).toEqual(['Not entered: JCS, of_a_newer_form']);
+    expect(missing(['callback_number'], ja)).toEqual([]);
   });
 });
 

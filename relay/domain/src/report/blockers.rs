@@ -116,10 +116,14 @@ impl Blocker {
             }
             Self::NoImages => "画像が届いていません".to_owned(),
             Self::ImagesIncomplete(images) => format!(
-                "画像が揃っていません(検証済み{}/受信{}/予告{})。読影条件に「全画像未着」を選ぶと確定できます",
+                "画像が揃っていません(検証済み{}/受信{}/予告{}{})。読影条件に「全画像未着」を選ぶと確定できます",
                 images.verified,
                 images.received,
-                announced(*images)
+                announced(*images),
+                match images.withheld {
+                    0 => String::new(),
+                    withheld => format!("、送信元で保留{withheld}"),
+                }
             ),
             Self::NotCommunicated { criticality, missing } => not_communicated_ja(*criticality, missing),
         }
@@ -148,11 +152,15 @@ impl Blocker {
             }
             Self::NoImages => "no image has arrived".to_owned(),
             Self::ImagesIncomplete(images) => format!(
-                "images are missing (verified {} of {} received, {} announced); state \"images still missing\" among the \
-                 reading conditions to sign as final",
+                "images are missing (verified {} of {} received, {} announced{}); state \"images still missing\" among \
+                 the reading conditions to sign as final",
                 images.verified,
                 images.received,
-                announced(*images)
+                announced(*images),
+                match images.withheld {
+                    0 => String::new(),
+                    withheld => format!(", {withheld} kept back at the sender"),
+                }
             ),
             Self::NotCommunicated { criticality, missing } => not_communicated_en(*criticality, missing),
         }

@@ -77,6 +77,7 @@ fn ready(criticality: Criticality) -> Case {
             verified: 30,
             announced: Some(30),
             closed: true,
+            withheld: 0,
         },
         calls: Vec::new(),
         previous: None,
@@ -207,21 +208,31 @@ fn images_that_are_missing_need_a_stated_reason() {
     assert!(case.sign(SignAs::Final).is_ok());
     case.images = ImagesAtSigning::default();
     assert_eq!(case.blockers(SignAs::Preliminary), ["no_images"]);
-    let still_open = ImagesAtSigning {
-        received: 3,
-        verified: 3,
-        announced: None,
-        closed: false,
-    };
-    assert!(!still_open.complete());
-    assert!(
-        !ImagesAtSigning {
-            announced: Some(4),
-            closed: true,
-            ..still_open
-        }
-        .complete()
-    );
+    let whole = ready(Criticality::None).images;
+    assert!(whole.complete());
+    let lacking = [
+        ImagesAtSigning {
+            closed: false,
+            ..whole
+        },
+        ImagesAtSigning {
+            announced: Some(31),
+            ..whole
+        },
+        // The sender has forgotten how many there were.
+        ImagesAtSigning {
+            announced: None,
+            ..whole
+        },
+        // Kept back at the sender, which does not count them.
+        ImagesAtSigning { withheld: 1, ..whole },
+    ];
+    for images in lacking {
+        assert!(!images.complete(), "{images:?}");
+        case = ready(Criticality::None);
+        case.images = images;
+        assert_eq!(case.blockers(SignAs::Final), ["images_incomplete"], "{images:?}");
+    }
 }
 
 #[test]

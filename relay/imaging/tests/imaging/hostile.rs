@@ -8,7 +8,7 @@ use tancho_imaging::container::{Container, encode};
 use tancho_imaging::element::{Tag, Vr};
 use tancho_imaging::limits::ScanLimits;
 use tancho_imaging::metadata::{MetadataOptions, dicom_json};
-use tancho_imaging::scan::{DataSetScan, ScanError, WarningKind, scan};
+use tancho_imaging::scan::{DataSetScan, ScanError, WarningKind, named_study, scan};
 use tancho_imaging::syntax;
 use tancho_imaging::synthetic::{CtSlice, ElementWriter};
 
@@ -134,6 +134,31 @@ fn flt_009_a_length_beyond_the_data_is_refused_at_once() {
             .unwrap()
             .has_warning(WarningKind::TrailingBytes)
     );
+}
+
+#[test]
+fn the_study_of_an_object_that_cannot_be_used_is_still_named() {
+    let explicit = explicit();
+    let named = |bytes: &[u8]| {
+        named_study(&mut Cursor::new(bytes), &explicit, &ScanLimits::default()).map(|uid| uid.to_string())
+    };
+    let slice = CtSlice {
+        series_instance_uid: "no uid".to_owned(),
+        ..CtSlice::default()
+    };
+    let study = Some(slice.study_instance_uid.clone());
+    let bytes = slice.data_set(&explicit).unwrap();
+    assert!(scanned(&bytes, syntax::EXPLICIT_LITTLE).is_err());
+    assert_eq!(named(&bytes), study);
+    let at = bytes
+        .windows(4)
+        .position(|tag| tag == [0x20, 0, 0x0D, 0])
+        .unwrap();
+    let end = at + 8 + slice.study_instance_uid.len().next_multiple_of(2);
+    assert_eq!(named(&bytes[..end]), study, "cut right behind it");
+    assert_eq!(named(&bytes[..end - 2]), None, "cut inside it");
+    assert_eq!(named(&bytes[..at]), None);
+    assert_eq!(named(&[]), None);
 }
 
 #[test]

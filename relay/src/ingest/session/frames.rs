@@ -9,7 +9,7 @@ use tancho_domain::dicom::StudyInstanceUid;
 use tancho_domain::ids::ReadingRequestId;
 use tancho_store::audit::{self, Actor, Entry};
 use tancho_store::nodes::Node;
-use tancho_store::studies::{self, Manifest};
+use tancho_store::studies::{self, Manifest, Withheld};
 use tancho_store::{StoreError, reading};
 use tancho_wire::frame::{Pong, RequestForm, StudyManifest};
 use tancho_wire::handshake::ClockOffset;
@@ -97,7 +97,15 @@ impl Session {
     }
 
     async fn on_manifest(&self, manifest: &StudyManifest) -> Result<(), End> {
+        if !manifest.has_fit_reasons() {
+            return Err(
+                Violation::protocol("a manifest's reasons for withheld instances are malformed").into(),
+            );
+        }
         let signed = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+        let reasons = manifest.withheld.iter();
+        let reasons = reasons.map(|withheld| (withheld.reason.clone(), signed(withheld.n_instances)));
+        let withheld = Withheld::new(reasons.collect());
         let row = Manifest {
             study_instance_uid: &manifest.study_instance_uid,
             priority: manifest.priority,
@@ -105,6 +113,7 @@ impl Session {
             n_instances: signed(manifest.n_instances),
             bytes_original: signed(manifest.bytes_original),
             generation: signed(manifest.generation),
+            withheld: &withheld,
         };
         let recorded = async {
             let mut tx = self.app.db.write().await?;

@@ -22,6 +22,54 @@ pub struct Manifest<'a> {
     pub bytes_original: i64,
     /// A lower one than stored is old news.
     pub generation: i64,
+    /// Instances that stay at the site.
+    pub withheld: &'a Withheld,
+}
+
+/// Instances of a study that came to its site and stay there, by the code of the reason.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Withheld(Vec<(String, i64)>);
+
+impl Withheld {
+    /// Codes of lower-case letters and underscores with their numbers; the caller has checked them.
+    #[must_use]
+    pub fn new(reasons: Vec<(String, i64)>) -> Self {
+        Self(reasons)
+    }
+
+    /// The codes with their numbers.
+    #[must_use]
+    pub fn reasons(&self) -> &[(String, i64)] {
+        &self.0
+    }
+
+    /// How many instances in all.
+    #[must_use]
+    pub fn n_instances(&self) -> i64 {
+        self.0.iter().fold(0, |sum, (_, n)| sum.saturating_add(*n))
+    }
+
+    /// As the row has it: `code:number`, separated by commas.
+    fn to_text(&self) -> String {
+        let entries: Vec<String> = self.0.iter().map(|(code, n)| format!("{code}:{n}")).collect();
+        entries.join(",")
+    }
+}
+
+impl TryFrom<String> for Withheld {
+    type Error = StoreError;
+
+    fn try_from(text: String) -> Result<Self, StoreError> {
+        let entry = |entry: &str| {
+            let (code, n) = entry.split_once(':')?;
+            Some((code.to_owned(), n.parse().ok()?))
+        };
+        let entries = text.split(',').filter(|text| !text.is_empty()).map(entry);
+        let entries: Option<Vec<_>> = entries.collect();
+        entries
+            .map(Self)
+            .ok_or_else(|| StoreError::Corrupt("withheld instances".to_owned()))
+    }
 }
 
 /// How far a study is.
@@ -46,6 +94,9 @@ pub struct StudyArrival {
     pub conflict_at_ms: Option<i64>,
     /// When an instance of another patient came.
     pub held_at_ms: Option<i64>,
+    /// Instances that stay at the site.
+    #[sqlx(try_from = "String")]
+    pub withheld: Withheld,
 }
 
 /// Takes a manifest. Gives the study's id if it has arrived and the manifest changed something.
@@ -59,16 +110,18 @@ pub async fn record_manifest(
     let changed = execute!(
         tx,
         "insert into study_manifests (network_id, site_id, study_instance_uid, priority, n_instances, \
-         bytes_original, generation, closed_at_ms, updated_at_ms) values ($1, $2, $3, $4, $5, $6, $7, $8, $9) \
+         bytes_original, generation, closed_at_ms, updated_at_ms, withheld) \
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) \
          on conflict (network_id, site_id, study_instance_uid) do update set priority = excluded.priority, \
          n_instances = excluded.n_instances, bytes_original = excluded.bytes_original, \
-         generation = excluded.generation, updated_at_ms = excluded.updated_at_ms, \
+         generation = excluded.generation, updated_at_ms = excluded.updated_at_ms, withheld = excluded.withheld, \
          closed_at_ms = case when excluded.closed_at_ms is null then null \
          else coalesce(study_manifests.closed_at_ms, excluded.closed_at_ms) end \
          where excluded.generation >= study_manifests.generation and (\
          excluded.generation <> study_manifests.generation or excluded.priority <> study_manifests.priority or \
          excluded.n_instances <> study_manifests.n_instances or \
          excluded.bytes_original <> study_manifests.bytes_original or \
+         excluded.withheld <> study_manifests.withheld or \
          (excluded.closed_at_ms is null) <> (study_manifests.closed_at_ms is null))",
         origin.network_id.as_str(),
         origin.site_id.as_str(),
@@ -78,7 +131,8 @@ pub async fn record_manifest(
         manifest.bytes_original,
         manifest.generation,
         closed_at_ms,
-        now_ms
+        now_ms,
+        manifest.withheld.to_text()
     )?;
     if changed == 0 {
         return Ok(None);
@@ -106,7 +160,7 @@ pub(super) async fn copy_manifest(tx: &mut Tx, study_id: &StudyId) -> Result<(),
         "update studies set priority = m.priority, \
          announced_instances = case when m.n_instances < studies.n_received then null else m.n_instances end, \
          announced_bytes = case when m.n_instances < studies.n_received then null else m.bytes_original end, \
-         announced_generation = m.generation, closed_at_ms = m.closed_at_ms \
+         announced_generation = m.generation, closed_at_ms = m.closed_at_ms, withheld = m.withheld \
          from study_manifests m where studies.id = $1 and m.network_id = studies.network_id \
          and m.site_id = studies.site_id and m.study_instance_uid = studies.study_instance_uid",
         study_id.as_str()
@@ -124,7 +178,7 @@ pub async fn get_study_arrival(
         tx,
         StudyArrival,
         "select id, n_received, n_verified, announced_instances, announced_generation, closed_at_ms, \
-         last_arrival_at_ms, conflict_at_ms, held_at_ms from studies \
+         last_arrival_at_ms, conflict_at_ms, held_at_ms, withheld from studies \
          where network_id = $1 and site_id = $2 and study_instance_uid = $3",
         origin.network_id.as_str(),
         origin.site_id.as_str(),
@@ -151,7 +205,7 @@ pub async fn get_study_progress(
         tx,
         StudyArrival,
         "select id, n_received, n_verified, announced_instances, announced_generation, closed_at_ms, \
-         last_arrival_at_ms, conflict_at_ms, held_at_ms from studies where network_id = $1 and id = $2",
+         last_arrival_at_ms, conflict_at_ms, held_at_ms, withheld from studies where network_id = $1 and id = $2",
         network_id.as_str(),
         study_id.as_str()
     )?;

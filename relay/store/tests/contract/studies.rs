@@ -1,5 +1,7 @@
 //! Studies as they arrive, on both databases.
 
+use std::sync::LazyLock;
+
 use tancho_domain::access::{Reach, Scope};
 use tancho_domain::dicom::{
     Priority, SeriesInstanceUid, SopClassUid, SopInstanceUid, StudyInstanceUid, TransferSyntaxUid,
@@ -9,7 +11,7 @@ use tancho_store::nodes::{self, Enrollment, NewInvitation, NodeState};
 use tancho_store::sites::SiteKind;
 use tancho_store::studies::{
     self, ArrivedInstance, ArrivingInstance, InstanceFacts, InstanceState, Manifest, Origin, Relation,
-    SeriesFacts, StudyArrival, StudyFacts, VerifiedInstance,
+    SeriesFacts, StudyArrival, StudyFacts, VerifiedInstance, Withheld,
 };
 use tancho_store::{Db, StoreError, Tx, instances, reading};
 
@@ -116,6 +118,8 @@ async fn arrival(tx: &mut Tx, origin: &Origin) -> StudyArrival {
         .unwrap()
 }
 
+static NONE_WITHHELD: LazyLock<Withheld> = LazyLock::new(Withheld::default);
+
 fn manifest(uid: &StudyInstanceUid, n_instances: i64, closed: bool, generation: i64) -> Manifest<'_> {
     Manifest {
         study_instance_uid: uid,
@@ -124,6 +128,7 @@ fn manifest(uid: &StudyInstanceUid, n_instances: i64, closed: bool, generation: 
         n_instances,
         bytes_original: n_instances * 100,
         generation,
+        withheld: &NONE_WITHHELD,
     }
 }
 
@@ -178,6 +183,28 @@ on_both_databases! {
         let refused = verify(&mut tx, &b, &foreign.id, Relation::First).await;
         assert!(matches!(refused, Err(StoreError::Stale)));
         assert!(studies::get_study_uid(&mut tx, &b, foreign.study_id.as_str()).await.is_err());
+    }
+
+    async fn what_stays_at_the_site_is_known_with_its_reasons(db: &Db) {
+        let mut tx = db.write().await.unwrap();
+        let origin = origin(&mut tx, "default", "S1").await;
+        let uid = study_uid();
+        let withheld = Withheld::new(vec![("patient_differs".to_owned(), 2), ("unusable".to_owned(), 1)]);
+        let kept_back = Manifest { withheld: &withheld, ..manifest(&uid, 1, true, 1) };
+        assert_eq!(studies::record_manifest(&mut tx, &origin, &kept_back, NOW_MS).await.unwrap(), None);
+        let id = arrive(&mut tx, &origin, &patient("P1"), 1, "c1").await.study_id;
+        assert_eq!(arrival(&mut tx, &origin).await.withheld, withheld, "the manifest came before the first head");
+        assert_eq!(withheld.n_instances(), 3);
+        let again = studies::record_manifest(&mut tx, &origin, &kept_back, NOW_MS).await.unwrap();
+        assert_eq!(again, None, "nothing new");
+        let study = reading::get_study_of_request(&mut tx, &origin.network_id, &id).await.unwrap();
+        assert_eq!(study.withheld, withheld);
+        let scope = Scope { network_id: origin.network_id.clone(), reach: Reach::Network };
+        let key = instances::StudyKey::Id(id.clone());
+        assert_eq!(instances::get_study(&mut tx, &scope, &key).await.unwrap().withheld, withheld);
+        let released = manifest(&uid, 1, true, 1);
+        assert_eq!(studies::record_manifest(&mut tx, &origin, &released, NOW_MS).await.unwrap(), Some(id));
+        assert!(arrival(&mut tx, &origin).await.withheld.reasons().is_empty());
     }
 
     async fn an_original_is_found_whatever_its_container(db: &Db) {

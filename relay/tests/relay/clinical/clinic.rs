@@ -17,7 +17,7 @@ use tancho_store::nodes::{self, Enrollment, NewInvitation, NodeState};
 use tancho_store::sites::{NewSite, SiteKind, add_site};
 use tancho_store::studies::{
     ArrivingInstance, InstanceFacts, Manifest, Origin, Relation, SeriesFacts, StudyFacts, VerifiedInstance,
-    begin_instance, record_manifest, verify_instance,
+    Withheld, begin_instance, record_manifest, verify_instance,
 };
 
 use crate::harness::{NOW_MS, PASSWORD, Person, TestRelay};
@@ -202,6 +202,7 @@ impl Clinic {
             n_instances: i64::from(n),
             bytes_original: 200 * i64::from(n),
             generation: i64::from(n),
+            withheld: &Withheld::default(),
         };
         record_manifest(&mut tx, &origin, &manifest, now_ms)
             .await

@@ -259,9 +259,43 @@ pub struct StudyManifest {
     /// Sum of their original sizes in bytes.
     #[n(4)]
     pub bytes_original: u64,
-    /// Counts up each time a late instance reopens a closed study.
+    /// Counts up each time a late instance reopens a closed study, and when what is withheld of one changes.
     #[n(5)]
     pub generation: u64,
+    /// Instances that came to the site and do not go to the relay, by reason; at most `limits::WITHHELD_REASONS_MAX`.
+    /// Empty from an agent that does not say.
+    #[cbor(n(6), default, skip_if = "Vec::is_empty")]
+    pub withheld: Vec<WithheldInstances>,
+}
+
+/// Instances of a study that stay at the site.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct WithheldInstances {
+    /// Stable code such as `patient_differs`: 1 to `limits::REASON_CODE_BYTES_MAX` lower-case letters and underscores.
+    #[cbor(n(0), with = "field::text")]
+    pub reason: String,
+    /// How many; at least 1.
+    #[n(1)]
+    pub n_instances: u64,
+}
+
+impl StudyManifest {
+    /// Whether what it says of withheld instances keeps to the protocol.
+    #[must_use]
+    pub fn has_fit_reasons(&self) -> bool {
+        let is_code = |reason: &str| {
+            (1..=limits::REASON_CODE_BYTES_MAX).contains(&reason.len())
+                && reason
+                    .bytes()
+                    .all(|byte| byte.is_ascii_lowercase() || byte == b'_')
+        };
+        self.withheld.len() <= limits::WITHHELD_REASONS_MAX
+            && self
+                .withheld
+                .iter()
+                .all(|withheld| withheld.n_instances > 0 && is_code(&withheld.reason))
+    }
 }
 
 /// How far a study is at the relay, for the technologist's page.

@@ -103,6 +103,19 @@ fn all_frames() -> Vec<Frame> {
             n_instances: 28,
             bytes_original: 14_700_000,
             generation: 2,
+            withheld: vec![],
+        }),
+        Frame::Manifest(StudyManifest {
+            study_instance_uid: study.clone(),
+            priority: Priority::Routine,
+            closed: true,
+            n_instances: 28,
+            bytes_original: 14_700_000,
+            generation: 3,
+            withheld: vec![WithheldInstances {
+                reason: "patient_differs".into(),
+                n_instances: 2,
+            }],
         }),
         Frame::StudyStatus(StudyStatus {
             study_instance_uid: study.clone(),
