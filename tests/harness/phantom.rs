@@ -23,6 +23,8 @@ pub const PIXEL_SPACING_MM: f64 = 0.449_219;
 pub const SLICE_SPACING_MM: f64 = 4.0;
 /// Slices of the whole head.
 pub const SLICES_WHOLE_HEAD: usize = 40;
+/// Most slices of a thin series of the whole head: half a millimetre each.
+pub const THIN_SLICES_MAX: usize = 320;
 /// Volume of the haemorrhage in mL by the ellipsoid formula; the rim is irregular, so a reader measures about this.
 pub const LESION_VOLUME_ML: f64 = 31.8;
 
@@ -31,8 +33,10 @@ pub const LESION_VOLUME_ML: f64 = 31.8;
 pub struct Phantom {
     /// All UIDs come from this word, so two studies differ when it differs.
     pub seed: String,
-    /// Number of slices, 1 to [`SLICES_WHOLE_HEAD`], centred on the basal ganglia.
+    /// Number of slices, at most what the whole head has, centred on the basal ganglia.
     pub slices: usize,
+    /// Distance of neighbouring slices in mm, equal to their thickness.
+    pub slice_spacing_mm: f64,
     /// Whether the left putaminal haemorrhage is there.
     pub haemorrhage: bool,
     /// Patient's Name with its three groups, as UTF-8; written in ISO 2022 IR 87.
@@ -85,6 +89,7 @@ impl Phantom {
         Self {
             seed: seed.to_owned(),
             slices: SLICES_WHOLE_HEAD,
+            slice_spacing_mm: SLICE_SPACING_MM,
             haemorrhage: true,
             patient_name: "DOTO^HANAKO=道東^花子=ドウトウ^ハナコ".to_owned(),
             patient_id: "TN-000417".to_owned(),
@@ -122,6 +127,17 @@ impl Phantom {
         self
     }
 
+    /// The whole head in more and thinner slices, which are noisier, as a scanner makes them at the same dose.
+    pub fn thin(mut self, slices: usize) -> Self {
+        assert!(
+            (SLICES_WHOLE_HEAD..=THIN_SLICES_MAX).contains(&slices),
+            "between {SLICES_WHOLE_HEAD} and {THIN_SLICES_MAX} slices"
+        );
+        self.slices = slices;
+        self.slice_spacing_mm = SLICE_SPACING_MM * SLICES_WHOLE_HEAD as f64 / slices as f64;
+        self
+    }
+
     /// Its Study Instance UID, known before anything is written.
     pub fn study_instance_uid(&self) -> String {
         self.uid("study")
@@ -130,8 +146,10 @@ impl Phantom {
     /// Writes the study into `folder`, which is made if it is not there.
     pub fn write(&self, folder: &Path) -> io::Result<PhantomStudy> {
         fs::create_dir_all(folder)?;
-        let first = (SLICES_WHOLE_HEAD - self.slices) / 2;
-        let slices = anatomy::slices(first..first + self.slices, self.haemorrhage);
+        // A thin series is always of the whole head.
+        let first = SLICES_WHOLE_HEAD.saturating_sub(self.slices) / 2;
+        let levels = first..first + self.slices;
+        let slices = anatomy::slices(levels, self.slice_spacing_mm, self.haemorrhage);
         let mut files = Vec::with_capacity(slices.len());
         for (idx, pixels) in slices.iter().enumerate() {
             let file = dataset::ct_slice(self, idx, first + idx, pixels);
@@ -190,9 +208,17 @@ mod tests {
     }
 
     #[test]
+    fn a_thin_series_spans_the_same_head() {
+        let thin = Phantom::stroke("thin").thin(100);
+        assert_eq!((thin.slices, thin.slice_spacing_mm), (100, 1.6));
+        let top_of = |slices, spacing| anatomy::z_mm(slices, spacing);
+        assert_eq!(top_of(100, 1.6), top_of(SLICES_WHOLE_HEAD, SLICE_SPACING_MM));
+    }
+
+    #[test]
     fn haemorrhage_is_dense_on_the_left_and_pushes_the_midline() {
-        let with = anatomy::slices(18..19, true).remove(0);
-        let without = anatomy::slices(18..19, false).remove(0);
+        let with = anatomy::slices(18..19, SLICE_SPACING_MM, true).remove(0);
+        let without = anatomy::slices(18..19, SLICE_SPACING_MM, false).remove(0);
         // The patient's left is on the right of the image.
         let at = |pixels: &[i16], x_mm: f64, y_mm: f64| -> f64 {
             let column = (x_mm / PIXEL_SPACING_MM + 255.5).round() as usize;

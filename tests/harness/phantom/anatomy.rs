@@ -21,22 +21,30 @@ const WHITE: f32 = 29.5;
 const GREY: f32 = 36.5;
 const DURA: f32 = 56.0;
 const MUSCLE: f32 = 58.0;
+/// Of a slice of the usual thickness.
 const NOISE_SIGMA_HU: f32 = 3.4;
 
 /// Position of a slice on the z axis in mm.
-pub(super) fn z_mm(slice: usize) -> f64 {
-    f64::from(Z_LOWEST_MM) + SLICE_SPACING_MM * slice as f64
+pub(super) fn z_mm(slice: usize, spacing_mm: f64) -> f64 {
+    f64::from(Z_LOWEST_MM) + spacing_mm * slice as f64
 }
 
 /// The pixels of the named slices, row by row, computed on all cores.
-pub(super) fn slices(range: Range<usize>, haemorrhage: bool) -> Vec<Vec<i16>> {
+pub(super) fn slices(range: Range<usize>, spacing_mm: f64, haemorrhage: bool) -> Vec<Vec<i16>> {
     let wanted: Vec<usize> = range.collect();
     let workers = thread::available_parallelism().map_or(1, |cores| cores.get());
     let share = wanted.len().div_ceil(workers);
     thread::scope(|scope| {
         let jobs: Vec<_> = wanted
             .chunks(share)
-            .map(|part| scope.spawn(move || part.iter().map(|&n| slice(n, haemorrhage)).collect::<Vec<_>>()))
+            .map(|part| {
+                let drawn = move || {
+                    part.iter()
+                        .map(|&n| slice(n, spacing_mm, haemorrhage))
+                        .collect::<Vec<_>>()
+                };
+                scope.spawn(drawn)
+            })
             .collect();
         jobs.into_iter()
             .flat_map(|job| job.join().expect("drawing a slice does not panic"))
@@ -44,8 +52,9 @@ pub(super) fn slices(range: Range<usize>, haemorrhage: bool) -> Vec<Vec<i16>> {
     })
 }
 
-fn slice(number: usize, haemorrhage: bool) -> Vec<i16> {
-    let z = z_mm(number) as f32;
+fn slice(number: usize, spacing_mm: f64, haemorrhage: bool) -> Vec<i16> {
+    let z = z_mm(number, spacing_mm) as f32;
+    let sigma = NOISE_SIGMA_HU * (SLICE_SPACING_MM / spacing_mm).sqrt() as f32;
     let spacing = PIXEL_SPACING_MM as f32;
     let centre = (MATRIX as f32 - 1.0) / 2.0;
     let mut sharp = vec![AIR; MATRIX * MATRIX];
@@ -69,7 +78,7 @@ fn slice(number: usize, haemorrhage: bool) -> Vec<i16> {
             );
             if x * x + y * y <= FIELD_RADIUS_MM * FIELD_RADIUS_MM {
                 let idx = row * MATRIX + column;
-                let value = soft[idx] + NOISE_SIGMA_HU * noise(row, column, number);
+                let value = soft[idx] + sigma * noise(row, column, number);
                 pixels[idx] = value.round().clamp(-1024.0, 3071.0) as i16;
             }
         }

@@ -3,7 +3,7 @@
 //! Only what a CT scanner sends for an axial head series is here; this is a fixture, not a DICOM library.
 
 use super::anatomy::{PADDING, z_mm};
-use super::{MATRIX, PIXEL_SPACING_MM, Phantom, SLICE_SPACING_MM};
+use super::{MATRIX, PIXEL_SPACING_MM, Phantom};
 
 /// CT Image Storage (PS3.4 B.5).
 pub const CT_IMAGE_STORAGE: &str = "1.2.840.10008.5.1.4.1.1.2";
@@ -59,16 +59,20 @@ fn data_set(phantom: &Phantom, sop_instance_uid: &str, idx: usize, level: usize,
     set.japanese(0x0008_0090, "PN", "KITA^KENJI=北^健二=キタ^ケンジ");
     set.text(0x0008_1010, "SH", "CT01");
     set.text(0x0008_1030, "LO", "HEAD CT WITHOUT CONTRAST");
-    set.japanese(0x0008_103e, "LO", "頭部単純 4mm");
+    set.japanese(
+        0x0008_103e,
+        "LO",
+        &format!("頭部単純 {}mm", decimal(phantom.slice_spacing_mm)),
+    );
     set.text(0x0008_1090, "LO", "Generated head");
     set.japanese(0x0010_0010, "PN", &phantom.patient_name);
     set.text(0x0010_0020, "LO", &phantom.patient_id);
     set.text(0x0010_0030, "DA", &phantom.birth_date);
     set.text(0x0010_0040, "CS", &phantom.sex);
     set.text(0x0018_0015, "CS", "HEAD");
-    set.text(0x0018_0050, "DS", &decimal(SLICE_SPACING_MM));
+    set.text(0x0018_0050, "DS", &decimal(phantom.slice_spacing_mm));
     set.text(0x0018_0060, "DS", "120");
-    set.text(0x0018_0088, "DS", &decimal(SLICE_SPACING_MM));
+    set.text(0x0018_0088, "DS", &decimal(phantom.slice_spacing_mm));
     set.text(0x0018_1100, "DS", "230");
     set.text(0x0018_1120, "DS", "0");
     set.text(0x0018_1150, "IS", "1000");
@@ -85,12 +89,15 @@ fn data_set(phantom: &Phantom, sop_instance_uid: &str, idx: usize, level: usize,
     set.text(
         0x0020_0032,
         "DS",
-        &format!("{corner}\\{corner}\\{}", decimal(z_mm(level))),
+        &format!(
+            "{corner}\\{corner}\\{}",
+            decimal(z_mm(level, phantom.slice_spacing_mm))
+        ),
     );
     set.text(0x0020_0037, "DS", "1\\0\\0\\0\\1\\0");
     set.text(0x0020_0052, "UI", &phantom.uid("frame of reference"));
     set.text(0x0020_1040, "LO", "");
-    set.text(0x0020_1041, "DS", &decimal(z_mm(level)));
+    set.text(0x0020_1041, "DS", &decimal(z_mm(level, phantom.slice_spacing_mm)));
     set.number(0x0028_0002, 1);
     set.text(0x0028_0004, "CS", "MONOCHROME2");
     set.number(0x0028_0010, MATRIX as u16);
