@@ -1,5 +1,6 @@
 """The emulated line: one `wanlink` between two network namespaces, and programs run at its ends."""
 
+import itertools
 import json
 import os
 import subprocess
@@ -12,7 +13,10 @@ HEADERS = 1.045
 
 @dataclass(frozen=True)
 class Profile:
-    """A line of a site: rates in bit/s (up, down), one-way delay and jitter in s, loss each way, queue in bytes."""
+    """A line of a site: rates in bit/s (up, down), one-way delay and jitter in s, loss each way, queue in bytes.
+
+    A rate or a queue of 0 has no limit.
+    """
 
     name: str
     what: str
@@ -24,15 +28,18 @@ class Profile:
     jitter: float = 0.0
 
     def options(self):
-        given = [
-            "--rate-up", f"{self.up / 1e6:g}mbit", "--rate-down", f"{self.down / 1e6:g}mbit",
-            "--delay", f"{self.delay * 1e3:g}ms", "--loss", f"{self.loss * 100:g}%", "--queue", str(self.queue),
-        ]
+        given = ["--delay", f"{self.delay * 1e3:g}ms", "--loss", f"{self.loss * 100:g}%", "--queue", str(self.queue)]
+        for option, rate in (("--rate-up", self.up), ("--rate-down", self.down)):
+            given += [option, f"{rate / 1e6:g}mbit"] if rate else []
         return given + (["--jitter", f"{self.jitter * 1e3:g}ms"] if self.jitter else [])
 
     def limit_s(self, n_bytes):
         """Seconds that nothing can beat which sends `n_bytes`: the line's rate, one round trip, one way."""
         return n_bytes * 8 * HEADERS / (1 - self.loss) / self.up + 3 * self.delay
+
+    def goodput(self, beside=0.0):
+        """Content in bit/s that the line carries when other packets take `beside` bit/s of it."""
+        return (self.up - beside) * (1 - self.loss) / HEADERS
 
 
 KIB = 1024
@@ -43,14 +50,18 @@ PROFILES = {
     "D": Profile("D", "LTE, 20 Mbit/s", 20e6, 20e6, 0.035, 0.02, 256 * KIB, jitter=0.010),
     "E": Profile("E", "satellite, 10 Mbit/s", 10e6, 10e6, 0.300, 0.01, 512 * KIB),
 }
+# Not a site's line: as fast as the machine, for what memory and processors do.
+UNLIMITED = Profile("unlimited", "no limit, 2 ms", 0, 0, 0.001, 0.0, 0)
 
 
 class Link:
-    """A line that is up while the `with` block runs. Nothing started inside outlives it."""
+    """A line that is up while the `with` block runs. Nothing started inside outlives it. Any number may be up."""
+
+    numbers = itertools.count()
 
     def __init__(self, wanlink, profile, seed, congestion="cubic"):
         self.wanlink, self.profile, self.seed, self.congestion = wanlink, profile, seed, congestion
-        self.name = f"tancho-bench-{os.getpid()}"
+        self.name = f"tancho-bench-{os.getpid()}-{next(Link.numbers)}"
         self.running = []
 
     def __enter__(self):
@@ -79,11 +90,17 @@ class Link:
         return [self.wanlink, "exec", "--name", self.name, side, "--", *map(str, command)]
 
     def start(self, side, *command, log, **options):
-        """Starts a program that ends with the link."""
+        """Starts a program that ends with the link; what it says goes into the file `log`."""
         with open(log, "ab") as out:
             process = subprocess.Popen(self.command(side, *command), stdout=out, stderr=out, **options)
         self.running.append(process)
         return process
+
+    def kill(self, process):
+        """Ends a started program without warning."""
+        process.kill()
+        process.wait()
+        self.running.remove(process)
 
     def set(self, verb, *arguments):
         """Changes the line while it is up: `outage 10s`, `rebind`, `migrate`."""

@@ -10,3 +10,8 @@ def wait_until(holds, what, seconds=60):
         if time.monotonic() > end:
             raise TimeoutError(f"waited {seconds} s until {what}")
         time.sleep(0.05)
+
+
+def let_run(seconds, _what):
+    """Lets something run for a while that is measured meanwhile; the second argument says what."""
+    time.sleep(seconds)
