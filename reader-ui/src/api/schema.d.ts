@@ -938,7 +938,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Frames of an instance: one alone or several as `multipart/related`; one takes a Range. */
+        /**
+         * Frames of an instance: one alone or several as `multipart/related`; one takes a Range, with If-Range where it goes on
+         *     with bytes that were had before.
+         */
         get: operations["retrieve_frames"];
         put?: never;
         post?: never;
@@ -1118,6 +1121,8 @@ export interface components {
              * @description Instances that are whole and proven.
              */
             verified: number;
+            /** @description Instances that stay at the sender; while there are any, the study is not complete. */
+            withheld: components["schemas"]["WithheldInstances"][];
         };
         /** @description One dial. */
         Attempt: {
@@ -1579,7 +1584,18 @@ export interface components {
              * @description Instances that were whole and proven.
              */
             verified: number;
+            /**
+             * Format: int64
+             * @description Instances that stayed at the sender.
+             */
+            withheld?: number;
         };
+        /**
+         * @description How far an instance is. It only goes up, but a restart of the relay may take previews back until its node is
+         *     connected again.
+         * @enum {string}
+         */
+        InstanceState: "listed" | "preview" | "complete";
         /** @description An invitation. */
         Invitation: {
             /** @description The one-time code for `tancho-agent enroll`; shown once, absent when the command is repeated. */
@@ -1628,45 +1644,6 @@ export interface components {
              */
             window_width?: number | null;
         };
-        /** @description An instance that is listed. */
-        ListedInstance: {
-            /**
-             * Format: int64
-             * @description Instance Number (0020,0013).
-             */
-            instance_number?: number | null;
-            /**
-             * Format: int64
-             * @description Frames; 0 for objects without.
-             */
-            number_of_frames: number;
-            /** @description SOP Instance UID (0008,0018). */
-            sop_instance_uid: string;
-            /** @description How far it is. */
-            state: components["schemas"]["ListedState"];
-        };
-        /** @description A series of which at least one instance is listed. */
-        ListedSeries: {
-            /** @description Series Description (0008,103E). */
-            description?: string | null;
-            /** @description By instance number. */
-            instances: components["schemas"]["ListedInstance"][];
-            /** @description Modality (0008,0060). */
-            modality: string;
-            /**
-             * Format: int64
-             * @description Series Number (0020,0011).
-             */
-            number?: number | null;
-            /** @description Series Instance UID (0020,000E). */
-            series_instance_uid: string;
-        };
-        /**
-         * @description How far an instance is. It only goes up, but a restart of the relay may take previews back until its node is
-         *     connected again.
-         * @enum {string}
-         */
-        ListedState: "listed" | "preview" | "complete";
         /** @description Login and password; without a network the one called `default`. */
         LogIn: {
             /** @description What the person types. */
@@ -1901,8 +1878,6 @@ export interface components {
             draft?: components["schemas"]["Draft"] | null;
             /** @description What happened, oldest first. */
             events: components["schemas"]["ReadingEvent"][];
-            /** @description Ids of required fields that are not answered. */
-            missing_context: string[];
             /** @description Notices about it, oldest first. */
             notices: components["schemas"]["Notice"][];
             /** @description Signed versions, oldest first. */
@@ -1932,6 +1907,8 @@ export interface components {
             due: components["schemas"]["Due"];
             /** @description Id. */
             id: string;
+            /** @description Ids of what is missing: required fields that are not answered, and `callback_number`. */
+            missing_context: string[];
             /** @description Whose images. */
             patient: components["schemas"]["Patient"];
             /** @description Who reads. */
@@ -2264,6 +2241,8 @@ export interface components {
              * @description Instances that are whole and proven.
              */
             verified: number;
+            /** @description Instances that stay at the site; while there are any, the study is not complete. */
+            withheld: components["schemas"]["WithheldInstances"][];
         };
         /** @description A study with everything of it that has arrived or is arriving. */
         StudyDetail: {
@@ -2296,7 +2275,7 @@ export interface components {
             /** @description `HHMMSS.FFFFFF`. */
             study_time?: string | null;
         };
-        /** @description An instance. */
+        /** @description An instance of which at least the head is here. */
         StudyInstance: {
             /**
              * Format: int64
@@ -2315,8 +2294,8 @@ export interface components {
             number_of_frames: number;
             /** @description SOP Instance UID (0008,0018). */
             sop_instance_uid: string;
-            /** @description `arriving` or `verified`; only verified ones can be fetched. */
-            state: string;
+            /** @description How far it is. */
+            state: components["schemas"]["InstanceState"];
             /** @description Transfer syntax it was received in. */
             transfer_syntax: string;
             /** @description Codes of what is wrong with it. */
@@ -2325,7 +2304,7 @@ export interface components {
         /** @description What is listed of a study. */
         StudyInstances: {
             /** @description By series number; a series is there from its first listed instance on. */
-            series: components["schemas"]["ListedSeries"][];
+            series: components["schemas"]["StudySeries"][];
             /**
              * Format: int64
              * @description The relay's time.
@@ -2376,7 +2355,7 @@ export interface components {
             /** @description Phonetic group. */
             phonetic: string;
         };
-        /** @description A series and its instances. */
+        /** @description A series of which at least one instance is listed. */
         StudySeries: {
             /** @description Series Description (0008,103E). */
             description?: string | null;
@@ -2452,6 +2431,16 @@ export interface components {
         UserList: {
             /** @description By login. */
             items: components["schemas"]["User"][];
+        };
+        /** @description Instances of a study that its site withholds for one reason; while there are any, the study is not complete. */
+        WithheldInstances: {
+            /**
+             * Format: int64
+             * @description How many.
+             */
+            n_instances: number;
+            /** @description `patient_differs`, `unusable`, `damaged`, `refused`, or a code of a newer agent. */
+            reason: string;
         };
         /** @description The worklist. */
         Worklist: {
@@ -3905,6 +3894,8 @@ export interface operations {
             /** @description first bytes of a codestream; `preview_not_there` (404) until they have come */
             200: {
                 headers: {
+                    /** @description entity tag of the frame that begins with these bytes */
+                    "tancho-frame-etag"?: string;
                     /** @description columns of the image they hold */
                     "tancho-preview-columns"?: number;
                     /** @description how often the sides of the original were halved */

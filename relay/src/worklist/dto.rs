@@ -204,7 +204,6 @@ pub struct PersonName {
 
 /// Makes the line. `now_ms` tells whether a claim still holds, `reads_reports` whether the person may know what
 /// was found, `progress` how its study comes in.
-#[must_use]
 pub fn summary_of(
     item: WorklistItem,
     modalities: Vec<String>,

@@ -75,10 +75,8 @@ fn one_want_waits_however_often_an_instance_is_offered() {
     }
     assert_eq!(receiver.n_unwritten(), 1);
     // Bytes that came meanwhile are not asked for any more.
-    assert_eq!(
-        receiver.on_data(&Digest([1; 32]), 0, 300).unwrap(),
-        DataVerdict::Store(vec![0..300])
-    );
+    let verdict = receiver.on_data(&Digest([1; 32]), 0, 300).unwrap();
+    assert!(matches!(verdict, DataVerdict::Store(gaps) if gaps.len() == 1 && gaps[0] == (0..300)));
     receiver.on_stored(&Digest([1; 32]), 0..300);
     assert_eq!(wanted(&mut receiver), [(1, vec![(300, LEN)])]);
     assert_eq!(wanted(&mut receiver), []);
