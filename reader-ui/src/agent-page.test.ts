@@ -20,6 +20,7 @@ const patient = (id: string, ideographic: string, birth: string) => ({
   name_uncertain: false,
   patient_id: id,
   birth_date: birth,
+  birth_date_era: birth === '19500102' ? '昭和25年' : '昭和36年',
   sex: 'F',
 });
 const studyPatient = patient('P-100', '道東^花子', '19500102');
@@ -29,9 +30,10 @@ const held = {
   n_objects: 3, bytes: 3000, first_received_at_ms: 1_700_000_000_000, last_received_at_ms: 1_700_000_001_000,
 };
 const quarantined = { object_id: '01890000-0000-7000-8000-000000000001', at_ms: 1_700_000_000_000, calling_ae: 'MR1', code: 'unreadable_in_spool', bytes: 512 };
+const doubt = { calling_ae: 'CT7', declared: 'ISO_IR 13', elements: ['00081030', '00100010', '00400254'], n_studies: 2, last_received_at_ms: 1_700_000_000_000 };
 const refused = { at_ms: 1_700_000_000_000, calling_ae: 'CT9', called_ae: 'TANCHO', address: '192.0.2.9', code: 'calling_ae_unknown', n_times: 4 };
 const study = {
-  study_instance_uid: '1.2.3', ...studyPatient, study_date: '20260101', study_time: '1200', description: 'Head', modalities: ['CT'],
+  study_instance_uid: '1.2.3', ...studyPatient, study_date: '20260101', study_time: '1200', description: 'Head', text_uncertain: false, modalities: ['CT'],
   priority: 'routine', closed: true, generation: 1, first_received_at_ms: 1, last_received_at_ms: 2,
   n_received: 8, n_durable: 5, n_coding: 0, n_refused: 0, n_held: 3, n_damaged: 0, bytes_total: 10, bytes_sent: 10, bytes_sent_now: 0, n_shown: 0, last_sent_at_ms: null, bytes_per_second: 0, request: null,
 };
@@ -42,7 +44,7 @@ const picture = {
     relay_defers: null, is_capped: false, routine_waits_until_ms: null,
   },
   troubles: [],
-  studies: [study], held: [held], quarantine: [quarantined], refusals: [refused],
+  studies: [study], held: [held], uncertain_texts: [doubt], quarantine: [quarantined], refusals: [refused],
 };
 
 const START = 1_700_000_000_000;
@@ -104,8 +106,8 @@ afterEach(() => {
 
 describe('the technologist’s page', () => {
   it('hides what needs nobody', () => {
-    show({ ...picture, held: [], quarantine: [], refusals: [] });
-    for (const id of ['held', 'quarantine', 'refusals']) expect(section(id).hidden, id).toBe(true);
+    show({ ...picture, held: [], uncertain_texts: [], quarantine: [], refusals: [] });
+    for (const id of ['held', 'texts', 'quarantine', 'refusals']) expect(section(id).hidden, id).toBe(true);
   });
 
   it('shows both patients of held images, as text, and where they differ', () => {
@@ -165,6 +167,34 @@ describe('the technologist’s page', () => {
     for (const part of ['CT9', 'TANCHO', '192.0.2.9', 'dimse.allow', '4']) expect(row).toContain(part);
   });
 
+  it('names scanners whose text does not fit what they declare', () => {
+    const row = section('texts').querySelector('tbody tr')?.textContent ?? '';
+    for (const part of ['CT7', 'ISO_IR 13', 'study description, patient name, (0040,0254)', '2 studies']) expect(row).toContain(part);
+    show({ ...picture, uncertain_texts: [{ ...doubt, declared: '', elements: [] }] });
+    expect(section('texts').textContent).toContain('none declared');
+  });
+
+  it('marks a name and a text that could not be read for sure', () => {
+    const drawn = (patch: object) => {
+      show({ ...picture, held: [], studies: [{ ...study, ...patch }] });
+      return document.getElementById('studies')?.textContent ?? '';
+    };
+    expect(drawn({})).not.toContain('Character set unknown');
+    expect(drawn({ text_uncertain: true })).toContain('Character set unknown: check the text');
+    expect(drawn({ text_uncertain: true, name_uncertain: true })).toContain('Character set unknown: check the patient ID, not the name');
+  });
+
+  it('shows half-width katakana in full width and the era beside a birth date', () => {
+    const names = { alphabetic: 'ﾔﾏﾀﾞ^ﾀﾛｳ', ideographic: '', phonetic: '' };
+    show({ ...picture, held: [], studies: [{ ...study, patient_name: names, description: 'ﾄｳﾌﾞ' }] });
+    const list = document.getElementById('studies') as HTMLElement;
+    for (const part of ['ヤマダ タロウ', 'トウブ', '1950-01-02']) expect(list.textContent).toContain(part);
+    expect(list.textContent).not.toContain('昭和');
+    press(document.body, '[data-lang=ja]');
+    expect(list.textContent).toContain('1950-01-02(昭和25年)');
+    press(document.body, '[data-lang=en]');
+  });
+
   it('says what was asked for and what the relay still lacks', () => {
     const form = { urgency: 'critical', clinical_context: { clinical_question: '出血？', request_template: 'ich' }, callback_number: '0153-24-3201', callback_person: null, responsible_physician: null };
     const request = { pending: false, refused: null, case_code: '4723', state: 'requested', reader_name: null, clinical_context_complete: false, form };
@@ -209,7 +239,7 @@ describe('the technologist’s page', () => {
   });
 
   it('has every reason in both languages', () => {
-    for (const pick of [(words: typeof ja) => words.reasons, (words: typeof ja) => words.refusals.reasons, (words: typeof ja) => words.held.fields]) {
+    for (const pick of [(words: typeof ja) => words.reasons, (words: typeof ja) => words.refusals.reasons, (words: typeof ja) => words.held.fields, (words: typeof ja) => words.texts.elements]) {
       expect(Object.keys(pick(en))).toEqual(Object.keys(pick(ja)));
     }
   });

@@ -6,6 +6,7 @@
 
 mod anatomy;
 mod dataset;
+pub mod names;
 
 use std::fs;
 use std::io;
@@ -55,6 +56,21 @@ pub struct Phantom {
     pub study_date: String,
     /// Study time, `HHMMSS`.
     pub study_time: String,
+    /// Text as bytes in place of the texts above: for character sets, and for what scanners do wrong with them.
+    pub raw_text: Option<RawText>,
+}
+
+/// Header text as bytes. Elements of the phantom that would need another character set are left out beside it.
+#[derive(Clone, Debug)]
+pub struct RawText {
+    /// Specific Character Set as declared; empty declares nothing.
+    pub character_sets: &'static str,
+    /// Patient's Name.
+    pub patient_name: Vec<u8>,
+    /// Study Description.
+    pub study_description: Vec<u8>,
+    /// Series Description.
+    pub series_description: Vec<u8>,
 }
 
 /// One file on disk.
@@ -99,6 +115,7 @@ impl Phantom {
             institution: "道東診療所".to_owned(),
             study_date: "20260123".to_owned(),
             study_time: "021405".to_owned(),
+            raw_text: None,
         }
     }
 

@@ -6,6 +6,7 @@ mod critical_finding_is_acknowledged;
 mod duplicates_change_nothing;
 mod hostile_objects_stop_only_themselves;
 mod late_images_are_counted;
+mod names_are_right_everywhere;
 mod nothing_acknowledged_is_lost;
 mod one_reader_claims;
 mod send_waits_for_the_relay;

@@ -119,10 +119,14 @@ class Relay(Program):
                        input="correct horse battery staple sweeps\n", text=True)
         self.token = json.loads(self.command("token", "create", "--login", "sweep", "--json"))["token"]
 
-    def get(self, path):
-        """What the API or DICOMweb answers; none while the relay is away, or when it has nothing."""
-        request = urllib.request.Request(f"http://127.0.0.1:{self.http}{path}", headers={
-            "Authorization": f"Bearer {self.token}", "Accept": "application/json, application/dicom+json"})
+    def get(self, path, question=None):
+        """What the API or DICOMweb answers, a question going in the body; none while the relay is away, or when it has
+        nothing."""
+        headers = {"Authorization": f"Bearer {self.token}", "Accept": "application/json, application/dicom+json"}
+        if question is not None:
+            headers["Content-Type"] = "application/json"
+        request = urllib.request.Request(f"http://127.0.0.1:{self.http}{path}", headers=headers,
+                                         data=None if question is None else json.dumps(question).encode())
         try:
             with urllib.request.urlopen(request, timeout=5) as answer:
                 return json.loads(answer.read() or "null")
@@ -140,7 +144,8 @@ class Relay(Program):
 
     def arrival(self, study):
         """What the worklist says of a study, from its automatic reading request; none before there is one."""
-        found = (self.get(f"/api/v1/reading-requests?state=all&q={study.patient_id}") or {}).get("items", [])
+        question = {"state": "all", "q": study.patient_id}
+        found = (self.get("/api/v1/reading-requests/search", question) or {}).get("items", [])
         return next((item["arrival"] for item in found if item["study"]["study_instance_uid"] == study.uid), None)
 
     def exported_sha256(self, instance_uid, scratch):

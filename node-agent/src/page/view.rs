@@ -1,9 +1,9 @@
 //! What the page shows, made from the spool and the state of the line at one moment.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use serde::Serialize;
-use tancho_domain::dicom::Priority;
+use tancho_domain::dicom::{Priority, japanese_era};
 use tancho_domain::ids::ObjectId;
 
 use super::PageParts;
@@ -17,6 +17,9 @@ use crate::troubles::{Facts, Trouble, troubles};
 
 /// Most studies the page shows, the latest first; older ones stay in the spool.
 pub const STUDIES_SHOWN_MAX: usize = 200;
+
+/// Most senders of uncertain text the page shows.
+pub const UNCERTAIN_TEXTS_SHOWN_MAX: usize = 50;
 
 /// One picture of the node.
 #[derive(Debug, Serialize)]
@@ -39,6 +42,8 @@ pub struct PageState {
     studies: Vec<StudyView>,
     /// Objects that name another patient than their study, the longest waiting first.
     held: Vec<HeldView>,
+    /// Senders of text that their character sets do not explain, the latest arrival first.
+    uncertain_texts: Vec<UncertainTextsView>,
     /// Objects set aside, the latest first.
     quarantine: Vec<QuarantineView>,
     /// Associations that were not accepted, the latest first.
@@ -67,12 +72,23 @@ struct HeldView {
     last_received_at_ms: i64,
 }
 
+/// Studies from one sender whose text does not fit its declaration.
+#[derive(Debug, Serialize)]
+struct UncertainTextsView {
+    calling_ae: String,
+    declared: String,
+    elements: BTreeSet<String>,
+    n_studies: u64,
+    last_received_at_ms: i64,
+}
+
 #[derive(Debug, Serialize)]
 struct PatientView {
     patient_name: NameView,
     name_uncertain: bool,
     patient_id: Redacted,
     birth_date: Redacted,
+    birth_date_era: Option<Redacted>,
     sex: String,
 }
 
@@ -85,6 +101,8 @@ pub struct StudyView {
     study_date: String,
     study_time: String,
     description: Redacted,
+    /// Some text of it does not fit the declared character sets.
+    text_uncertain: bool,
     modalities: Vec<String>,
     priority: Priority,
     closed: bool,
@@ -195,6 +213,7 @@ pub fn picture(parts: &PageParts) -> PageState {
             .into_iter()
             .map(|held| held_view(held, &studies))
             .collect(),
+        uncertain_texts: uncertain_texts(&studies),
         quarantine: parts
             .spool
             .quarantine()
@@ -203,6 +222,36 @@ pub fn picture(parts: &PageParts) -> PageState {
             .collect(),
         refusals: parts.refusals.recent(),
     }
+}
+
+/// By sender and declaration: what is wrong is corrected at the sender, once for all its studies.
+fn uncertain_texts(studies: &[StudyPicture]) -> Vec<UncertainTextsView> {
+    let mut views: Vec<UncertainTextsView> = Vec::new();
+    for study in studies {
+        let Some(doubt) = &study.label.text_doubt else {
+            continue;
+        };
+        let known = views
+            .iter()
+            .position(|view| view.calling_ae == doubt.calling_ae && view.declared == doubt.declared);
+        let at = known.unwrap_or_else(|| {
+            views.push(UncertainTextsView {
+                calling_ae: doubt.calling_ae.clone(),
+                declared: doubt.declared.clone(),
+                elements: BTreeSet::new(),
+                n_studies: 0,
+                last_received_at_ms: 0,
+            });
+            views.len() - 1
+        });
+        let view = &mut views[at];
+        view.elements.extend(doubt.elements.iter().cloned());
+        view.n_studies += 1;
+        view.last_received_at_ms = view.last_received_at_ms.max(study.last_received_at_ms);
+    }
+    views.sort_by_key(|view| std::cmp::Reverse(view.last_received_at_ms));
+    views.truncate(UNCERTAIN_TEXTS_SHOWN_MAX);
+    views
 }
 
 fn study_view(
@@ -228,6 +277,7 @@ fn study_view(
         study_date: study.label.study_date.clone(),
         study_time: study.label.study_time.clone(),
         description: Redacted(study.label.description.clone()),
+        text_uncertain: study.label.text_doubt.is_some(),
         modalities: study.label.modalities.clone(),
         priority: study.priority,
         closed: study.closed_at_ms.is_some(),
@@ -271,6 +321,7 @@ fn patient_view(patient: &PatientLabel) -> PatientView {
         },
         name_uncertain,
         patient_id: Redacted(patient_id),
+        birth_date_era: japanese_era(&birth_date).map(Redacted),
         birth_date: Redacted(birth_date),
         sex,
     }

@@ -48,13 +48,14 @@ pub type IndexError = sqlx::Error;
 
 /// Each step makes the tables of one version from those of the version before. An index that is newer than this
 /// program is rebuilt from the files.
-const SCHEMA_STEPS: [&str; 6] = [
+const SCHEMA_STEPS: [&str; 7] = [
     SCHEMA,
     delivered::SCHEMA,
     held::SCHEMA,
     line::SCHEMA,
     quarantine::SCHEMA,
     withheld::SCHEMA,
+    studies::SCHEMA,
 ];
 
 /// Tables of version 1.

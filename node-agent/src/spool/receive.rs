@@ -215,7 +215,7 @@ impl Incoming {
         // The index writes its row meanwhile; without the word that follows nothing is committed.
         self.shared.send_blocking(Change::Store {
             object: Box::new(object),
-            label: Box::new(StudyLabel::of(&scan.identity)),
+            label: Box::new(StudyLabel::of(&scan.identity, &self.arrival.calling_ae)),
             folder: place.folder,
             durable,
             reply,

@@ -204,7 +204,8 @@ fn describe(
         reason: None,
         held_patient: None,
     };
-    Ok(Some((object, StudyLabel::of(&scan.identity))))
+    let label = StudyLabel::of(&scan.identity, &object.calling_ae);
+    Ok(Some((object, label)))
 }
 
 async fn ensure_study(
@@ -220,7 +221,7 @@ async fn ensure_study(
             if row.label.patient.contradicts(&label.patient) {
                 index::set_held(db, &object.object_id, &label.patient.to_json()?).await?;
             }
-            row.label.add_modalities(&label.modalities);
+            row.label.add(&label);
             row.priority = row.priority.min(object.priority);
             row.generation += u64::from(row.closed_at_ms.take().is_some());
             row

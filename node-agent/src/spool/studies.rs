@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
-use tancho_domain::dicom::Priority;
+use tancho_domain::dicom::{AeTitle, Priority};
 use tancho_imaging::scan::InstanceIdentity;
 
 use super::SpoolError;
@@ -113,12 +113,40 @@ pub struct StudyLabel {
     pub description: String,
     /// Modalities of its series.
     pub modalities: Vec<String>,
+    /// Text of its first such object that the declared character sets do not explain.
+    pub text_doubt: Option<TextDoubt>,
+}
+
+/// Text that the declared character sets do not explain: shown with a mark, and told to whoever can have the sender
+/// corrected.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct TextDoubt {
+    /// Who sent it.
+    pub calling_ae: String,
+    /// Specific Character Set as declared, terms separated by backslashes; empty when nothing is declared.
+    pub declared: String,
+    /// Elements concerned, eight hexadecimal digits each; none when only a term of the declaration is unknown.
+    pub elements: Vec<String>,
+}
+
+impl TextDoubt {
+    fn of(identity: &InstanceIdentity, calling_ae: &AeTitle) -> Option<Self> {
+        identity.text_uncertain.then(|| Self {
+            calling_ae: calling_ae.as_str().to_owned(),
+            declared: identity.character_sets.join("\\"),
+            elements: identity
+                .uncertain_elements
+                .iter()
+                .map(|tag| tag.to_hex())
+                .collect(),
+        })
+    }
 }
 
 impl StudyLabel {
-    /// The label from one object's identity.
+    /// The label from the identity of one object and who sent it.
     #[must_use]
-    pub fn of(identity: &InstanceIdentity) -> Self {
+    pub fn of(identity: &InstanceIdentity, calling_ae: &AeTitle) -> Self {
         let text = |value: &Option<String>| value.clone().unwrap_or_default();
         let name = identity.patient_name.clone().unwrap_or_default();
         Self {
@@ -135,17 +163,22 @@ impl StudyLabel {
             study_time: text(&identity.study_time),
             description: text(&identity.study_description),
             modalities: identity.modality.iter().cloned().collect(),
+            text_doubt: TextDoubt::of(identity, calling_ae),
         }
     }
 
-    /// Adds modalities that are new; gives whether there were any.
-    pub fn add_modalities(&mut self, modalities: &[String]) -> bool {
-        let all: BTreeSet<String> = self.modalities.iter().chain(modalities).cloned().collect();
+    /// Adds what a further object brings: modalities, and a first doubt about text; gives whether there was anything.
+    pub fn add(&mut self, other: &Self) -> bool {
+        let all: BTreeSet<String> = self.modalities.iter().chain(&other.modalities).cloned().collect();
         let grown = all.len() > self.modalities.len();
         if grown {
             self.modalities = all.into_iter().collect();
         }
-        grown
+        let doubted = self.text_doubt.is_none() && other.text_doubt.is_some();
+        if doubted {
+            self.text_doubt.clone_from(&other.text_doubt);
+        }
+        grown || doubted
     }
 }
 

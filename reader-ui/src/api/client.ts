@@ -30,6 +30,9 @@ export const logOut = () => bodyOf<void>(relay.DELETE('/api/v1/session'));
 export type RequestState = 'open' | 'reported' | 'closed' | 'all';
 export const listReadingRequests = (state: RequestState) =>
   bodyOf<{ items: ReadingRequestSummary[]; server_time_ms: number }>(relay.GET('/api/v1/reading-requests', { params: { query: { state } } }));
+/** What is searched for names a patient: it travels in the body, never in an address. */
+export const searchReadingRequests = (state: RequestState, q: string) =>
+  bodyOf<{ items: ReadingRequestSummary[]; server_time_ms: number }>(relay.POST('/api/v1/reading-requests/search', { body: { state, q } }));
 
 const ofRequest = (id: string) => ({ path: { reading_request_id: id } });
 export const getReadingRequest = (id: string) =>

@@ -1,4 +1,4 @@
-import { queryOptions } from '@tanstack/react-query';
+import { keepPreviousData, queryOptions } from '@tanstack/react-query';
 import * as client from './client.ts';
 
 /** Cache keys and fetchers. A live event names what changed; the page asks for it again under the same key. */
@@ -16,8 +16,14 @@ export const keys = {
   criticalResults: ['critical-results'] as const,
 };
 
+/** Answers to searches that nobody looks at any more go soon: there is one for every pause in typing. */
+const searchKeptMs = 10_000;
+
 export const requestsQuery = (state: client.RequestState) =>
   queryOptions({ queryKey: [...keys.requests, state], queryFn: () => client.listReadingRequests(state) });
+/** With a search text, those it finds; a live event asks again as for the whole list. */
+export const requestSearchQuery = (state: client.RequestState, q: string) =>
+  queryOptions({ queryKey: [...keys.requests, state, 'search', q], queryFn: () => client.searchReadingRequests(state, q), placeholderData: keepPreviousData, gcTime: searchKeptMs });
 
 export const requestQuery = (id: string) =>
   queryOptions({ queryKey: keys.request(id), queryFn: () => client.getReadingRequest(id) });

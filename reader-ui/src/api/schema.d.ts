@@ -341,6 +341,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/reading-requests/search": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Those of the reading requests within reach that a search text finds, in the same order. */
+        post: operations["search_reading_requests"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/reading-requests/{reading_request_id}": {
         parameters: {
             query?: never;
@@ -1783,6 +1800,8 @@ export interface components {
             age_years?: number | null;
             /** @description `YYYYMMDD`. */
             birth_date?: string | null;
+            /** @description The same year by Japanese era, as in 昭和23年; absent before 1873. */
+            birth_date_era?: string | null;
             /** @description The three groups of Patient's Name. */
             name: components["schemas"]["PatientName"];
             /** @description Whether characters of the name could not be decoded for sure. */
@@ -1940,7 +1959,10 @@ export interface components {
              * @description Grows with every change.
              */
             version: number;
-            /** @description `patient_mismatch_held`, `study_conflict`, `name_uncertain`, `late_images`, `no_callback_number`. */
+            /**
+             * @description `patient_mismatch_held`, `study_conflict`, `name_uncertain`, `text_uncertain`, `late_images`,
+             *     `no_callback_number`.
+             */
             warnings: string[];
         };
         /** @description Why something is sent back or withdrawn. */
@@ -2257,6 +2279,8 @@ export interface components {
             conflict_at_ms?: number | null;
             /** @description Study Description (0008,1030). */
             description?: string | null;
+            /** @description Whether characters of the description could not be decoded for sure. */
+            description_uncertain: boolean;
             /**
              * Format: int64
              * @description When an instance of another patient came under this study; it is kept aside and not shown.
@@ -2317,6 +2341,8 @@ export interface components {
             accession_number?: string | null;
             /** @description Study Description. */
             description?: string | null;
+            /** @description Whether characters of the description could not be decoded for sure. */
+            description_uncertain: boolean;
             /** @description Id; absent until the first head is here. */
             id?: string | null;
             /** @description Modalities of its series. */
@@ -2337,6 +2363,8 @@ export interface components {
             age_years?: number | null;
             /** @description `YYYYMMDD`. */
             birth_date?: string | null;
+            /** @description The same year by Japanese era, as in 昭和23年; absent before 1873. */
+            birth_date_era?: string | null;
             /** @description The three groups of Patient's Name (0010,0010). */
             name: components["schemas"]["StudyPatientName"];
             /** @description Whether characters of the name could not be decoded for sure. */
@@ -2359,6 +2387,8 @@ export interface components {
         StudySeries: {
             /** @description Series Description (0008,103E). */
             description?: string | null;
+            /** @description Whether characters of the description could not be decoded for sure. */
+            description_uncertain: boolean;
             /** @description By instance number. */
             instances: components["schemas"]["StudyInstance"][];
             /** @description Modality (0008,0060). */
@@ -2451,6 +2481,18 @@ export interface components {
              * @description The relay's time, for clocks on the page.
              */
             server_time_ms: number;
+        };
+        /** @description Which lines are searched. In a body, not in an address: what is searched for names a patient. */
+        WorklistSearch: {
+            /**
+             * @description Up to four words, each a part of a name in kanji, kana or romaji, of a Patient ID, Accession Number or case
+             *     code, or of the requesting site's name. All must be found; widths, cases and spellings of one sound are one.
+             */
+            q: string;
+            /** @description Code of a site: sent by it or to it. */
+            site?: string | null;
+            /** @description `open` (default), `reported`, `closed` or `all`. */
+            state?: string | null;
         };
     };
     responses: never;
@@ -3092,8 +3134,6 @@ export interface operations {
                 state?: string;
                 /** @description Code of a site: sent by it or to it. */
                 site?: string;
-                /** @description Part of a name, Patient ID or Accession Number, or a case code. */
-                q?: string;
             };
             header?: never;
             path?: never;
@@ -3142,6 +3182,38 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["ReadingRequestDetail"];
+                };
+            };
+            /** @description refused or failed */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    search_reading_requests: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["WorklistSearch"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Worklist"];
                 };
             };
             /** @description refused or failed */

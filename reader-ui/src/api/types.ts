@@ -37,6 +37,8 @@ export interface Patient {
   name_uncertain: boolean;
   patient_id: string;
   birth_date: string | null;
+  /** The year by Japanese era, `昭和23年`; null for no date or one before 1873. */
+  birth_date_era: string | null;
   sex: string | null;
   age_years: number | null;
 }
@@ -48,6 +50,7 @@ export interface StudyRef {
   study_date: string | null;
   study_time: string | null;
   description: string | null;
+  description_uncertain: boolean;
   modalities: string[];
   accession_number: string | null;
 }
@@ -91,6 +94,7 @@ export interface StudySeries {
   modality: string;
   number: number | null;
   description: string | null;
+  description_uncertain: boolean;
   instances: StudyInstance[];
 }
 

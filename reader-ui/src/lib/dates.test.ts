@@ -1,24 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { clock, eraYear, fromLocalInput, isoDate, studyTime, timeOfDay, toLocalInput } from './dates.ts';
-
-describe('Japanese eras', () => {
-  it('turn on their first day', () => {
-    expect(eraYear('19890107', 'ja')).toBe('昭和64年');
-    expect(eraYear('19890108', 'ja')).toMatch(/^平成(1|元)年$/);
-    expect(eraYear('20190430', 'ja')).toBe('平成31年');
-    expect(eraYear('20190501', 'ja')).toMatch(/^令和(1|元)年$/);
-    expect(eraYear('19480312', 'ja')).toBe('昭和23年');
-    expect(eraYear('19120729', 'ja')).toBe('明治45年');
-  });
-
-  it('have their letter in English', () => {
-    expect(eraYear('19480312', 'en')).toBeNull();
-  });
-
-  it('are not guessed for what is no date', () => {
-    for (const text of ['', '1948', '19480230', 'XXXXXXXX', '18000101', null]) expect(eraYear(text, 'ja')).toBeNull();
-  });
-});
+import { clock, fromLocalInput, isoDate, studyTime, timeOfDay, toLocalInput } from './dates.ts';
 
 describe('dates', () => {
   it('are read from DICOM only when they exist', () => {

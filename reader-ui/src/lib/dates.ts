@@ -37,15 +37,6 @@ export function isoDate(da: string | null): string | null {
   return real ? `${year}-${month}-${day}` : null;
 }
 
-/** Japanese era of a DICOM date for a Japanese reader, `昭和23年`; null in English, when it is not a date or older than Meiji 6 (1873). */
-export function eraYear(da: string | null, language: Language): string | null {
-  const iso = isoDate(da);
-  if (language === 'en' || !iso || iso < '1873-01-01') return null;
-  const parts = new Intl.DateTimeFormat('ja-JP-u-ca-japanese', { era: 'long', year: 'numeric', timeZone: 'UTC' }).formatToParts(new Date(`${iso}T00:00:00Z`));
-  const of = (type: string) => parts.find((part) => part.type === type)?.value ?? '';
-  return `${of('era')}${of('year')}年`;
-}
-
 /** Study Date and Time of a DICOM header, as the scanner wrote them: local time of the site, no zone. */
 export function studyTime(da: string | null, tm: string | null): string {
   const time = /^(\d{2})(\d{2})/.exec(tm ?? '');

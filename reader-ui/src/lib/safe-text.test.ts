@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { personName, safeText } from './safe-text.ts';
+import { headerText, personName, safeText } from './safe-text.ts';
 
 describe('text from elsewhere', () => {
   it('cannot change the direction or hide characters', () => {
@@ -14,5 +14,10 @@ describe('text from elsewhere', () => {
   it('writes name components apart', () => {
     expect(personName('山田^太郎')).toBe('山田 太郎');
     expect(personName('YAMADA^TARO^^Dr')).toBe('YAMADA TARO Dr');
+  });
+
+  it('shows half-width katakana in full width and leaves every other character as it is', () => {
+    expect(personName('ﾔﾏﾀﾞ^ﾀﾛｰ')).toBe('ヤマダ タロー');
+    expect(headerText('ｶﾝｼﾞｬ 頭部単純ＣＴ ㈱神')).toBe('カンジャ 頭部単純ＣＴ ㈱神');
   });
 });

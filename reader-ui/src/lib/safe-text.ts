@@ -9,7 +9,12 @@ export function safeText(text: string): string {
   return text.replace(deceptive, '\u2423');
 }
 
+/** Text of a DICOM header to look at: half-width katakana, which old scanners send, in full width. */
+export function headerText(text: string): string {
+  return safeText(text).replace(/[\uff61-\uff9f]+/g, (kana) => kana.normalize('NFKC'));
+}
+
 /** A person's name from its DICOM groups: components are separated by `^`. */
 export function personName(group: string): string {
-  return safeText(group.split('^').filter(Boolean).join(' '));
+  return headerText(group.split('^').filter(Boolean).join(' '));
 }

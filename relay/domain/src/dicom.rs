@@ -3,9 +3,13 @@
 //! A peer's identifier that breaks the rules never becomes one of these types, so no path, key or URL
 //! can be built from it.
 
+mod era;
+
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+
+pub use era::japanese_era;
 
 /// Why a text is not a DICOM identifier. The text itself is not repeated: it may carry patient data.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

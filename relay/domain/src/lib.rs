@@ -7,6 +7,7 @@ pub mod ids;
 pub mod dicom;
 pub mod access;
 pub mod patient;
+pub mod search_key;
 pub mod reading;
 pub mod report;
 pub mod call;

@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value, json};
 use tancho_store::instances::{Instance, Series, Study};
+use tancho_store::studies::UncertainElements;
 
 /// A data set under construction; elements without a value are left out.
 #[derive(Debug, Default)]
@@ -16,6 +17,22 @@ impl Model {
         self
     }
 
+    /// Text of a header. The model has no place for a mark, so what the declared character sets do not explain is
+    /// U+FFFD here, as in the metadata.
+    fn header_text(
+        &mut self,
+        tag: &str,
+        vr: &str,
+        value: Option<&str>,
+        uncertain: &UncertainElements,
+    ) -> &mut Self {
+        self.set(
+            tag,
+            vr,
+            value.map(|value| declared(value, uncertain.holds(tag)).into()),
+        )
+    }
+
     fn text(&mut self, tag: &str, vr: &str, value: Option<&str>) -> &mut Self {
         self.set(tag, vr, value.map(Value::from))
     }
@@ -24,13 +41,13 @@ impl Model {
         self.set(tag, vr, value.map(Value::from))
     }
 
-    fn person(&mut self, tag: &str, groups: [&str; 3]) -> &mut Self {
+    fn person(&mut self, tag: &str, groups: [&str; 3], uncertain: &UncertainElements) -> &mut Self {
         let keys = ["Alphabetic", "Ideographic", "Phonetic"];
         let name: Map<String, Value> = keys
             .into_iter()
             .zip(groups)
             .filter(|(_, group)| !group.is_empty())
-            .map(|(key, group)| (key.to_owned(), Value::from(group)))
+            .map(|(key, group)| (key.to_owned(), declared(group, uncertain.holds(tag)).into()))
             .collect();
         self.set(tag, "PN", (!name.is_empty()).then_some(Value::Object(name)))
     }
@@ -40,16 +57,26 @@ impl Model {
     }
 }
 
+/// What of a text is certain: letters of the default repertoire are, whatever was declared.
+fn declared(text: &str, is_uncertain: bool) -> String {
+    if is_uncertain {
+        text.replace(|c: char| !c.is_ascii(), "\u{FFFD}")
+    } else {
+        text.to_owned()
+    }
+}
+
 /// A study as a search result (PS3.18 table 10.6.3-3).
 pub(super) fn study(study: &Study, modalities: &[String]) -> Value {
+    let uncertain = &study.uncertain_elements;
     let mut model = Model::default();
     model
         .text("00080005", "CS", Some("ISO_IR 192"))
         .text("00080020", "DA", study.study_date.as_deref())
         .text("00080030", "TM", study.study_time.as_deref())
-        .text("00080050", "SH", study.accession_number.as_deref())
+        .header_text("00080050", "SH", study.accession_number.as_deref(), uncertain)
         .text("00080056", "CS", Some("ONLINE"))
-        .text("00081030", "LO", study.study_description.as_deref())
+        .header_text("00081030", "LO", study.study_description.as_deref(), uncertain)
         .text(
             "00081190",
             "UR",
@@ -62,9 +89,10 @@ pub(super) fn study(study: &Study, modalities: &[String]) -> Value {
                 &study.patient_name_ideographic,
                 &study.patient_name_phonetic,
             ],
+            uncertain,
         )
-        .text("00100020", "LO", Some(&study.patient_id))
-        .text("00100021", "LO", study.issuer_of_patient_id.as_deref())
+        .header_text("00100020", "LO", Some(&study.patient_id), uncertain)
+        .header_text("00100021", "LO", study.issuer_of_patient_id.as_deref(), uncertain)
         .text("00100030", "DA", study.patient_birth_date.as_deref())
         .text("00100040", "CS", study.patient_sex.as_deref())
         .text("0020000D", "UI", Some(&study.study_instance_uid))
@@ -86,7 +114,12 @@ pub(super) fn series(of: &Study, series: &Series) -> Value {
     Model::default()
         .text("00080005", "CS", Some("ISO_IR 192"))
         .text("00080060", "CS", Some(&series.modality))
-        .text("0008103E", "LO", series.series_description.as_deref())
+        .header_text(
+            "0008103E",
+            "LO",
+            series.series_description.as_deref(),
+            &series.uncertain_elements,
+        )
         .text("00081190", "UR", Some(&address))
         .text("00180015", "CS", series.body_part.as_deref())
         .text("0020000D", "UI", Some(&of.study_instance_uid))

@@ -7,8 +7,14 @@ use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder
 use crate::http::caller::COOKIE_SECURE;
 use crate::http::problem::Problem;
 
-/// Operations that change something and need no `Idempotency-Key`, because repeating them does no harm.
-const WITHOUT_KEY: [&str; 4] = ["log_in", "log_out", "evaluate_findings", "report_focus"];
+/// Operations that send a body or delete and need no `Idempotency-Key`, because repeating them does no harm.
+const WITHOUT_KEY: [&str; 5] = [
+    "log_in",
+    "log_out",
+    "evaluate_findings",
+    "report_focus",
+    "search_reading_requests",
+];
 /// Operations that need no login.
 const WITHOUT_LOGIN: [&str; 1] = ["log_in"];
 

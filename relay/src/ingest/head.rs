@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use tancho_domain::ids::{InstanceId, NetworkId, SeriesId, StudyId};
 use tancho_imaging::container::{Container, ContainerError, ContainerHeader};
+use tancho_imaging::element::Tag;
 use tancho_imaging::limits::ScanLimits;
 use tancho_imaging::scan::{HeadScan, InstanceIdentity};
 use tancho_store::studies::{
@@ -17,6 +18,19 @@ use tancho_wire::transfer::OfferedInstance;
 
 use super::dictionaries::{Dictionaries, HeadDigest};
 use crate::secrets;
+
+/// Texts of the study and its patient: Accession Number, Institution Name, Study Description, Patient's Name, Patient
+/// ID, Issuer of Patient ID.
+const STUDY_TEXTS: [Tag; 6] = [
+    Tag(0x0008, 0x0050),
+    Tag(0x0008, 0x0080),
+    Tag(0x0008, 0x1030),
+    Tag(0x0010, 0x0010),
+    Tag(0x0010, 0x0020),
+    Tag(0x0010, 0x0021),
+];
+/// Texts of the series: Manufacturer, Station Name, Series Description.
+const SERIES_TEXTS: [Tag; 3] = [Tag(0x0008, 0x0070), Tag(0x0008, 0x1010), Tag(0x0008, 0x103E)];
 
 /// What a head says.
 #[derive(Debug, Clone)]
@@ -180,6 +194,7 @@ fn facts(scan: HeadScan, offered: &OfferedInstance, frame_count: u32) -> Head {
         accession_number: identity.accession_number.clone(),
         study_description: identity.study_description.clone(),
         institution: identity.institution.clone(),
+        uncertain_elements: identity.uncertain_of(&STUDY_TEXTS),
     };
     let series = SeriesFacts {
         modality: identity.modality.clone().unwrap_or_default(),
@@ -188,6 +203,7 @@ fn facts(scan: HeadScan, offered: &OfferedInstance, frame_count: u32) -> Head {
         body_part: identity.body_part.clone(),
         station_name: identity.station_name.clone(),
         manufacturer: identity.manufacturer.clone(),
+        uncertain_elements: identity.uncertain_of(&SERIES_TEXTS),
     };
     let mut codes: Vec<&str> = warnings.iter().map(|warning| warning.code()).collect();
     codes.sort_unstable();

@@ -1,8 +1,9 @@
-//! Forgets what no longer matters: sessions past their end, old failed logins, answers to old commands.
+//! Forgets what no longer matters: sessions past their end, old failed logins, answers to old commands. Makes search
+//! keys that are missing.
 
 use std::time::Duration;
 
-use tancho_store::{StoreError, commands, sessions};
+use tancho_store::{StoreError, commands, search_keys, sessions};
 
 use crate::http::caller::millis;
 use crate::sessions::limits as sessions_limits;
@@ -40,5 +41,6 @@ async fn tidy_up(app: &AppState) -> Result<(), StoreError> {
     let n_commands = commands::remove_old_commands(&mut tx, now_ms - millis(COMMANDS_KEPT)).await?;
     tx.commit().await?;
     tracing::debug!(n_sessions, n_failures, n_commands, "old rows removed");
-    Ok(())
+    // A relay of the release before, on the same store, writes studies without one.
+    search_keys::fill_in(&app.db).await
 }

@@ -1,8 +1,10 @@
 //! What the API says about a study.
 
 use serde::{Deserialize, Serialize};
+use tancho_domain::dicom::japanese_era;
 use tancho_domain::patient::age_years;
 use tancho_store::instances::{Instance, Series, Study};
+use tancho_store::studies::UncertainElements;
 use utoipa::ToSchema;
 
 use crate::ingest::progress::Progress;
@@ -23,6 +25,8 @@ pub struct StudyDetail {
     pub study_time: Option<String>,
     /// Study Description (0008,1030).
     pub description: Option<String>,
+    /// Whether characters of the description could not be decoded for sure.
+    pub description_uncertain: bool,
     /// Accession Number (0008,0050).
     pub accession_number: Option<String>,
     /// By series number.
@@ -46,6 +50,8 @@ pub struct StudyPatient {
     pub patient_id: String,
     /// `YYYYMMDD`.
     pub birth_date: Option<String>,
+    /// The same year by Japanese era, as in 昭和23年; absent before 1873.
+    pub birth_date_era: Option<String>,
     /// Patient's Sex (0010,0040).
     pub sex: Option<String>,
     /// Whole years when the first image arrived.
@@ -74,6 +80,8 @@ pub struct StudySeries {
     pub number: Option<i64>,
     /// Series Description (0008,103E).
     pub description: Option<String>,
+    /// Whether characters of the description could not be decoded for sure.
+    pub description_uncertain: bool,
     /// By instance number.
     pub instances: Vec<StudyInstance>,
 }
@@ -169,11 +177,15 @@ pub fn detail(study: Study, series: Vec<StudySeries>, progress: Progress) -> Stu
             },
             name_uncertain: study.patient_name_uncertain != 0,
             patient_id: study.patient_id,
+            birth_date_era: born.and_then(japanese_era),
             birth_date: study.patient_birth_date,
             sex: study.patient_sex,
         },
         study_date: study.study_date,
         study_time: study.study_time,
+        description_uncertain: study
+            .uncertain_elements
+            .holds(UncertainElements::STUDY_DESCRIPTION),
         description: study.study_description,
         accession_number: study.accession_number,
         series,
@@ -206,6 +218,9 @@ pub fn series_of(
             series_instance_uid: series.series_instance_uid,
             modality: series.modality,
             number: series.series_number,
+            description_uncertain: series
+                .uncertain_elements
+                .holds(UncertainElements::SERIES_DESCRIPTION),
             description: series.series_description,
             instances: Vec::new(),
         })

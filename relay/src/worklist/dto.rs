@@ -1,9 +1,11 @@
 //! What the API says about one line of the worklist.
 
 use serde::{Deserialize, Serialize};
+use tancho_domain::dicom::japanese_era;
 use tancho_domain::patient::{age_years, wall_clock};
 use tancho_domain::turnaround::{TurnaroundPolicy, Urgency};
 use tancho_store::StoreError;
+use tancho_store::studies::UncertainElements;
 use tancho_store::worklist::WorklistItem;
 use utoipa::{IntoParams, ToSchema};
 
@@ -20,8 +22,29 @@ pub struct WorklistQuery {
     pub state: Option<String>,
     /// Code of a site: sent by it or to it.
     pub site: Option<String>,
-    /// Part of a name, Patient ID or Accession Number, or a case code.
-    pub q: Option<String>,
+}
+
+/// Which lines are searched. In a body, not in an address: what is searched for names a patient.
+#[derive(Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct WorklistSearch {
+    /// Up to four words, each a part of a name in kanji, kana or romaji, of a Patient ID, Accession Number or case
+    /// code, or of the requesting site's name. All must be found; widths, cases and spellings of one sound are one.
+    pub q: String,
+    /// `open` (default), `reported`, `closed` or `all`.
+    pub state: Option<String>,
+    /// Code of a site: sent by it or to it.
+    pub site: Option<String>,
+}
+
+impl From<WorklistQuery> for WorklistSearch {
+    fn from(WorklistQuery { state, site }: WorklistQuery) -> Self {
+        Self {
+            q: String::new(),
+            state,
+            site,
+        }
+    }
 }
 
 /// The worklist.
@@ -81,7 +104,8 @@ pub struct ReadingRequestSummary {
     pub report_status: Option<String>,
     /// When the newest version was acknowledged.
     pub acknowledged_at_ms: Option<i64>,
-    /// `patient_mismatch_held`, `study_conflict`, `name_uncertain`, `late_images`, `no_callback_number`.
+    /// `patient_mismatch_held`, `study_conflict`, `name_uncertain`, `text_uncertain`, `late_images`,
+    /// `no_callback_number`.
     pub warnings: Vec<String>,
 }
 
@@ -120,6 +144,8 @@ pub struct Patient {
     pub patient_id: String,
     /// `YYYYMMDD`.
     pub birth_date: Option<String>,
+    /// The same year by Japanese era, as in 昭和23年; absent before 1873.
+    pub birth_date_era: Option<String>,
     /// Patient's Sex.
     pub sex: Option<String>,
     /// Whole years on the day of the study, or today.
@@ -150,6 +176,8 @@ pub struct StudyOfRequest {
     pub study_time: Option<String>,
     /// Study Description.
     pub description: Option<String>,
+    /// Whether characters of the description could not be decoded for sure.
+    pub description_uncertain: bool,
     /// Modalities of its series.
     pub modalities: Vec<String>,
     /// Accession Number.
@@ -274,6 +302,7 @@ pub fn summary_of(
             },
             name_uncertain: study.patient_name_uncertain == Some(1),
             patient_id: study.patient_id.unwrap_or_default(),
+            birth_date_era: study.patient_birth_date.as_deref().and_then(japanese_era),
             birth_date: study.patient_birth_date,
             sex: study.patient_sex,
             age_years,
@@ -283,6 +312,9 @@ pub fn summary_of(
             study_instance_uid: request.study_instance_uid,
             study_date: study.study_date,
             study_time: study.study_time,
+            description_uncertain: study
+                .uncertain_elements
+                .holds(UncertainElements::STUDY_DESCRIPTION),
             description: study.study_description,
             modalities,
             accession_number: study.accession_number,
@@ -327,6 +359,10 @@ fn warnings_of(item: &WorklistItem) -> Vec<String> {
         ("patient_mismatch_held", item.study.held_at_ms.is_some()),
         ("study_conflict", item.study.conflict_at_ms.is_some()),
         ("name_uncertain", item.study.patient_name_uncertain == Some(1)),
+        (
+            "text_uncertain",
+            item.study.uncertain_elements.holds_other_than_name(),
+        ),
         ("late_images", item.request.late_images_at_ms.is_some()),
         ("no_callback_number", !has_number),
     ];

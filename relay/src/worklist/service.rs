@@ -4,10 +4,11 @@ use std::collections::HashMap;
 
 use tancho_domain::access::{self, Action, Role, Scope};
 use tancho_domain::ids::{ReadingRequestId, StudyId};
-use tancho_store::worklist::{self, Openness, SEARCH_CHARS_MAX, WorklistFilter, WorklistItem};
+use tancho_domain::search_key::{SEARCH_WORDS_MAX, search_words};
+use tancho_store::worklist::{self, Openness, WorklistFilter, WorklistItem};
 use tancho_store::{StoreError, Tx};
 
-use super::dto::{ReadingRequestSummary, WorklistQuery, summary_of};
+use super::dto::{ReadingRequestSummary, WorklistSearch, summary_of};
 use crate::error::ApiError;
 use crate::ingest::flow::Counts;
 use crate::ingest::progress::Progress;
@@ -20,10 +21,10 @@ pub async fn list(
     tx: &mut Tx,
     scope: &Scope,
     role: Role,
-    query: &WorklistQuery,
+    search: &WorklistSearch,
     now_ms: i64,
 ) -> Result<Vec<ReadingRequestSummary>, ApiError> {
-    let openness = match query.state.as_deref() {
+    let openness = match search.state.as_deref() {
         None | Some("open") => Openness::Open,
         Some("reported") => Openness::Reported,
         Some("closed") => Openness::Closed,
@@ -35,20 +36,20 @@ pub async fn list(
             ));
         }
     };
-    let search = query
-        .q
-        .as_deref()
-        .map(str::trim)
-        .filter(|search| !search.is_empty());
-    if search.is_some_and(|search| search.chars().count() > SEARCH_CHARS_MAX) {
-        let detail = format!("a search text of at most {SEARCH_CHARS_MAX} characters expected");
+    let words = search_words(&search.q);
+    if words.len() > SEARCH_WORDS_MAX {
+        let detail = format!("a search text of at most {SEARCH_WORDS_MAX} words expected");
         return Err(ApiError::bad_request("search_too_long", detail));
     }
-    let site_code = query.site.as_deref().filter(|site| !site.is_empty());
+    if words.is_empty() && !search.q.trim().is_empty() {
+        // Signs alone are part of no name: an unfiltered list would look like an answer.
+        return Ok(Vec::new());
+    }
+    let site_code = search.site.as_deref().filter(|site| !site.is_empty());
     let filter = WorklistFilter {
         openness,
         site_code,
-        search,
+        words: &words,
     };
     let items = worklist::list_worklist(tx, scope, &filter).await?;
     let mut modalities: HashMap<String, Vec<String>> = HashMap::new();

@@ -37,6 +37,7 @@ use sqlx::{Connection, PgConnection, PgPool, Postgres, Sqlite, SqliteConnection,
 
 use crate::dialect;
 use crate::error::StoreError;
+use crate::search_keys;
 
 /// Read connections of the SQLite store.
 pub const SQLITE_READERS_MAX: u32 = 4;
@@ -150,7 +151,8 @@ impl Db {
                 connection.close().await?;
             }
         }
-        Ok(())
+        // What a migration cannot work out in SQL.
+        search_keys::fill_in(self).await
     }
 
     /// Starts a read that sees one moment of the store and cannot write.

@@ -10,7 +10,7 @@ use tancho_domain::ids::{InstanceId, NetworkId, SiteId, StudyId};
 use crate::db::Tx;
 use crate::error::StoreError;
 use crate::reading::site_of_reach;
-use crate::studies::Withheld;
+use crate::studies::{UncertainElements, Withheld};
 
 /// Most studies one page gives.
 pub const STUDIES_PAGE_MAX: i64 = 200;
@@ -40,6 +40,9 @@ pub struct Study {
     pub patient_name_phonetic: String,
     /// 1 when the decoder was not sure.
     pub patient_name_uncertain: i64,
+    /// Texts that the declared character sets do not explain.
+    #[sqlx(try_from = "String")]
+    pub uncertain_elements: UncertainElements,
     /// Patient's Birth Date (0010,0030).
     pub patient_birth_date: Option<String>,
     /// Patient's Sex (0010,0040).
@@ -88,6 +91,9 @@ pub struct Series {
     pub series_description: Option<String>,
     /// Body Part Examined (0018,0015).
     pub body_part: Option<String>,
+    /// Texts that the declared character sets do not explain.
+    #[sqlx(try_from = "String")]
+    pub uncertain_elements: UncertainElements,
     /// Shown instances that are whole and durable.
     pub n_verified: i64,
 }
@@ -186,7 +192,7 @@ macro_rules! study_in_reach {
 macro_rules! study_columns {
     () => {
         "s.id, s.site_id, s.study_instance_uid, s.patient_id, s.issuer_of_patient_id, s.patient_name_alphabetic, \
-         s.patient_name_ideographic, s.patient_name_phonetic, s.patient_name_uncertain, s.patient_birth_date, \
+         s.patient_name_ideographic, s.patient_name_phonetic, s.patient_name_uncertain, s.uncertain_elements, s.patient_birth_date, \
          s.patient_sex, s.study_date, s.study_time, s.accession_number, s.study_description, s.n_received, \
          s.n_verified, s.announced_instances, s.bytes_received, s.closed_at_ms, s.first_arrival_at_ms, \
          s.last_arrival_at_ms, s.conflict_at_ms, s.held_at_ms, s.withheld"
@@ -281,7 +287,7 @@ pub async fn list_series(
         tx,
         Series,
         concat!(
-            "select e.series_instance_uid, e.modality, e.series_number, e.series_description, e.body_part, \
+            "select e.series_instance_uid, e.modality, e.series_number, e.series_description, e.body_part, e.uncertain_elements, \
              (select count(*) from instances i where i.series_id = e.id and i.revision = 1 \
              and i.state = 'verified') as n_verified \
              from series e join studies s on s.id = e.study_id where ",

@@ -16,6 +16,7 @@ pub mod tokens;
 pub mod nodes;
 pub mod studies;
 pub mod instances;
+pub mod search_keys;
 pub mod reading;
 pub mod worklist;
 pub mod calls;

@@ -4,6 +4,7 @@
 
 use tancho_domain::access::Scope;
 use tancho_domain::ids::SiteId;
+use tancho_domain::search_key::text_key;
 
 use crate::db::Tx;
 use crate::error::StoreError;
@@ -97,15 +98,16 @@ pub async fn add_site(
     fetch_one!(
         tx,
         Site,
-        "insert into sites (id, network_id, code, name, kind, phone, created_at_ms) \
-         values ($1, $2, $3, $4, $5, $6, $7) returning id, code, name, kind, phone, created_at_ms",
+        "insert into sites (id, network_id, code, name, kind, phone, created_at_ms, search_key) \
+         values ($1, $2, $3, $4, $5, $6, $7, $8) returning id, code, name, kind, phone, created_at_ms",
         new.id.as_str(),
         scope.network_id.as_str(),
         new.code,
         new.name,
         new.kind.as_str(),
         new.phone,
-        now_ms
+        now_ms,
+        text_key(new.name)
     )
 }
 

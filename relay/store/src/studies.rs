@@ -28,3 +28,40 @@ pub struct Origin {
     /// The node.
     pub node_id: NodeId,
 }
+
+/// Elements whose text the declared character sets do not explain: eight hexadecimal digits each, separated by commas.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct UncertainElements(String);
+
+impl UncertainElements {
+    /// Patient's Name.
+    pub const PATIENT_NAME: &str = "00100010";
+    /// Patient ID.
+    pub const PATIENT_ID: &str = "00100020";
+    /// Accession Number.
+    pub const ACCESSION_NUMBER: &str = "00080050";
+    /// Study Description.
+    pub const STUDY_DESCRIPTION: &str = "00081030";
+    /// Series Description.
+    pub const SERIES_DESCRIPTION: &str = "0008103E";
+
+    /// Whether the element is one of them.
+    #[must_use]
+    pub fn holds(&self, element: &str) -> bool {
+        self.0.split(',').any(|uncertain| uncertain == element)
+    }
+
+    /// Whether there are any besides the patient's name, which has its own mark.
+    #[must_use]
+    pub fn holds_other_than_name(&self) -> bool {
+        self.0
+            .split(',')
+            .any(|uncertain| !matches!(uncertain, "" | Self::PATIENT_NAME))
+    }
+}
+
+impl From<String> for UncertainElements {
+    fn from(elements: String) -> Self {
+        Self(elements)
+    }
+}

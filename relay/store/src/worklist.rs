@@ -2,17 +2,15 @@
 
 use tancho_domain::access::Scope;
 use tancho_domain::ids::ReadingRequestId;
+use tancho_domain::search_key::{SEARCH_WORDS_MAX, SearchWord};
 
 use crate::db::Tx;
 use crate::error::StoreError;
 use crate::reading::{ReadingRequest, request_columns, site_of_reach};
-use crate::studies::Withheld;
+use crate::studies::{UncertainElements, Withheld};
 
 /// Most items one page of the worklist gives.
 pub const PAGE_ITEMS_MAX: i64 = 500;
-
-/// Longest search text, in characters.
-pub const SEARCH_CHARS_MAX: usize = 100;
 
 /// Which requests are asked for.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -35,8 +33,9 @@ pub struct WorklistFilter<'a> {
     pub openness: Openness,
     /// Sent by or to the site with this code.
     pub site_code: Option<&'a str>,
-    /// Part of the patient's name or id, of the accession number, or the case code.
-    pub search: Option<&'a str>,
+    /// Each a part of the patient's name or id, of the accession number, of the requesting site's name, or of the case
+    /// code; at most [`SEARCH_WORDS_MAX`] count. None asks for everything.
+    pub words: &'a [SearchWord],
 }
 
 /// One request with everything a line of the worklist shows.
@@ -75,6 +74,9 @@ pub struct StudyOfItem {
     pub patient_name_phonetic: Option<String>,
     /// 1 when the decoder was not sure.
     pub patient_name_uncertain: Option<i64>,
+    /// Texts that the declared character sets do not explain.
+    #[sqlx(try_from = "String")]
+    pub uncertain_elements: UncertainElements,
     /// `YYYYMMDD`.
     pub patient_birth_date: Option<String>,
     /// Patient's Sex (0010,0040).
@@ -113,7 +115,7 @@ pub struct StudyOfItem {
 }
 
 macro_rules! item_select {
-    ($rest:literal) => {
+    ($($rest:expr),+ $(,)?) => {
         concat!(
             "select ",
             request_columns!(),
@@ -123,7 +125,7 @@ macro_rules! item_select {
              and c.reading_request_id = r.id and c.state = 'closed' \
              and c.conversation not like '%\"readback_ok\":false%') as verbal_answered_at_ms, s.patient_id, s.patient_name_alphabetic, \
              s.patient_name_ideographic, s.patient_name_phonetic, s.patient_name_uncertain, \
-             s.patient_birth_date, s.patient_sex, s.study_date, s.study_time, s.accession_number, \
+             coalesce(s.uncertain_elements, '') as uncertain_elements, s.patient_birth_date, s.patient_sex, s.study_date, s.study_time, s.accession_number, \
              s.study_description, s.n_received, s.n_verified, s.bytes_received, s.announced_instances, \
              s.closed_at_ms as study_closed_at_ms, s.first_arrival_at_ms, s.last_arrival_at_ms, s.conflict_at_ms, s.held_at_ms, \
              coalesce(s.withheld, '') as withheld, case when s.held_at_ms is null then 0 else (select count(*) from instances i \
@@ -132,7 +134,24 @@ macro_rules! item_select {
              join sites d on d.id = r.reading_site_id left join studies s on s.id = r.study_id \
              left join users u on u.id = r.claim_reader_id \
              where r.network_id = $1 and ($2 is null or r.requesting_site_id = $2 or r.reading_site_id = $2) ",
-            $rest
+            $($rest),+
+        )
+    };
+}
+
+/// What a word is searched in, apart by spaces, which no word holds.
+macro_rules! searched {
+    ($written:literal, $spoken:literal) => {
+        concat!(
+            "and ($",
+            $written,
+            " is null or coalesce(s.search_key, '') || ' ' || r.case_code || ' ' || \
+             coalesce(q.search_key, '') like $",
+            $written,
+            " or coalesce(s.search_key, '') || ' ' || \
+             coalesce(q.search_key, '') like $",
+            $spoken,
+            ") "
         )
     };
 }
@@ -149,30 +168,38 @@ pub async fn list_worklist(
         Openness::Closed => (2, 2),
         Openness::All => (0, 2),
     };
-    let pattern = filter.search.map(like_pattern);
+    let word = |n: usize| filter.words.get(n);
+    let written = |n| word(n).map(|word| format!("%{}%", word.written));
+    let spoken = |n| Some(format!("%{}%", word(n)?.spoken.as_ref()?));
+    const { assert!(SEARCH_WORDS_MAX == 4, "the statement has a place for each word") };
     fetch_all!(
         tx,
         WorklistItem,
         item_select!(
             "and case when r.closed_at_ms is not null then 2 when r.state = 'final' then 1 else 0 end between $3 and $4 \
-             and ($5 is null or q.code = $5 or d.code = $5) \
-             and ($6 is null or r.case_code = $7 or lower(s.patient_id) like $6 escape '!' \
-               or lower(s.patient_name_alphabetic) like $6 escape '!' \
-               or lower(s.patient_name_ideographic) like $6 escape '!' \
-               or lower(s.patient_name_phonetic) like $6 escape '!' \
-               or lower(s.accession_number) like $6 escape '!') \
-             order by case when r.closed_at_ms is null then 0 else 1 end, \
+             and ($5 is null or q.code = $5 or d.code = $5) ",
+            searched!("6", "7"),
+            searched!("8", "9"),
+            searched!("10", "11"),
+            searched!("12", "13"),
+            "order by case when r.closed_at_ms is null then 0 else 1 end, \
                case r.urgency when 'stroke_code' then 0 when 'critical' then 1 when 'urgent' then 2 \
                  when 'routine' then 3 else 4 end, \
-               r.requested_at_ms, r.id limit $8"
+               r.requested_at_ms, r.id limit $14"
         ),
         scope.network_id.as_str(),
         site_of_reach(scope),
         from,
         to,
         filter.site_code,
-        pattern.as_deref(),
-        filter.search,
+        written(0),
+        spoken(0),
+        written(1),
+        spoken(1),
+        written(2),
+        spoken(2),
+        written(3),
+        spoken(3),
         PAGE_ITEMS_MAX
     )
 }
@@ -209,16 +236,4 @@ pub async fn list_modalities(
         site_of_reach(scope),
         id.map(ReadingRequestId::as_str)
     )
-}
-
-fn like_pattern(search: &str) -> String {
-    let mut pattern = String::from("%");
-    for c in search.to_lowercase().chars().take(SEARCH_CHARS_MAX) {
-        if matches!(c, '%' | '_' | '!') {
-            pattern.push('!');
-        }
-        pattern.push(c);
-    }
-    pattern.push('%');
-    pattern
 }

@@ -42,7 +42,11 @@ pub(super) fn ct_slice(phantom: &Phantom, idx: usize, level: usize, pixels: &[i1
 fn data_set(phantom: &Phantom, sop_instance_uid: &str, idx: usize, level: usize, pixels: &[i16]) -> Vec<u8> {
     let mut set = Elements::default();
     let (date, time) = (phantom.study_date.as_str(), phantom.study_time.as_str());
-    set.text(0x0008_0005, "CS", "\\ISO 2022 IR 87");
+    let raw = phantom.raw_text.as_ref();
+    let terms = raw.map_or("\\ISO 2022 IR 87", |raw| raw.character_sets);
+    if !terms.is_empty() {
+        set.text(0x0008_0005, "CS", terms);
+    }
     set.text(0x0008_0008, "CS", "ORIGINAL\\PRIMARY\\AXIAL");
     set.text(0x0008_0016, "UI", CT_IMAGE_STORAGE);
     set.text(0x0008_0018, "UI", sop_instance_uid);
@@ -55,17 +59,25 @@ fn data_set(phantom: &Phantom, sop_instance_uid: &str, idx: usize, level: usize,
     set.text(0x0008_0050, "SH", &phantom.accession_number);
     set.text(0x0008_0060, "CS", "CT");
     set.text(0x0008_0070, "LO", "Tancho phantom");
-    set.japanese(0x0008_0080, "LO", &phantom.institution);
-    set.japanese(0x0008_0090, "PN", "KITA^KENJI=北^健二=キタ^ケンジ");
-    set.text(0x0008_1010, "SH", "CT01");
-    set.text(0x0008_1030, "LO", "HEAD CT WITHOUT CONTRAST");
-    set.japanese(
-        0x0008_103e,
-        "LO",
-        &format!("頭部単純 {}mm", decimal(phantom.slice_spacing_mm)),
-    );
-    set.text(0x0008_1090, "LO", "Generated head");
-    set.japanese(0x0010_0010, "PN", &phantom.patient_name);
+    if let Some(raw) = raw {
+        set.text(0x0008_1010, "SH", "CT01");
+        set.bytes_of(0x0008_1030, "LO", &raw.study_description);
+        set.bytes_of(0x0008_103e, "LO", &raw.series_description);
+        set.text(0x0008_1090, "LO", "Generated head");
+        set.bytes_of(0x0010_0010, "PN", &raw.patient_name);
+    } else {
+        set.japanese(0x0008_0080, "LO", &phantom.institution);
+        set.japanese(0x0008_0090, "PN", "KITA^KENJI=北^健二=キタ^ケンジ");
+        set.text(0x0008_1010, "SH", "CT01");
+        set.text(0x0008_1030, "LO", "HEAD CT WITHOUT CONTRAST");
+        set.japanese(
+            0x0008_103e,
+            "LO",
+            &format!("頭部単純 {}mm", decimal(phantom.slice_spacing_mm)),
+        );
+        set.text(0x0008_1090, "LO", "Generated head");
+        set.japanese(0x0010_0010, "PN", &phantom.patient_name);
+    }
     set.text(0x0010_0020, "LO", &phantom.patient_id);
     set.text(0x0010_0030, "DA", &phantom.birth_date);
     set.text(0x0010_0040, "CS", &phantom.sex);

@@ -4,7 +4,7 @@
 import { ja, en } from './strings.js';
 import { groups } from './fields.js';
 import { answersOf, element as h, missingFields, openRequestForm } from './form.js';
-import { heldList, quarantineTable, refusalTable } from './attention.js';
+import { heldList, quarantineTable, refusalTable, uncertainTextTable } from './attention.js';
 import { drawLine, lossText, rateText, rttText } from './line.js';
 import { notice, troubleWords } from './troubles.js';
 
@@ -43,12 +43,15 @@ const nodeNow = () => Date.now() - skewMs;
 const age = (ms) => t().ago(lasting(Math.max(0, nodeNow() - ms) / 1000));
 const day = (ms) => new Intl.DateTimeFormat(locale(), { year: 'numeric', month: 'numeric', day: 'numeric', hour: '2-digit', minute: '2-digit' }).format(ms);
 const hour = (ms) => new Intl.DateTimeFormat(locale(), { hour: '2-digit', minute: '2-digit', hourCycle: 'h23' }).format(ms);
-const date = (text) => {
+// A birth date with the era beside the western year for a Japanese reader.
+const born = ({ birth_date: text, birth_date_era: era }) => {
   if (!/^\d{8}$/.test(text ?? '')) return text || '';
-  const at = new Date(Number(text.slice(0, 4)), Number(text.slice(4, 6)) - 1, Number(text.slice(6, 8)));
   const western = `${text.slice(0, 4)}-${text.slice(4, 6)}-${text.slice(6, 8)}`;
-  return lang === 'ja' ? `${western}(${new Intl.DateTimeFormat('ja-JP-u-ca-japanese', { era: 'short', year: 'numeric' }).format(at)})` : western;
+  return lang === 'ja' && era ? `${western}(${era})` : western;
 };
+// Text of a header as it is shown: half-width katakana, which old scanners send, in full width.
+const headerText = (text) => text.replace(/[\uff61-\uff9f]+/g, (kana) => kana.normalize('NFKC'));
+const nameOf = (group) => headerText(group.split('^').filter(Boolean).join(' '));
 
 async function post(path, body) {
   try {
@@ -65,14 +68,14 @@ const say = (text) => { $('announce').textContent = text; };
 function identity(study) {
   if (!study) return h('p', { class: 'name' }, t().held.unknown);
   const name = study.patient_name;
-  const written = name.ideographic || name.alphabetic || t().unnamed;
-  const sound = [name.phonetic, name.ideographic ? name.alphabetic : ''].filter(Boolean).join(' / ');
+  const written = nameOf(name.ideographic) || nameOf(name.alphabetic) || t().unnamed;
+  const sound = [name.phonetic, name.ideographic ? name.alphabetic : ''].map(nameOf).filter(Boolean).join(' / ');
   return h('div', {},
-    h('p', { class: 'name' }, written.replaceAll('^', ' ')),
-    sound ? h('p', { class: 'kana' }, sound.replaceAll('^', ' ')) : null,
+    h('p', { class: 'name' }, written),
+    sound ? h('p', { class: 'kana' }, sound) : null,
     h('p', { class: 'facts' },
       h('span', {}, `${t().patientId} `, h('b', {}, study.patient_id || '—')),
-      h('span', {}, `${t().birth} `, h('b', {}, date(study.birth_date) || '—')),
+      h('span', {}, `${t().birth} `, h('b', {}, born(study) || '—')),
       h('span', {}, t().sex[study.sex] ?? '')),
     study.name_uncertain ? h('span', { class: 'tag warn' }, `⚠ ${t().uncertainName}`) : null);
 }
@@ -151,7 +154,8 @@ function studyCard(study) {
   const noStat = study.priority === 'stat' ? t().noStat.already : unsent(study) <= 0 && study.closed ? t().noStat.nothing : null;
   return h('article', { class: `study ${study.priority}`, 'aria-label': `${t().patientId} ${study.patient_id}` },
     h('div', {}, identity(study),
-      h('p', { class: 'facts' }, h('b', {}, study.modalities.join(', ')), h('span', {}, study.description), h('span', {}, `${t().received} ${clock(study.last_received_at_ms)}`))),
+      h('p', { class: 'facts' }, h('b', {}, study.modalities.join(', ')), h('span', {}, headerText(study.description)), h('span', {}, `${t().received} ${clock(study.last_received_at_ms)}`)),
+      study.text_uncertain && !study.name_uncertain ? h('span', { class: 'tag warn' }, `⚠ ${t().uncertainText}`) : null),
     h('div', {},
       h('div', { class: 'tags' },
         h('span', { class: `tag ${study.priority === 'stat' ? 'bad' : ''}` }, `${study.priority === 'stat' ? '● ' : ''}${t().transfer(t().priority[study.priority])}`),
@@ -299,6 +303,7 @@ function draw() {
     : [h('p', { class: 'empty' }, h('strong', {}, t().emptyTitle), t().emptyHelp(state))])));
   const tools = { text: t(), clock, size, identity, post, say };
   section('held', state.held, (list) => heldList(list, $('confirm'), tools));
+  section('texts', state.uncertain_texts, (list) => [uncertainTextTable(list, tools)]);
   section('quarantine', state.quarantine, (list) => [quarantineTable(list, $('confirm'), tools)]);
   section('refusals', state.refusals, (list) => [refusalTable(list, tools)]);
 }

@@ -1,5 +1,6 @@
-// What a person has to look at: images held back because they name another patient, images that cannot be read, and
-// callers that were refused. Acts on them only after a confirmation that shows what they concern.
+// What a person has to look at: images held back because they name another patient, scanners whose text does not fit
+// its character set, images that cannot be read, and callers that were refused. Acts on them only after a confirmation
+// that shows what they concern.
 
 import { element as h } from './form.js';
 
@@ -118,6 +119,15 @@ export function quarantineTable(list, dialog, tools) {
   return table(text.quarantineColumns, list.map((one) => h('tr', {},
     h('td', {}, clock(one.at_ms)), h('td', {}, one.calling_ae), h('td', {}, reason(text, one.code)), h('td', {}, size(one.bytes)),
     h('td', {}, h('button', { type: 'button', 'data-act': 'dismiss', onclick: () => askDismiss(dialog, one, tools) }, text.dismiss.look)))));
+}
+
+/** Scanners whose text does not fit the character set they declare, with what to have corrected. */
+export function uncertainTextTable(list, { text, clock }) {
+  const { texts } = text;
+  return table(texts.columns, list.map((one) => h('tr', {},
+    h('td', {}, one.calling_ae), h('td', {}, one.declared || texts.nothing),
+    h('td', {}, one.elements.map((tag) => texts.elements[tag] ?? `(${tag.slice(0, 4)},${tag.slice(4)})`).join(texts.and) || texts.unknownTerm),
+    h('td', {}, texts.studies(one.n_studies)), h('td', {}, clock(one.last_received_at_ms)))));
 }
 
 /** Callers that were refused, with what to do. */

@@ -100,6 +100,7 @@ export const ja = {
     lastSent: (age) => `最後の送信 ${age}`,
   },
   uncertainName: '文字コード不明・氏名は患者IDで確認',
+  uncertainText: '文字コード不明・文字を確認',
   unnamed: '(氏名なし)',
   patientId: '患者ID',
   birth: '生年月日',
@@ -164,6 +165,16 @@ export const ja = {
   dismiss: {
     look: '一覧から消す…', title: '隔離した画像を一覧から消しますか', label: '一覧から消す', done: '一覧から消しました',
     help: 'この画像は送信されません。必要な画像は、消す前に装置から再送されたことを確認してください。データはこの端末に残り、操作は記録されます。',
+  },
+  textsTitle: '文字コードが合わない装置',
+  textsHelp: '宣言された文字コード(0008,0005)では読めない文字が届きました。受け取ったまま保存して送り、氏名などは「不確実」と表示します。装置の担当者に、文字コードの設定を実際の文字に合わせるよう依頼してください。',
+  texts: {
+    columns: ['装置の AE タイトル', '宣言された文字コード', '読めない項目', '検査', '最終受信'],
+    nothing: '宣言なし', unknownTerm: '宣言に未知の名前', and: '、', studies: (n) => `${n} 件`,
+    elements: {
+      '00100010': '患者氏名', '00100020': '患者ID', '00100021': '患者IDの発行者', '00080050': '受付番号', '00080070': '製造者',
+      '00080080': '施設名', '00081010': '装置名', '00081030': '検査記述', '0008103E': 'シリーズ記述',
+    },
   },
   heldTitle: '保留した画像',
   heldHelp: '同じ検査番号で届きましたが、患者情報が検査と異なるため送信していない画像です。読影医の画面には「保留中」と表示され、検査は全画像になりません。',
@@ -297,6 +308,7 @@ export const en = {
     lastSent: (age) => `last sent ${age}`,
   },
   uncertainName: 'Character set unknown: check the patient ID, not the name',
+  uncertainText: 'Character set unknown: check the text',
   unnamed: '(no name)',
   patientId: 'Patient ID',
   birth: 'Born',
@@ -361,6 +373,16 @@ export const en = {
   dismiss: {
     look: 'Take off the list…', title: 'Take this image off the list?', label: 'Take off the list', done: 'Taken off the list',
     help: 'This image is never sent. Make sure first that what is needed was sent again from the scanner. Its data stays on this computer, and the act is recorded.',
+  },
+  textsTitle: 'Scanners whose character set does not fit',
+  textsHelp: 'Characters came that the declared character set (0008,0005) does not explain. They are kept and sent as they came, and names are shown as uncertain. Ask the vendor to set the character set to what the scanner really writes.',
+  texts: {
+    columns: ['Scanner\'s AE title', 'Declared character set', 'Not readable', 'Studies', 'Last received'],
+    nothing: 'none declared', unknownTerm: 'an unknown term in the declaration', and: ', ', studies: (n) => plural(n, 'study', 'studies'),
+    elements: {
+      '00100010': 'patient name', '00100020': 'patient ID', '00100021': 'issuer of patient ID', '00080050': 'accession number', '00080070': 'manufacturer',
+      '00080080': 'institution', '00081010': 'station', '00081030': 'study description', '0008103E': 'series description',
+    },
   },
   heldTitle: 'Images held back',
   heldHelp: 'These came under the identifier of a study but name another patient, and were not sent. The reader is told that they are kept back, and the study does not count as complete.',

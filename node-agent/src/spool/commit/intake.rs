@@ -155,7 +155,7 @@ impl Writer {
                 (row, true)
             }
             Some(mut row) => {
-                let mut changed = row.label.add_modalities(&label.modalities);
+                let mut changed = row.label.add(label);
                 if row.closed_at_ms.take().is_some() {
                     row.generation += 1;
                     changed = true;

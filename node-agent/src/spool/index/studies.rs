@@ -8,6 +8,9 @@ use super::{object_state, priority, signed, unsigned};
 use crate::spool::studies::{ObjectState, PatientLabel, StudyLabel};
 use crate::spool::withheld::Withheld;
 
+/// Text of a study that its character sets do not explain, as JSON, from version 7 of the tables on.
+pub(super) const SCHEMA: &str = "alter table studies add column text_doubt text;";
+
 /// Sums per study and state, read once at start.
 #[derive(Debug, Clone)]
 pub struct StudySum {
@@ -57,15 +60,22 @@ pub struct StudyRow {
 /// Writes the study's row as it is now.
 pub async fn put_study(db: &mut SqliteConnection, study: &StudyRow) -> sqlx::Result<()> {
     let label = &study.label;
+    let doubt = label
+        .text_doubt
+        .as_ref()
+        .map(serde_json::to_string)
+        .transpose()
+        .map_err(|error| sqlx::Error::Encode(error.into()))?;
     sqlx::query(
         "insert into studies (study_instance_uid, patient_alphabetic, patient_ideographic, patient_phonetic,
              patient_name_uncertain, patient_id, birth_date, sex, study_date, study_time, description,
-             modalities, priority, generation, confirmed_generation, closed_at_ms, relay_update, withheld)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)
+             modalities, priority, generation, confirmed_generation, closed_at_ms, relay_update, withheld, text_doubt)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)
          on conflict (study_instance_uid) do update set modalities = excluded.modalities,
              priority = excluded.priority, generation = excluded.generation,
              confirmed_generation = excluded.confirmed_generation, closed_at_ms = excluded.closed_at_ms,
-             relay_update = excluded.relay_update, withheld = excluded.withheld",
+             relay_update = excluded.relay_update, withheld = excluded.withheld,
+             text_doubt = excluded.text_doubt",
     )
     .bind(&study.study_instance_uid)
     .bind(&label.patient.alphabetic)
@@ -85,6 +95,7 @@ pub async fn put_study(db: &mut SqliteConnection, study: &StudyRow) -> sqlx::Res
     .bind(study.closed_at_ms)
     .bind(&study.relay_update)
     .bind(study.withheld.to_string())
+    .bind(doubt)
     .execute(db)
     .await
     .map(drop)
@@ -127,7 +138,8 @@ pub async fn list_studies(db: &mut SqliteConnection) -> sqlx::Result<Vec<StudyRo
     let rows = sqlx::query(
         "select study_instance_uid, patient_alphabetic, patient_ideographic, patient_phonetic,
              patient_name_uncertain, patient_id, birth_date, sex, study_date, study_time, description,
-             modalities, priority, generation, confirmed_generation, closed_at_ms, relay_update, withheld from studies",
+             modalities, priority, generation, confirmed_generation, closed_at_ms, relay_update, withheld, text_doubt
+         from studies",
     )
     .fetch_all(db)
     .await?;
@@ -139,7 +151,8 @@ pub async fn find_study(db: &mut SqliteConnection, study: &str) -> sqlx::Result<
     let row = sqlx::query(
         "select study_instance_uid, patient_alphabetic, patient_ideographic, patient_phonetic,
              patient_name_uncertain, patient_id, birth_date, sex, study_date, study_time, description,
-             modalities, priority, generation, confirmed_generation, closed_at_ms, relay_update, withheld from studies
+             modalities, priority, generation, confirmed_generation, closed_at_ms, relay_update, withheld, text_doubt
+         from studies
          where study_instance_uid = $1",
     )
     .bind(study)
@@ -150,6 +163,7 @@ pub async fn find_study(db: &mut SqliteConnection, study: &str) -> sqlx::Result<
 
 fn study_row(row: &SqliteRow) -> sqlx::Result<StudyRow> {
     let modalities: String = row.try_get(11)?;
+    let doubt: Option<String> = row.try_get(18)?;
     Ok(StudyRow {
         study_instance_uid: row.try_get(0)?,
         label: StudyLabel {
@@ -170,6 +184,7 @@ fn study_row(row: &SqliteRow) -> sqlx::Result<StudyRow> {
                 .filter(|m| !m.is_empty())
                 .map(str::to_owned)
                 .collect(),
+            text_doubt: doubt.as_deref().and_then(|json| serde_json::from_str(json).ok()),
         },
         priority: priority(row.try_get(12)?)?,
         generation: unsigned(row.try_get(13)?),

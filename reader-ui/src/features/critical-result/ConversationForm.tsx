@@ -1,7 +1,7 @@
 import { useMemo } from 'react';
 import type { ReactNode } from 'react';
 import type { Conversation, FieldDefinition, FieldValue, ReadingRequestDetail, ViewedImage } from '../../api/types.ts';
-import { eraYear, fromLocalInput, isoDate, studyTime, toLocalInput } from '../../lib/dates.ts';
+import { fromLocalInput, studyTime, toLocalInput } from '../../lib/dates.ts';
 import { personName } from '../../lib/safe-text.ts';
 import { useStrings } from '../../strings/language.tsx';
 import { Button } from '../../ui/Button.tsx';
@@ -180,8 +180,7 @@ function ReadAloud({ request }: { request: ReadingRequestDetail }) {
   const strings = useStrings();
   const { patient, study } = request;
   const name = personName(patient.name.phonetic) || personName(patient.name.ideographic) || personName(patient.name.alphabetic);
-  const era = eraYear(patient.birth_date, strings.language);
-  const parts = [name, birthLine(patient, strings, era, isoDate(patient.birth_date)), studyTime(study.study_date, study.study_time), `${strings.patient.caseCode} ${request.case_code}`];
+  const parts = [name, patient.name_uncertain ? strings.patient.nameUncertain : '', birthLine(patient, strings), studyTime(study.study_date, study.study_time), `${strings.patient.caseCode} ${request.case_code}`];
   return (
     <p className="rounded-md bg-raised px-3 py-2 text-sm">
       <span className="mr-2 text-xs text-muted">{strings.call.readAloud}</span>

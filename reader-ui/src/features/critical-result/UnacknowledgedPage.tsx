@@ -39,7 +39,7 @@ export function Page() {
               <li key={request.id} className="panel grid grid-cols-[9rem_minmax(0,1fr)_minmax(0,1fr)_8rem_auto] items-center gap-4 px-4 py-3">
                 <Badge tone={criticalityTone(request.criticality)}>{strings.code(request.criticality ?? 'none')}</Badge>
                 <div className="min-w-0">
-                  <PatientName name={request.patient.name} none={strings.patient.noName} />
+                  <PatientName patient={request.patient} />
                   <span className="text-xs text-muted">
                     <bdi className="font-mono">{request.patient.patient_id}</bdi> / {strings.patient.caseCode} {request.case_code}
                   </span>

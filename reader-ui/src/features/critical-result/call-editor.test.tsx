@@ -21,7 +21,7 @@ const dial = { attempt_no: 1, number_dialed: '1', callee_role: 'other', callee_n
 const call = (missing: string[]) =>
   ({ id: 'c', version: 1, state: 'connected', attempts: [dial], conversation: null, dialed_at_ms: 1, connected_at_ms: 2, ended_at_ms: null, started_at_ms: 0, missing }) as unknown as Call;
 const request = {
-  patient: { name: { alphabetic: 'A', ideographic: '', phonetic: '' }, birth_date: null, sex: 'F', age_years: 1 },
+  patient: { name: { alphabetic: 'A', ideographic: '', phonetic: '' }, birth_date: null, birth_date_era: null, sex: 'F', age_years: 1 },
   study: { study_date: null, study_time: null },
   case_code: '4723',
   clinical_context: {},

@@ -1,7 +1,7 @@
 import type { Arrival, StudySeries } from '../../api/types.ts';
-import { safeText } from '../../lib/safe-text.ts';
 import { useStrings } from '../../strings/language.tsx';
 import { Badge } from '../../ui/Badge.tsx';
+import { HeaderText } from '../../ui/HeaderText.tsx';
 import type { ViewerFailureCode } from '../../viewer/failure.ts';
 import { dot, normal } from '../../viewer/geometry.ts';
 import type { DisplayImage } from '../../viewer/images.ts';
@@ -35,7 +35,7 @@ export function ViewerOverlay({ state, viewer, series, arrival, failure }: Props
           <div className="absolute top-2 left-3">
             <div className="text-sm font-semibold text-text">{words.image(state.index + 1, state.count)}</div>
             <div>
-              {series?.number ?? '–'} {shown.modality} <bdi>{safeText(series?.description ?? '')}</bdi>
+              {series?.number ?? '–'} {shown.modality} <HeaderText text={series?.description ?? null} uncertain={series?.description_uncertain ?? false} />
             </div>
             {state.preview && (
               <div role="status" className="my-1 text-sm font-bold">

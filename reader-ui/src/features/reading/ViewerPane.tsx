@@ -3,8 +3,8 @@ import { useEffect, useMemo, useRef, useState } from 'react';
 import { Problem } from '../../api/http.ts';
 import { studyInstancesQuery } from '../../api/queries.ts';
 import type { ReadingRequestSummary, StudyInstance, StudySeries } from '../../api/types.ts';
-import { safeText } from '../../lib/safe-text.ts';
 import { useStrings } from '../../strings/language.tsx';
+import { HeaderText } from '../../ui/HeaderText.tsx';
 import type { ViewerFailureCode } from '../../viewer/failure.ts';
 import { toFailureCode } from '../../viewer/failure.ts';
 import { mainSeries } from '../../viewer/main-series.ts';
@@ -106,7 +106,7 @@ function SeriesTabs({ all, chosen, onChoose }: { all: readonly StudySeries[]; ch
           onClick={() => onChoose(series.series_instance_uid)}
           className="rounded px-2 py-1 text-xs whitespace-nowrap text-soft hover:bg-hover aria-pressed:bg-accent-deep aria-pressed:text-text"
         >
-          {series.number ?? '–'} {series.modality} <bdi>{safeText(series.description ?? '')}</bdi> <span className="text-muted">{series.instances.length}</span>
+          {series.number ?? '–'} {series.modality} <HeaderText text={series.description} uncertain={series.description_uncertain} /> <span className="text-muted">{series.instances.length}</span>
         </button>
       ))}
     </div>

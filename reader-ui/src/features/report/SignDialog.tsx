@@ -1,6 +1,6 @@
 import { useState } from 'react';
 import type { ReadingRequestDetail } from '../../api/types.ts';
-import { eraYear, isoDate, studyTime } from '../../lib/dates.ts';
+import { studyTime } from '../../lib/dates.ts';
 import { safeText } from '../../lib/safe-text.ts';
 import { useStrings } from '../../strings/language.tsx';
 import { Button } from '../../ui/Button.tsx';
@@ -25,7 +25,6 @@ export function SignDialog({ request, kind, busy, problem, onSign, onClose }: Pr
   const strings = useStrings();
   const { patient, study } = request;
   const [password, setPassword] = useState('');
-  const era = eraYear(patient.birth_date, strings.language);
   return (
     <Dialog title={strings.sign.confirmTitle} closeLabel={strings.common.cancel} onClose={onClose}>
       <form
@@ -39,8 +38,8 @@ export function SignDialog({ request, kind, busy, problem, onSign, onClose }: Pr
         }}
       >
         <div className="rounded-md border-2 border-accent-deep bg-void p-4">
-          <PatientName large name={patient.name} none={strings.patient.noName} />
-          <p className="text-sm text-soft">{birthLine(patient, strings, era, isoDate(patient.birth_date))}</p>
+          <PatientName large patient={patient} />
+          <p className="text-sm text-soft">{birthLine(patient, strings)}</p>
           <dl className="mt-3 grid grid-cols-2 gap-3">
             <Fact label={strings.patient.id}>
               <bdi className="font-mono">{safeText(patient.patient_id)}</bdi>

@@ -2,7 +2,7 @@ import { useQuery } from '@tanstack/react-query';
 import { Link } from '@tanstack/react-router';
 import { notificationsQuery, requestsQuery } from '../../api/queries.ts';
 import type { Notice, ReadingRequestSummary } from '../../api/types.ts';
-import { dateTime, eraYear, isoDate } from '../../lib/dates.ts';
+import { dateTime } from '../../lib/dates.ts';
 import { safeText } from '../../lib/safe-text.ts';
 import { useStrings } from '../../strings/language.tsx';
 import { Badge, criticalityTone, urgencyTone } from '../../ui/Badge.tsx';
@@ -74,7 +74,6 @@ function RequestCard({ request, unread }: { request: ReadingRequestSummary; unre
   const strings = useStrings();
   const { user } = useSession().session;
   const { patient } = request;
-  const era = eraYear(patient.birth_date, strings.language);
   const waiting = request.report_status === null;
   const acknowledge = !waiting && request.acknowledged_at_ms === null;
   const link = 'rounded-md border px-3 py-1.5 text-sm whitespace-nowrap';
@@ -83,10 +82,10 @@ function RequestCard({ request, unread }: { request: ReadingRequestSummary; unre
       <div className="min-w-0">
         <div className="flex flex-wrap items-center gap-2">
           {unread && <span aria-hidden className="size-2.5 rounded-full bg-accent" />}
-          <PatientName name={patient.name} none={strings.patient.noName} />
+          <PatientName patient={patient} />
         </div>
         <p className="text-xs text-soft">
-          <bdi className="font-mono">{safeText(patient.patient_id)}</bdi> {birthLine(patient, strings, era, isoDate(patient.birth_date))}
+          <bdi className="font-mono">{safeText(patient.patient_id)}</bdi> {birthLine(patient, strings)}
         </p>
         <p className="text-xs text-muted">
           {dateTime(request.requested_at_ms, strings.language)} / {strings.patient.caseCode} <span className="font-mono text-soft">{request.case_code}</span>

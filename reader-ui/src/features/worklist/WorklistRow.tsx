@@ -1,11 +1,12 @@
 import { memo, useEffect, useRef } from 'react';
 import type { FieldDefinition, ReadingRequestSummary } from '../../api/types.ts';
-import { eraYear, isoDate, studyTime } from '../../lib/dates.ts';
+import { studyTime } from '../../lib/dates.ts';
 import { safeText } from '../../lib/safe-text.ts';
 import type { Strings } from '../../strings/ja.ts';
 import { useStrings } from '../../strings/language.tsx';
 import { Badge, criticalityTone, urgencyTone } from '../../ui/Badge.tsx';
 import { Button } from '../../ui/Button.tsx';
+import { HeaderText } from '../../ui/HeaderText.tsx';
 import { PatientName } from '../../ui/PatientName.tsx';
 import { callbackNumberId, missingLabels } from '../fields/missing.ts';
 import { ArrivalBadge } from './ArrivalBadge.tsx';
@@ -32,7 +33,6 @@ export const WorklistRow = memo(function WorklistRow({ request, selected, ownId,
     if (selected) ref.current?.scrollIntoView({ block: 'nearest' });
   }, [selected]);
   const { patient, study, claim } = request;
-  const era = eraYear(patient.birth_date, strings.language);
   const mine = claim?.reader.id === ownId;
   const offersClaim = mayClaim && isClaimable(request);
   return (
@@ -53,11 +53,11 @@ export const WorklistRow = memo(function WorklistRow({ request, selected, ownId,
         <DueClock due={nextDue(request)} />
       </td>
       <td className="max-w-[26rem] px-3 py-2.5">
-        <PatientName name={patient.name} none={strings.patient.noName} />
+        <PatientName patient={patient} />
         <div className="text-xs text-soft">
           <bdi className="font-mono">{safeText(patient.patient_id)}</bdi>
           <span className="mx-1.5 text-muted">·</span>
-          {birthLine(patient, strings, era, isoDate(patient.birth_date))}
+          {birthLine(patient, strings)}
         </div>
         <Warnings request={request} context={context} />
       </td>
@@ -74,7 +74,7 @@ export const WorklistRow = memo(function WorklistRow({ request, selected, ownId,
           {study.modalities.map((modality) => (
             <Badge key={modality}>{modality}</Badge>
           ))}
-          <bdi className="text-sm">{safeText(study.description ?? '')}</bdi>
+          <HeaderText text={study.description} uncertain={study.description_uncertain} />
         </div>
         <div className="text-xs text-muted">{studyTime(study.study_date, study.study_time)}</div>
       </td>
@@ -119,7 +119,8 @@ const missingNamed = 3;
  */
 export function warningsOf(request: ReadingRequestSummary, context: readonly FieldDefinition[], strings: Strings): string[] {
   const { worklist: words } = strings;
-  const texts = request.warnings.map((code) => (code === 'patient_mismatch_held' ? words.held(request.arrival.held) : (words.warning[code] ?? code)));
+  // An uncertain name has its mark beside it.
+  const texts = request.warnings.filter((code) => code !== 'name_uncertain').map((code) => (code === 'patient_mismatch_held' ? words.held(request.arrival.held) : (words.warning[code] ?? code)));
   // A missing number is a warning of its own.
   const missing = missingLabels(request.missing_context.filter((id) => id !== callbackNumberId), context, strings);
   if (missing.length === 0) return texts;

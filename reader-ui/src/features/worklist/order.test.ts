@@ -4,7 +4,7 @@ import { en } from '../../strings/en.ts';
 import { ja } from '../../strings/ja.ts';
 import { urgencyTone } from '../../ui/Badge.tsx';
 import { warningsOf } from './WorklistRow.tsx';
-import { byUrgencyAndWait, isClaimable, matches, nextDue } from './order.ts';
+import { birthLine, byUrgencyAndWait, isClaimable, nextDue } from './order.ts';
 
 const request = (patch: object): ReadingRequestSummary =>
   ({
@@ -39,20 +39,19 @@ describe('the reading worklist', () => {
     expect(isClaimable(request({ state }))).toBe(false);
   });
 
-  it.each(['山田', 'yamada taro', 'やまだ', 'ＹＡＭＡＤＡ', '004211', '4723', '根室'])('finds by %s', (search) => {
-    expect(matches(request({}), search)).toBe(true);
-  });
-
-  it('does not find what is not there', () => {
-    expect(matches(request({}), '佐藤')).toBe(false);
-    expect(matches(request({}), 'yamada 佐藤')).toBe(false);
+  it('writes a birth date with its era for a Japanese reader, and nothing it does not know', () => {
+    const born = { ...request({}).patient, birth_date: '19480312', birth_date_era: '昭和23年', sex: 'M', age_years: 77 };
+    expect(birthLine(born, ja)).toBe('77歳 男 1948-03-12(昭和23年)');
+    expect(birthLine(born, en)).toBe('77 y M 1948-03-12');
+    expect(birthLine({ ...born, birth_date: '18600101', birth_date_era: null, age_years: null }, ja)).toBe('男 1860-01-01');
+    expect(birthLine({ ...born, birth_date: null, birth_date_era: null, sex: null, age_years: null }, ja)).toBe('生年月日不明');
   });
 });
 
 describe('the warnings of a line', () => {
   it('give the number of images held back, in the words of the node that sent them', () => {
-    const held = request({ warnings: ['patient_mismatch_held', 'name_uncertain'], missing_context: [], arrival: { held: 8 } });
-    expect(warningsOf(held, [], en)).toEqual(['8 images held back: another patient under the same Study Instance UID', 'Name uncertain']);
+    const held = request({ warnings: ['patient_mismatch_held', 'name_uncertain', 'text_uncertain'], missing_context: [], arrival: { held: 8 } });
+    expect(warningsOf(held, [], en)).toEqual(['8 images held back: another patient under the same Study Instance UID', 'Characters beyond the declared character set']);
     expect(warningsOf(held, [], ja)[0]).toContain('8枚');
   });
 

@@ -1,4 +1,5 @@
 import type { ReadingRequestSummary, Urgency } from '../../api/types.ts';
+import { isoDate } from '../../lib/dates.ts';
 import type { Strings } from '../../strings/ja.ts';
 
 const rank: Record<Urgency, number> = { stroke_code: 0, critical: 1, urgent: 2, routine: 3, elective: 4 };
@@ -34,25 +35,16 @@ export function nextDue({ claim, due, report_status: status }: ReadingRequestSum
   return kind && atMs !== null && atMs !== undefined ? { kind, atMs } : null;
 }
 
-/** Whether a request belongs to a search: name in any script, Patient ID, case code, site. */
-export function matches(request: ReadingRequestSummary, search: string): boolean {
-  const words = search.normalize('NFKC').toLowerCase().split(/\s+/).filter(Boolean);
-  const { name, patient_id } = request.patient;
-  const text = [name.alphabetic, name.ideographic, name.phonetic, patient_id, request.case_code, request.requesting_site.name]
-    .join(' ')
-    .normalize('NFKC')
-    .toLowerCase()
-    .replaceAll('^', ' ');
-  return words.every((word) => text.includes(word));
-}
-
 export function announcedText(announced: number | null): string {
   return announced === null ? '–' : String(announced);
 }
 
-export function birthLine(patient: ReadingRequestSummary['patient'], strings: Strings, era: string | null, iso: string | null): string {
+/** Age, sex and birth date; for a Japanese reader with the era beside the western year. */
+export function birthLine(patient: ReadingRequestSummary['patient'], strings: Strings): string {
   const sex = strings.patient.sex[patient.sex ?? ''] ?? '';
   const age = patient.age_years === null ? '' : strings.patient.age(patient.age_years);
-  const born = iso ? `${iso}${era ? `(${era})` : ''}` : strings.patient.unknownBirth;
+  const iso = isoDate(patient.birth_date);
+  const era = strings.language === 'ja' && patient.birth_date_era !== null ? `(${patient.birth_date_era})` : '';
+  const born = iso ? `${iso}${era}` : strings.patient.unknownBirth;
   return [age, sex, born].filter(Boolean).join(' ');
 }

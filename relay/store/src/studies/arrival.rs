@@ -4,6 +4,7 @@ use tancho_domain::dicom::{
     Priority, SeriesInstanceUid, SopClassUid, SopInstanceUid, StudyInstanceUid, TransferSyntaxUid,
 };
 use tancho_domain::ids::{InstanceId, NetworkId, SeriesId, SiteId, StudyId};
+use tancho_domain::search_key::patient_key;
 
 use super::Origin;
 use super::manifest::copy_manifest;
@@ -39,6 +40,20 @@ pub struct StudyFacts {
     pub study_description: Option<String>,
     /// (0008,0080).
     pub institution: Option<String>,
+    /// Tags of the texts among these that the declared character sets do not explain, separated by commas.
+    pub uncertain_elements: String,
+}
+
+impl StudyFacts {
+    fn search_key(&self) -> String {
+        let name = [
+            self.patient_name_alphabetic.as_str(),
+            &self.patient_name_ideographic,
+            &self.patient_name_phonetic,
+        ];
+        let accession_number = self.accession_number.as_deref().unwrap_or_default();
+        patient_key(name, &[&self.patient_id, accession_number])
+    }
 }
 
 /// Attributes of the series, decoded from its first head.
@@ -56,6 +71,8 @@ pub struct SeriesFacts {
     pub station_name: Option<String>,
     /// (0008,0070).
     pub manufacturer: Option<String>,
+    /// Tags of the texts among these that the declared character sets do not explain, separated by commas.
+    pub uncertain_elements: String,
 }
 
 /// Attributes of the instance, decoded from its head, and what the offer said about it.
@@ -405,8 +422,8 @@ async fn upsert_study(
          patient_name_alphabetic, patient_name_ideographic, patient_name_phonetic, patient_name_uncertain, \
          patient_birth_date, patient_sex, study_date, study_time, accession_number, study_description, institution, \
          priority, n_received, n_verified, bytes_received, announced_generation, first_arrival_at_ms, \
-         last_arrival_at_ms) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, \
-         0, 0, 0, 0, $19, $19) on conflict (network_id, site_id, study_instance_uid) do nothing",
+         last_arrival_at_ms, uncertain_elements, search_key) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, \
+         $12, $13, $14, $15, $16, $17, $18, 0, 0, 0, 0, $19, $19, $20, $21) on conflict (network_id, site_id, study_instance_uid) do nothing",
         arriving.new_ids.0.as_str(),
         origin.network_id.as_str(),
         origin.site_id.as_str(),
@@ -425,7 +442,9 @@ async fn upsert_study(
         facts.study_description.as_deref(),
         facts.institution.as_deref(),
         arriving.priority.as_str(),
-        now_ms
+        now_ms,
+        facts.uncertain_elements.as_str(),
+        facts.search_key()
     )?;
     if inserted == 1 {
         copy_manifest(tx, &arriving.new_ids.0).await?;
@@ -535,8 +554,8 @@ async fn upsert_series(
     execute!(
         tx,
         "insert into series (id, study_id, network_id, series_instance_uid, modality, series_number, \
-         series_description, body_part, station_name, manufacturer, created_at_ms) \
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) on conflict (study_id, series_instance_uid) do nothing",
+         series_description, body_part, station_name, manufacturer, created_at_ms, uncertain_elements) \
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) on conflict (study_id, series_instance_uid) do nothing",
         arriving.new_ids.1.as_str(),
         study_id.as_str(),
         origin.network_id.as_str(),
@@ -547,7 +566,8 @@ async fn upsert_series(
         facts.body_part.as_deref(),
         facts.station_name.as_deref(),
         facts.manufacturer.as_deref(),
-        now_ms
+        now_ms,
+        facts.uncertain_elements.as_str()
     )?;
     let (id,) = fetch_one!(
         tx,

@@ -11,7 +11,7 @@ use tancho_store::nodes::{self, Enrollment, NewInvitation, NodeState};
 use tancho_store::sites::SiteKind;
 use tancho_store::studies::{
     self, ArrivedInstance, ArrivingInstance, InstanceFacts, InstanceState, Manifest, Origin, Relation,
-    SeriesFacts, StudyArrival, StudyFacts, VerifiedInstance, Withheld,
+    SeriesFacts, StudyArrival, StudyFacts, UncertainElements, VerifiedInstance, Withheld,
 };
 use tancho_store::{Db, StoreError, Tx, instances, reading};
 
@@ -264,6 +264,26 @@ on_both_databases! {
         verify(&mut tx, &origin, &other.instance_id, Relation::Conflict).await.unwrap();
         let counts = arrival(&mut tx, &origin).await;
         assert_eq!((counts.n_received, counts.n_verified, counts.conflict_at_ms), (1, 1, Some(NOW_MS + 10)));
+    }
+
+    /// Which texts are uncertain is kept with the study they are of, and with the series.
+    async fn uncertain_texts_are_remembered(db: &Db) {
+        let mut tx = db.write().await.unwrap();
+        let origin = origin(&mut tx, "default", "doto").await;
+        let patient = StudyFacts { uncertain_elements: "00081030,00100010".to_owned(), ..patient("P1") };
+        let arrived = arrive(&mut tx, &origin, &patient, 1, "aa").await;
+        let scope = Scope { network_id: origin.network_id.clone(), reach: Reach::Network };
+        let study = instances::get_study(&mut tx, &scope, &instances::StudyKey::Id(arrived.study_id.clone())).await.unwrap();
+        let marks = |elements: &UncertainElements| {
+            [UncertainElements::PATIENT_NAME, UncertainElements::STUDY_DESCRIPTION, UncertainElements::PATIENT_ID]
+                .map(|element| elements.holds(element))
+        };
+        assert_eq!(marks(&study.uncertain_elements), [true, true, false]);
+        assert!(study.uncertain_elements.holds_other_than_name());
+        let name_only = UncertainElements::from("00100010".to_owned());
+        assert!(!name_only.holds_other_than_name() && !UncertainElements::default().holds_other_than_name());
+        let series = instances::list_series(&mut tx, &scope, &arrived.study_id, None).await.unwrap();
+        assert!(!series[0].uncertain_elements.holds(UncertainElements::SERIES_DESCRIPTION));
     }
 
     /// FLT-005: another patient under one study is held aside, visible as a mark only.

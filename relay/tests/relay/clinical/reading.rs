@@ -1,11 +1,12 @@
 //! Worklist, claims, drafts, clinical context, returning and withdrawing.
 
 use reqwest::{Method, StatusCode};
-use serde_json::json;
+use serde_json::{Value, json};
 use tancho_relay::secrets::new_uuid;
 use tancho_store::sites::SiteKind;
 
 use super::clinic::{Clinic, good, refused, report_body};
+use crate::harness::Person;
 
 #[tokio::test]
 async fn a_stat_study_opens_a_request_by_itself_at_the_first_head() {
@@ -307,9 +308,61 @@ async fn the_sender_completes_what_the_reader_sends_back() {
     let open = clinic.get(&clinic.reader, "/api/v1/reading-requests").await;
     assert_eq!(open["items"], json!([]));
     let closed = clinic
-        .get(&clinic.reader, "/api/v1/reading-requests?state=closed&q=花子")
+        .get(&clinic.reader, "/api/v1/reading-requests?state=closed")
         .await;
     assert_eq!(closed["items"].as_array().unwrap().len(), 1);
+    clinic.relay.stop().await;
+}
+
+#[tokio::test]
+async fn the_worklist_is_searched_in_every_script_and_never_in_an_address() {
+    let clinic = Clinic::new().await;
+    clinic.stat_request().await;
+    let path = "/api/v1/reading-requests/search";
+    let n_found = async |person: &Person, search: Value| {
+        let found = clinic.post(person, path, &search).await;
+        found["items"].as_array().unwrap().len()
+    };
+    let reader = &clinic.reader;
+    for text in [
+        "花子",
+        "道東 花子",
+        "はなこ",
+        "ﾊﾅｺ",
+        "hanako",
+        "Doutou^Hanako",
+        "000417",
+        "",
+    ] {
+        assert_eq!(n_found(reader, json!({ "q": text })).await, 1, "{text}");
+    }
+    for text in ["太郎", "花子 太郎", "・-%"] {
+        assert_eq!(n_found(reader, json!({ "q": text })).await, 0, "{text}");
+    }
+    assert_eq!(
+        n_found(reader, json!({ "q": "花子", "state": "closed" })).await,
+        0
+    );
+    assert_eq!(n_found(reader, json!({ "q": "花子", "state": "all" })).await, 1);
+    assert_eq!(
+        n_found(&clinic.stranger, json!({ "q": "花子", "state": "all" })).await,
+        0
+    );
+    let long = clinic
+        .try_send(reader, Method::POST, path, &json!({ "q": "a b c d e" }))
+        .await;
+    refused(long, StatusCode::BAD_REQUEST, "search_too_long").await;
+    // Addresses end up in logs and histories.
+    let in_address = clinic
+        .relay
+        .get(reader, "/api/v1/reading-requests?q=hanako")
+        .await;
+    assert_eq!(in_address.status(), StatusCode::BAD_REQUEST);
+    let born = &clinic.get(reader, "/api/v1/reading-requests").await["items"][0]["patient"];
+    assert_eq!(
+        (&born["birth_date"], &born["birth_date_era"]),
+        (&json!("19480305"), &json!("昭和23年"))
+    );
     clinic.relay.stop().await;
 }
 
