@@ -15,6 +15,7 @@ const whole: Arrival = {
   verified: 245,
   previews: 0,
   held: 0,
+  withheld: [],
   closed: true,
   withheld: [],
   bytes_per_s: null,
