@@ -460,7 +460,7 @@ async fn readers_see_what_the_site_keeps_back_and_why() {
     let mut live = relay.app().events.follow(None).live;
     talk.say(&Frame::Manifest(manifest("patient_differs", 3, 1)))
         .await;
-    talk.hear_status().await;
+    while talk.hear_status().await.manifest_generation < 1 {}
     let kept = json!([{ "reason": "patient_differs", "n_instances": 3 }]);
     assert_eq!(seen().await, [kept.clone(), kept.clone()]);
     let told = live.recv().await.unwrap();
@@ -470,7 +470,7 @@ async fn readers_see_what_the_site_keeps_back_and_why() {
         ..manifest("patient_differs", 3, 2)
     };
     talk.say(&Frame::Manifest(released)).await;
-    talk.hear_status().await;
+    while talk.hear_status().await.manifest_generation < 2 {}
     assert_eq!(seen().await, [json!([]), json!([])]);
     talk.say(&Frame::Manifest(manifest("<b>", 1, 3))).await;
     assert_eq!(

@@ -17,7 +17,6 @@ const whole: Arrival = {
   held: 0,
   withheld: [],
   closed: true,
-  withheld: [],
   bytes_per_s: null,
   remaining_ms: null,
   last_data_at_ms: null,
