@@ -15,7 +15,7 @@ export async function person(browser, size = { width: 1680, height: 1000 }) {
   context.setDefaultTimeout(20_000);
   const page = await context.newPage();
   const errors = [];
-  page.on('pageerror', (error) => errors.push(String(error)));
+  page.on('pageerror', (error) => errors.push(error.stack ?? String(error)));
   page.on('console', (message) => {
     // The page asks who is logged in before anybody is, and is told 401; that is not an error of the page.
     if (message.type() === 'error' && !message.text().includes('401')) errors.push(message.text());

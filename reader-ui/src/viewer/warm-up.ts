@@ -10,6 +10,8 @@ const codestream =
   '/0//UQApQAAAAAAEAAAABAAAAAAAAAAAAAAABAAAAAQAAAAAAAAAAAABjwEB/1AACAACAAAACf9SAAwAAgABAAEEBEAB/1wAByCIiIiI/5AACgAAAAAAEAAB/5MAAP/Z';
 const us = (value: number) => ({ vr: 'US', Value: [value] });
 const header: DicomJson = {
+  // The library looks for it in every image that has no orientation.
+  '00080060': { vr: 'CS', Value: ['CT'] },
   '00280002': us(1),
   '00280004': { vr: 'CS', Value: ['MONOCHROME2'] },
   '00280010': us(4),
