@@ -136,7 +136,6 @@ impl Session {
                 receiver.answer(&offered.item.container_sha256, holding);
             }
         });
-        self.looked_up.notify_waiters();
     }
 
     async fn find_holdings(&self, lookups: &[OfferedInstance]) -> Result<Vec<Holding>, StoreError> {
