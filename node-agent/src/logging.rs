@@ -15,7 +15,7 @@ pub enum LogFormat {
 }
 
 /// Filter when `RUST_LOG` is not set. The PDU library logs what peers sent, so it is kept to errors.
-const FILTER_DEFAULT: &str = "info,sqlx=warn,dicom_ul=error";
+const FILTER_DEFAULT: &str = "info,dicom_ul=error";
 
 /// Sets up logging for the whole process; `quiet` keeps a command that draws on the terminal readable.
 pub fn start(format: LogFormat, quiet: bool) {

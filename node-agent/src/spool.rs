@@ -168,7 +168,7 @@ pub(crate) struct Shared {
     changes: mpsc::Sender<Change>,
     changed: watch::Sender<u64>,
     coder_wake: Notify,
-    reader: tokio::sync::Mutex<IndexDb>,
+    reader: Mutex<IndexDb>,
     stopping: CancellationToken,
 }
 
@@ -194,6 +194,18 @@ impl Shared {
 
     fn new_object_id(&self) -> ObjectId {
         ObjectId::new(Uuid::now_v7())
+    }
+
+    /// Asks the index, on a thread that may wait for the disk.
+    async fn read<T: Send + 'static>(
+        self: &Arc<Self>,
+        ask: impl FnOnce(&IndexDb) -> IndexResult<T> + Send + 'static,
+    ) -> Result<T, SpoolError> {
+        let shared = Arc::clone(self);
+        let asked = tokio::task::spawn_blocking(move || {
+            ask(&shared.reader.lock().unwrap_or_else(PoisonError::into_inner))
+        });
+        Ok(asked.await.map_err(|_| SpoolError::Stopped)??)
     }
 
     async fn send(&self, change: Change) -> Result<(), SpoolError> {
@@ -280,12 +292,10 @@ impl Spool {
         let data_dir = options.data_dir.clone();
         let layout = Layout::open(&data_dir)?;
         let now_ms = clock.now_ms();
-        let mut db = recover::open_index(&layout, &options.limits, now_ms).await?;
-        let picture = load_picture(&mut db, now_ms).await.map_err(SpoolError::from)?;
-        let reader = index::open_reader(&layout.index_file())
-            .await
-            .map_err(SpoolError::from)?;
-        let (folder, n_in_folder) = index::newest_folder(&mut db).await.map_err(SpoolError::from)?;
+        let db = recover::open_index(&layout, &options.limits, now_ms)?;
+        let picture = load_picture(&db, now_ms).map_err(SpoolError::from)?;
+        let reader = index::open_reader(&layout.index_file()).map_err(SpoolError::from)?;
+        let (folder, n_in_folder) = index::newest_folder(&db).map_err(SpoolError::from)?;
         let quarantine_bytes = folder_bytes(&layout.quarantine()).map_err(SpoolError::from)?;
         let (changes, waiting) = mpsc::channel(COMMIT_QUEUE_MAX);
         let shared = Arc::new(Shared {
@@ -301,12 +311,10 @@ impl Spool {
             changes,
             changed: watch::Sender::new(0),
             coder_wake: Notify::new(),
-            reader: tokio::sync::Mutex::new(reader),
+            reader: Mutex::new(reader),
             stopping: CancellationToken::new(),
         });
-        let writer = Writer::new(Arc::clone(&shared), db)
-            .await
-            .map_err(SpoolError::from)?;
+        let writer = Writer::new(Arc::clone(&shared), db).map_err(SpoolError::from)?;
         let stopping = shared.stopping.clone();
         let writer = std::thread::Builder::new()
             .name("spool-commit".to_owned())
@@ -363,10 +371,9 @@ impl Spool {
         let folder = match in_line {
             Some(folder) => folder,
             None => {
-                let mut reader = self.shared.reader.lock().await;
-                let object = index::find_object(&mut reader, object_id)
-                    .await
-                    .map_err(io::Error::other)?;
+                let wanted = object_id.clone();
+                let find = move |db: &IndexDb| index::find_object(db, &wanted);
+                let object = self.shared.read(find).await.map_err(io::Error::other)?;
                 object.ok_or(io::ErrorKind::NotFound)?.folder
             }
         };
@@ -567,8 +574,8 @@ impl Spool {
 
     /// How far each object is; `None` for those that are gone. In the order of `ids`.
     pub async fn object_states(&self, ids: &[ObjectId]) -> Result<Vec<Option<ObjectStanding>>, SpoolError> {
-        let mut reader = self.shared.reader.lock().await;
-        Ok(index::list_states(&mut reader, ids).await?)
+        let ids = ids.to_vec();
+        self.shared.read(move |db| index::list_states(db, &ids)).await
     }
 
     /// Instances of these studies, each SOP Instance UID once.
@@ -642,12 +649,12 @@ impl Spool {
     }
 }
 
-async fn load_picture(db: &mut IndexDb, now_ms: i64) -> IndexResult<Picture> {
+fn load_picture(db: &IndexDb, now_ms: i64) -> IndexResult<Picture> {
     let mut picture = Picture::default();
-    for row in index::list_studies(db).await? {
+    for row in index::list_studies(db)? {
         picture.put_study(&row, now_ms);
     }
-    for sum in index::sum_by_study(db).await? {
+    for sum in index::sum_by_study(db)? {
         let Some(study) = picture.studies.get_mut(&sum.study_instance_uid) else {
             continue;
         };
@@ -669,12 +676,12 @@ async fn load_picture(db: &mut IndexDb, now_ms: i64) -> IndexResult<Picture> {
             study.last_received_at_ms = study.last_received_at_ms.max(sum.last_received_at_ms);
         }
     }
-    for (study, instances) in index::sum_partly_delivered(db).await? {
+    for (study, instances) in index::sum_partly_delivered(db)? {
         if let Some(study) = picture.studies.get_mut(&study) {
             study.instances = instances;
         }
     }
-    for row in index::list_requests(db).await? {
+    for row in index::list_requests(db)? {
         let Ok(form) = serde_json::from_str::<RequestForm>(&row.form) else {
             continue;
         };
@@ -688,11 +695,9 @@ async fn load_picture(db: &mut IndexDb, now_ms: i64) -> IndexResult<Picture> {
             answered_at_ms: row.answered_at_ms,
         });
     }
-    picture.quarantine = index::list_quarantine(db, picture::QUARANTINE_SHOWN_MAX)
-        .await?
-        .into();
-    picture.set_held(index::list_held_groups(db, picture::HELD_SHOWN_MAX).await?);
-    picture.set_line(index::list_outbound(db, OUTBOUND_OBJECTS_MAX).await?);
+    picture.quarantine = index::list_quarantine(db, picture::QUARANTINE_SHOWN_MAX)?.into();
+    picture.set_held(index::list_held_groups(db, picture::HELD_SHOWN_MAX)?);
+    picture.set_line(index::list_outbound(db, OUTBOUND_OBJECTS_MAX)?);
     Ok(picture)
 }
 
@@ -701,7 +706,7 @@ fn run_writer(writer: Writer, waiting: mpsc::Receiver<Change>, stopping: &Cancel
         .enable_time()
         .build();
     match runtime {
-        Ok(runtime) => runtime.block_on(writer.run(waiting, stopping)),
+        Ok(runtime) => writer.run(&runtime, waiting, stopping),
         Err(error) => tracing::error!(%error, "the spool's commit thread cannot start"),
     }
 }

@@ -33,6 +33,7 @@ fn only_the_store_and_the_spool_index_know_sql() {
     for folder in ["relay/", "node-agent/", "reader-ui/"] {
         let statements = [
             "sqlx::",
+            "rusqlite::",
             "\"select ",
             "\"insert into ",
             "\"update ",

@@ -58,12 +58,12 @@ const RULES: [(&str, &[&str], &[&str]); 8] = [
             "tancho-store",
             "tancho-reader-ui",
         ],
-        &["sqlx", "dicom-ul", "dicom-object"],
+        &["sqlx", "rusqlite", "dicom-ul", "dicom-object"],
     ),
     (
         "tancho-agent",
         &["tancho-domain", "tancho-imaging", "tancho-wire"],
-        &["dicom-object", "dicom-parser", "lettre"],
+        &["sqlx", "dicom-object", "dicom-parser", "lettre"],
     ),
     ("tancho-reader-ui", &[], &["tokio", "axum", "sqlx"]),
     // The bench measures the congestion controller of the wire alone.

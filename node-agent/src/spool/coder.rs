@@ -112,7 +112,7 @@ impl<'a> Coder<'a> {
                 return;
             }
         };
-        let mut db = match runtime.block_on(index::open_reader(&shared.layout.index_file())) {
+        let db = match index::open_reader(&shared.layout.index_file()) {
             Ok(db) => db,
             Err(error) => {
                 tracing::error!(%error, "the coder cannot read the index");
@@ -122,7 +122,7 @@ impl<'a> Coder<'a> {
         let mut failed_reads = FailedReads::new();
         while !shared.stopping.is_cancelled() {
             let round_ends = Instant::now() + ROUND_INTERVAL;
-            let round = match runtime.block_on(index::list_stored(&mut db, is_stat, ROUND_MAX)) {
+            let round = match index::list_stored(&db, is_stat, ROUND_MAX) {
                 Ok(round) => round,
                 Err(error) => {
                     tracing::error!(%error, "the coder cannot read the index");
@@ -132,7 +132,7 @@ impl<'a> Coder<'a> {
             // Outside of the runtime: handing over waits for the commit by blocking this thread.
             for object in self.heads.unknown_series(&round) {
                 let uids = (&object.study_instance_uid, &object.series_instance_uid);
-                match runtime.block_on(index::find_first_of_series(&mut db, uids.0, uids.1)) {
+                match index::find_first_of_series(&db, uids.0, uids.1) {
                     Ok(first) => first.into_iter().for_each(|first| self.heads.know(first)),
                     Err(error) => tracing::error!(%error, "the coder cannot read the index"),
                 }

@@ -63,8 +63,8 @@ struct Batch {
 
 impl Writer {
     /// Takes the index over from start-up.
-    pub async fn new(shared: Arc<Shared>, mut db: IndexDb) -> IndexResult<Self> {
-        let studies = index::list_studies(&mut db).await?;
+    pub fn new(shared: Arc<Shared>, db: IndexDb) -> IndexResult<Self> {
+        let studies = index::list_studies(&db)?;
         let studies = studies
             .into_iter()
             .map(|row| (row.study_instance_uid.clone(), row))
@@ -78,34 +78,47 @@ impl Writer {
         })
     }
 
-    /// Works until the spool stops; what waits by then is still committed.
-    pub async fn run(mut self, mut changes: mpsc::Receiver<Change>, stopping: &CancellationToken) {
+    /// Works until the spool stops; what waits by then is still committed. The runtime only waits: each commit blocks
+    /// this thread.
+    pub fn run(
+        mut self,
+        runtime: &tokio::runtime::Runtime,
+        mut changes: mpsc::Receiver<Change>,
+        stopping: &CancellationToken,
+    ) {
         let mut waiting = Vec::new();
         loop {
-            tokio::select! {
-                biased;
-                n = changes.recv_many(&mut waiting, COMMIT_BATCH_MAX) => if n == 0 { break },
-                () = stopping.cancelled(), if !changes.is_closed() => {
+            let n_waiting = runtime.block_on(async {
+                tokio::select! {
+                    biased;
+                    n = changes.recv_many(&mut waiting, COMMIT_BATCH_MAX) => Some(n),
+                    () = stopping.cancelled(), if !changes.is_closed() => None,
+                }
+            });
+            match n_waiting {
+                Some(0) => break,
+                Some(_) => {}
+                None => {
                     changes.close();
                     continue;
                 }
             }
-            self.commit_together(std::mem::take(&mut waiting)).await;
-            self.begun = index::begin(&mut self.db).await.is_ok();
+            self.commit_together(std::mem::take(&mut waiting));
+            self.begun = index::begin(&self.db).is_ok();
         }
         if self.begun {
-            index::rollback(&mut self.db).await.ok();
+            index::rollback(&self.db).ok();
         }
         // Leaves the write-ahead log empty, so that the next start need not replay it.
-        index::close(self.db).await;
+        index::close(self.db);
     }
 
-    async fn commit_together(&mut self, changes: Vec<Change>) {
+    fn commit_together(&mut self, changes: Vec<Change>) {
         let mut batch = Batch::default();
-        let outcome = self.try_commit(changes, &mut batch).await;
+        let outcome = self.try_commit(changes, &mut batch);
         match outcome {
             Ok(()) => {
-                self.publish(batch.effects).await;
+                self.publish(batch.effects);
                 for (from, to) in batch.moves {
                     // Where it is, it is found by a rebuilt index either way.
                     if let Err(error) = fs::rename(from, to) {
@@ -125,14 +138,14 @@ impl Writer {
             Err(error) => {
                 let text = error.to_string();
                 tracing::error!(error = %text, "a commit to the spool failed; nothing of it was acknowledged");
-                index::rollback(&mut self.db).await.ok();
+                index::rollback(&self.db).ok();
                 for file in batch.renamed {
                     fs::remove_file(file).ok();
                 }
                 for answer in batch.answers {
                     answer(Err(&text));
                 }
-                match index::list_studies(&mut self.db).await {
+                match index::list_studies(&self.db) {
                     Ok(rows) => {
                         self.studies = rows
                             .into_iter()
@@ -145,15 +158,15 @@ impl Writer {
         }
     }
 
-    async fn try_commit(&mut self, changes: Vec<Change>, batch: &mut Batch) -> Result<(), SpoolError> {
+    fn try_commit(&mut self, changes: Vec<Change>, batch: &mut Batch) -> Result<(), SpoolError> {
         let mut failed = match self.begun {
             true => None,
-            false => index::begin(&mut self.db).await.err().map(SpoolError::from),
+            false => index::begin(&self.db).err().map(SpoolError::from),
         };
         self.begun = false;
         for change in changes {
             // After a failure the rest is still walked, so that every waiting caller gets its answer.
-            if let Err(error) = self.apply(change, batch, failed.is_some()).await {
+            if let Err(error) = self.apply(change, batch, failed.is_some()) {
                 failed.get_or_insert(error);
             }
         }
@@ -165,15 +178,15 @@ impl Writer {
         }
         for is_durable in batch.durables.drain(..) {
             let lost = || SpoolError::Io(std::io::Error::other("a received file could not be made durable"));
-            is_durable.await.map_err(|_| lost())?;
+            is_durable.blocking_recv().map_err(|_| lost())?;
         }
-        index::commit(&mut self.db).await?;
+        index::commit(&self.db)?;
         crash_point("stored.committed");
         Ok(())
     }
 
     /// Shows what is durable now.
-    async fn publish(&mut self, effects: Vec<Effect>) {
+    fn publish(&mut self, effects: Vec<Effect>) {
         let now_ms = self.shared.clock.now_ms();
         let mut stale = false;
         let held_changed = effects.iter().any(Effect::changes_held);
@@ -184,13 +197,13 @@ impl Writer {
             }
         }
         if stale {
-            match index::list_outbound(&mut self.db, OUTBOUND_OBJECTS_MAX).await {
+            match index::list_outbound(&self.db, OUTBOUND_OBJECTS_MAX) {
                 Ok(line) => self.shared.picture().set_line(line),
                 Err(error) => tracing::error!(%error, "the line could not be read from the index"),
             }
         }
         if held_changed {
-            match index::list_held_groups(&mut self.db, HELD_SHOWN_MAX).await {
+            match index::list_held_groups(&self.db, HELD_SHOWN_MAX) {
                 Ok(rows) => self.shared.picture().set_held(rows),
                 Err(error) => tracing::error!(%error, "the held objects could not be read from the index"),
             }
@@ -198,7 +211,7 @@ impl Writer {
         self.shared.changed.send_modify(|version| *version += 1);
     }
 
-    async fn apply(&mut self, change: Change, batch: &mut Batch, failed: bool) -> Result<(), SpoolError> {
+    fn apply(&mut self, change: Change, batch: &mut Batch, failed: bool) -> Result<(), SpoolError> {
         match change {
             Change::Store {
                 object,
@@ -211,7 +224,7 @@ impl Writer {
                 let stored = if failed {
                     Err(SpoolError::batch())
                 } else {
-                    self.store(&object, &label, folder, batch).await
+                    self.store(&object, &label, folder, batch)
                 };
                 settle(stored, reply, batch)
             }
@@ -219,7 +232,7 @@ impl Writer {
                 let done = if failed {
                     Err(SpoolError::batch())
                 } else {
-                    self.quarantine(row, partial, batch).await
+                    self.quarantine(row, partial, batch)
                 };
                 settle(done, reply, batch)
             }
@@ -231,7 +244,7 @@ impl Writer {
                 let done = if failed {
                     Err(SpoolError::batch())
                 } else {
-                    self.place_quarantine(&objects, &study, batch).await
+                    self.place_quarantine(&objects, &study, batch)
                 };
                 settle(done, reply, batch)
             }
@@ -239,7 +252,7 @@ impl Writer {
                 let done = if failed {
                     Err(SpoolError::batch())
                 } else {
-                    self.coded(objects, batch).await
+                    self.coded(objects, batch)
                 };
                 settle(done, reply, batch)
             }
@@ -252,7 +265,7 @@ impl Writer {
                 let done = if failed {
                     Err(SpoolError::batch())
                 } else {
-                    self.set_aside(&object_id, state, &code, batch).await
+                    self.set_aside(&object_id, state, &code, batch)
                 };
                 settle(done, reply, batch)
             }
@@ -260,7 +273,7 @@ impl Writer {
                 let done = if failed {
                     Err(SpoolError::batch())
                 } else {
-                    self.code_again(&object_id, batch).await
+                    self.code_again(&object_id, batch)
                 };
                 settle(done, reply, batch)
             }
@@ -268,7 +281,7 @@ impl Writer {
                 let done = if failed {
                     Err(SpoolError::batch())
                 } else {
-                    self.receipt(&receipt, batch).await
+                    self.receipt(&receipt, batch)
                 };
                 settle(done, reply, batch)
             }
@@ -280,17 +293,15 @@ impl Writer {
                 let done = if failed {
                     Err(SpoolError::batch())
                 } else {
-                    self.manifest_confirmed(&study, generation, batch).await
+                    self.manifest_confirmed(&study, generation, batch)
                 };
                 settle(done, reply, batch)
             }
             Change::Close { study, reply } => {
                 let now_ms = self.shared.clock.now_ms();
-                let done = self
-                    .change_study(&study, batch, failed, |row| {
-                        row.closed_at_ms.get_or_insert(now_ms);
-                    })
-                    .await;
+                let done = self.change_study(&study, batch, failed, |row| {
+                    row.closed_at_ms.get_or_insert(now_ms);
+                });
                 settle(done, reply, batch)
             }
             Change::Prioritise {
@@ -298,13 +309,9 @@ impl Writer {
                 priority,
                 reply,
             } => {
-                let done = self
-                    .change_study(&study, batch, failed, |row| row.priority = priority)
-                    .await;
+                let done = self.change_study(&study, batch, failed, |row| row.priority = priority);
                 let done = match done {
-                    Ok(()) => index::set_priority(&mut self.db, &study, priority)
-                        .await
-                        .map_err(SpoolError::from),
+                    Ok(()) => index::set_priority(&self.db, &study, priority).map_err(SpoolError::from),
                     Err(error) => Err(error),
                 };
                 batch.effects.push(Effect::LineChanged);
@@ -318,7 +325,7 @@ impl Writer {
                 let done = if failed {
                     Err(SpoolError::batch())
                 } else {
-                    self.release_held(&study, patient.as_deref(), batch).await
+                    self.release_held(&study, patient.as_deref(), batch)
                 };
                 settle(done, reply, batch)
             }
@@ -330,7 +337,7 @@ impl Writer {
                 let done = if failed {
                     Err(SpoolError::batch())
                 } else {
-                    self.dismiss_held(&study, patient.as_deref(), batch).await
+                    self.dismiss_held(&study, patient.as_deref(), batch)
                 };
                 settle(done, reply, batch)
             }
@@ -338,7 +345,7 @@ impl Writer {
                 let done = if failed {
                     Err(SpoolError::batch())
                 } else {
-                    self.request(form, batch).await
+                    self.request(form, batch)
                 };
                 settle(done, reply, batch)
             }
@@ -350,7 +357,7 @@ impl Writer {
                 let done = if failed {
                     Err(SpoolError::batch())
                 } else {
-                    self.request_result(command_id, result, batch).await
+                    self.request_result(command_id, result, batch)
                 };
                 settle(done, reply, batch)
             }
@@ -359,10 +366,7 @@ impl Writer {
                     serde_json::to_string(&update).map_err(|error| SpoolError::Index(error.to_string()));
                 let study = update.study_instance_uid.as_str().to_owned();
                 let done = match json {
-                    Ok(json) => {
-                        self.change_study(&study, batch, failed, |row| row.relay_update = Some(json))
-                            .await
-                    }
+                    Ok(json) => self.change_study(&study, batch, failed, |row| row.relay_update = Some(json)),
                     Err(error) => Err(error),
                 };
                 settle(done, reply, batch)
@@ -371,7 +375,7 @@ impl Writer {
                 let done = if failed {
                     Err(SpoolError::batch())
                 } else {
-                    self.delete(&objects, batch).await
+                    self.delete(&objects, batch)
                 };
                 settle(done, reply, batch)
             }
@@ -379,7 +383,7 @@ impl Writer {
                 let done = if failed {
                     Err(SpoolError::batch())
                 } else {
-                    self.forget_delivered(&studies).await
+                    self.forget_delivered(&studies)
                 };
                 settle(done, reply, batch)
             }
@@ -387,7 +391,7 @@ impl Writer {
                 let done = if failed {
                     Err(SpoolError::batch())
                 } else {
-                    self.dismiss_quarantine(object_id, batch).await
+                    self.dismiss_quarantine(object_id, batch)
                 };
                 settle(done, reply, batch)
             }

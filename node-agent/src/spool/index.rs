@@ -12,9 +12,9 @@ mod held;
 mod withheld;
 
 use std::path::Path;
+use std::time::Duration;
 
-use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteRow, SqliteSynchronous};
-use sqlx::{ConnectOptions, Connection, Row};
+use rusqlite::{Connection, OpenFlags, Params};
 use tancho_domain::dicom::Priority;
 use tancho_domain::ids::ObjectId;
 
@@ -40,11 +40,34 @@ pub use studies::{StudyRow, delete_empty_studies, find_study, list_studies, put_
 pub use withheld::{list_withholding, sum_withheld};
 
 /// A connection to the index.
-pub type IndexDb = SqliteConnection;
+pub type IndexDb = Connection;
+/// A row of an answer.
+type Row<'r> = rusqlite::Row<'r>;
 /// What the index answers.
-pub type IndexResult<T> = sqlx::Result<T>;
+pub type IndexResult<T> = Result<T, IndexError>;
+
 /// What the index fails with.
-pub type IndexError = sqlx::Error;
+#[derive(Debug, thiserror::Error)]
+pub enum IndexError {
+    /// The database engine failed.
+    #[error(transparent)]
+    Engine(#[from] rusqlite::Error),
+    /// A value is none that this program writes.
+    #[error("{0} in the index is malformed")]
+    Malformed(&'static str),
+    /// The file does not pass the engine's own check.
+    #[error("the index fails its own check")]
+    Damaged,
+    /// A newer program wrote it.
+    #[error("the index is of a newer version")]
+    TooNew,
+}
+
+impl From<rusqlite::types::FromSqlError> for IndexError {
+    fn from(error: rusqlite::types::FromSqlError) -> Self {
+        Self::Engine(error.into())
+    }
+}
 
 /// Each step makes the tables of one version from those of the version before. An index that is newer than this
 /// program is rebuilt from the files.
@@ -124,76 +147,120 @@ create table quarantine (
 );
 ";
 
-fn options(path: &Path) -> SqliteConnectOptions {
-    SqliteConnectOptions::new()
-        .filename(path)
-        .journal_mode(SqliteJournalMode::Wal)
-        .synchronous(SqliteSynchronous::Full)
-        .busy_timeout(std::time::Duration::from_secs(10))
-        .disable_statement_logging()
+/// Statements a connection keeps prepared.
+const STATEMENTS_KEPT: usize = 64;
+/// How long a statement waits for another connection's lock.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+
+fn connect(path: &Path, flags: OpenFlags) -> IndexResult<IndexDb> {
+    let db = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    db.busy_timeout(BUSY_TIMEOUT)?;
+    db.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
+    Ok(db)
 }
 
 /// Opens the index for writing, creating its tables when it is new. An index that does not pass its own
 /// check is an error: the caller keeps it aside and rebuilds.
-pub async fn open_writer(path: &Path) -> sqlx::Result<(SqliteConnection, bool)> {
-    let mut db = options(path).create_if_missing(true).connect().await?;
-    let check: String = sqlx::query_scalar("pragma quick_check(1)")
-        .fetch_one(&mut db)
-        .await?;
+pub fn open_writer(path: &Path) -> IndexResult<(IndexDb, bool)> {
+    let db = connect(
+        path,
+        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE,
+    )?;
+    db.pragma_update(None, "journal_mode", "wal")?;
+    db.pragma_update(None, "synchronous", "full")?;
+    let check: String = one(&db, "pragma quick_check(1)", [], |row| Ok(row.get(0)?))?;
     if check != "ok" {
-        return Err(sqlx::Error::Protocol("index fails its own check".to_owned()));
+        return Err(IndexError::Damaged);
     }
-    let version: i64 = sqlx::query_scalar("pragma user_version")
-        .fetch_one(&mut db)
-        .await?;
+    let version: i64 = one(&db, "pragma user_version", [], |row| Ok(row.get(0)?))?;
     let missing = usize::try_from(version)
         .ok()
-        .and_then(|version| SCHEMA_STEPS.get(version..));
-    let Some(missing) = missing else {
-        return Err(sqlx::Error::Protocol("index of a newer version".to_owned()));
-    };
+        .and_then(|version| SCHEMA_STEPS.get(version..))
+        .ok_or(IndexError::TooNew)?;
     if !missing.is_empty() {
-        let mut tx = db.begin().await?;
+        let tx = db.unchecked_transaction()?;
         for step in missing {
-            sqlx::raw_sql(*step).execute(&mut *tx).await?;
+            tx.execute_batch(step)?;
         }
-        let done = format!("pragma user_version = {}", SCHEMA_STEPS.len());
-        sqlx::raw_sql(sqlx::AssertSqlSafe(done)).execute(&mut *tx).await?;
-        tx.commit().await?;
+        tx.pragma_update(None, "user_version", SCHEMA_STEPS.len() as i64)?;
+        tx.commit()?;
     }
     Ok((db, version == 0))
 }
 
 /// Opens the index for reading.
-pub async fn open_reader(path: &Path) -> sqlx::Result<SqliteConnection> {
-    options(path).read_only(true).connect().await
+pub fn open_reader(path: &Path) -> IndexResult<IndexDb> {
+    connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY)
 }
 
 /// Ends the writer's connection. The write-ahead log is emptied first, so that the next start need not replay
 /// it and the index file is whole by itself.
-pub async fn close(mut db: SqliteConnection) {
-    if let Err(error) = sqlx::query("pragma wal_checkpoint(truncate)")
-        .execute(&mut db)
-        .await
-    {
+pub fn close(db: IndexDb) {
+    if let Err(error) = db.execute_batch("pragma wal_checkpoint(truncate)") {
         tracing::warn!(%error, "the index did not close cleanly; it is recovered at the next start");
     }
-    db.close().await.ok();
+    db.close().ok();
 }
 
 /// Begins the writer's transaction.
-pub async fn begin(db: &mut SqliteConnection) -> sqlx::Result<()> {
-    sqlx::query("begin immediate").execute(db).await.map(drop)
+pub fn begin(db: &IndexDb) -> IndexResult<()> {
+    execute(db, "begin immediate", []).map(drop)
 }
 
 /// Commits it: durable when this returns.
-pub async fn commit(db: &mut SqliteConnection) -> sqlx::Result<()> {
-    sqlx::query("commit").execute(db).await.map(drop)
+pub fn commit(db: &IndexDb) -> IndexResult<()> {
+    execute(db, "commit", []).map(drop)
 }
 
 /// Drops it.
-pub async fn rollback(db: &mut SqliteConnection) -> sqlx::Result<()> {
-    sqlx::query("rollback").execute(db).await.map(drop)
+pub fn rollback(db: &IndexDb) -> IndexResult<()> {
+    execute(db, "rollback", []).map(drop)
+}
+
+/// Runs a statement; gives the rows it changed.
+fn execute(db: &IndexDb, sql: &str, params: impl Params) -> IndexResult<u64> {
+    Ok(db.prepare_cached(sql)?.execute(params)? as u64)
+}
+
+/// The first row of an answer, if it has one.
+fn find<T>(
+    db: &IndexDb,
+    sql: &str,
+    params: impl Params,
+    read: impl FnOnce(&Row<'_>) -> IndexResult<T>,
+) -> IndexResult<Option<T>> {
+    let mut statement = db.prepare_cached(sql)?;
+    let mut rows = statement.query(params)?;
+    let found = rows.next()?.map(read).transpose()?;
+    // A statement that changes rows and returns them is done when it was walked to its end.
+    while rows.next()?.is_some() {}
+    Ok(found)
+}
+
+/// The first row of an answer that always has one.
+fn one<T>(
+    db: &IndexDb,
+    sql: &str,
+    params: impl Params,
+    read: impl FnOnce(&Row<'_>) -> IndexResult<T>,
+) -> IndexResult<T> {
+    find(db, sql, params, read)?.ok_or(IndexError::Engine(rusqlite::Error::QueryReturnedNoRows))
+}
+
+/// All rows of an answer.
+fn list<T>(
+    db: &IndexDb,
+    sql: &str,
+    params: impl Params,
+    mut read: impl FnMut(&Row<'_>) -> IndexResult<T>,
+) -> IndexResult<Vec<T>> {
+    let mut statement = db.prepare_cached(sql)?;
+    let mut rows = statement.query(params)?;
+    let mut all = Vec::new();
+    while let Some(row) = rows.next()? {
+        all.push(read(row)?);
+    }
+    Ok(all)
 }
 
 fn signed(number: u64) -> i64 {
@@ -204,32 +271,28 @@ fn unsigned(number: i64) -> u64 {
     u64::try_from(number).unwrap_or(0)
 }
 
-fn malformed(what: &str) -> sqlx::Error {
-    sqlx::Error::Protocol(format!("{what} in the index is malformed"))
+fn uid<T: TryFrom<String>>(text: String) -> IndexResult<T> {
+    T::try_from(text).map_err(|_| IndexError::Malformed("identifier"))
 }
 
-fn uid<T: TryFrom<String>>(text: String) -> sqlx::Result<T> {
-    T::try_from(text).map_err(|_| malformed("identifier"))
+fn object_id(row: &Row<'_>, at: usize) -> IndexResult<ObjectId> {
+    uid(row.get(at)?)
 }
 
-fn object_id(row: &SqliteRow, at: usize) -> sqlx::Result<ObjectId> {
-    uid(row.try_get(at)?)
+fn object_state(row: &Row<'_>, at: usize) -> IndexResult<ObjectState> {
+    ObjectState::parse(row.get_ref(at)?.as_str()?).ok_or_else(|| IndexError::Malformed("state"))
 }
 
-fn object_state(row: &SqliteRow, at: usize) -> sqlx::Result<ObjectState> {
-    ObjectState::parse(row.try_get(at)?).ok_or_else(|| malformed("state"))
+fn digest(bytes: Vec<u8>) -> IndexResult<[u8; 32]> {
+    bytes.try_into().map_err(|_| IndexError::Malformed("digest"))
 }
 
-fn digest(bytes: Vec<u8>) -> sqlx::Result<[u8; 32]> {
-    bytes.try_into().map_err(|_| malformed("digest"))
-}
-
-fn priority(number: i64) -> sqlx::Result<Priority> {
+fn priority(number: i64) -> IndexResult<Priority> {
     match number {
         0 => Ok(Priority::Stat),
         1 => Ok(Priority::Urgent),
         2 => Ok(Priority::Routine),
-        _ => Err(malformed("priority")),
+        _ => Err(IndexError::Malformed("priority")),
     }
 }
 
@@ -237,30 +300,22 @@ fn priority(number: i64) -> sqlx::Result<Priority> {
 mod tests {
     use super::*;
 
-    #[tokio::test]
-    async fn an_index_of_version_1_gets_the_new_tables_and_one_of_the_future_is_refused() {
+    #[test]
+    fn an_index_of_version_1_gets_the_new_tables_and_one_of_the_future_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("index.sqlite3");
-        let mut db = options(&path).create_if_missing(true).connect().await.unwrap();
-        sqlx::raw_sql(SCHEMA).execute(&mut db).await.unwrap();
-        sqlx::raw_sql("pragma user_version = 1; insert into quarantine values ('01890000-0000-7000-8000-000000000001', 'r', 1, 'CT', 2, null)")
-            .execute(&mut db)
-            .await
+        let db = Connection::open(&path).unwrap();
+        db.execute_batch(SCHEMA).unwrap();
+        db.execute_batch("pragma user_version = 1; insert into quarantine values ('01890000-0000-7000-8000-000000000001', 'r', 1, 'CT', 2, null)")
             .unwrap();
-        db.close().await.unwrap();
-        let (mut db, is_new) = open_writer(&path).await.unwrap();
+        drop(db);
+        let (db, is_new) = open_writer(&path).unwrap();
         assert!(!is_new);
-        assert_eq!(
-            sum_delivered(&mut db, "1.2").await.unwrap(),
-            InstanceSum::default()
-        );
-        let kept = list_quarantine(&mut db, 9).await.unwrap();
+        assert_eq!(sum_delivered(&db, "1.2").unwrap(), InstanceSum::default());
+        let kept = list_quarantine(&db, 9).unwrap();
         assert_eq!((kept.len(), kept[0].study_instance_uid.as_deref()), (1, None));
-        sqlx::raw_sql("pragma user_version = 1000")
-            .execute(&mut db)
-            .await
-            .unwrap();
-        db.close().await.unwrap();
-        assert!(open_writer(&path).await.is_err());
+        db.execute_batch("pragma user_version = 1000").unwrap();
+        drop(db);
+        assert!(matches!(open_writer(&path), Err(IndexError::TooNew)));
     }
 }

@@ -75,16 +75,15 @@ async fn close_quiet_studies(spool: &Spool) {
 }
 
 /// Deletes receipted objects past their retention; gives how many.
-pub async fn delete_expired(shared: &Shared) -> Result<usize, SpoolError> {
+pub async fn delete_expired(shared: &Arc<Shared>) -> Result<usize, SpoolError> {
     delete_receipted_before(shared, shared.clock.now_ms() - shared.options.retention_ms).await
 }
 
 /// Deletes objects receipted before an instant; gives how many.
-pub async fn delete_receipted_before(shared: &Shared, before_ms: i64) -> Result<usize, SpoolError> {
-    let expired = {
-        let mut reader = shared.reader.lock().await;
-        index::list_expired(&mut reader, before_ms, DELETE_BATCH_MAX).await?
-    };
+pub async fn delete_receipted_before(shared: &Arc<Shared>, before_ms: i64) -> Result<usize, SpoolError> {
+    let expired = shared
+        .read(move |db| index::list_expired(db, before_ms, DELETE_BATCH_MAX))
+        .await?;
     if expired.is_empty() {
         return Ok(0);
     }
@@ -115,11 +114,10 @@ pub async fn delete_receipted_before(shared: &Shared, before_ms: i64) -> Result<
 
 /// Forgets deleted instances of studies whose last object was deleted before an instant, and what is more than is
 /// remembered; gives how many studies.
-pub async fn forget_delivered_before(shared: &Shared, before_ms: i64) -> Result<usize, SpoolError> {
-    let studies = {
-        let mut reader = shared.reader.lock().await;
-        index::list_forgettable(&mut reader, before_ms, DELIVERED_INSTANCES_MAX).await?
-    };
+pub async fn forget_delivered_before(shared: &Arc<Shared>, before_ms: i64) -> Result<usize, SpoolError> {
+    let studies = shared
+        .read(move |db| index::list_forgettable(db, before_ms, DELIVERED_INSTANCES_MAX))
+        .await?;
     let n_studies = studies.len();
     if n_studies > 0 {
         let (reply, answer) = oneshot::channel();

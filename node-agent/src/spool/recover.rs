@@ -22,15 +22,15 @@ use super::withheld::Withheld;
 const REBUILD_BATCH: usize = 500;
 
 /// Opens the index for writing, whatever state it is in.
-pub async fn open_index(layout: &Layout, limits: &ScanLimits, now_ms: i64) -> Result<IndexDb, SpoolError> {
+pub fn open_index(layout: &Layout, limits: &ScanLimits, now_ms: i64) -> Result<IndexDb, SpoolError> {
     let path = layout.index_file();
-    let (mut db, is_new) = match index::open_writer(&path).await {
+    let (db, is_new) = match index::open_writer(&path) {
         Ok(opened) => opened,
         Err(error) => {
             tracing::error!(%error, "the spool's index is damaged; it is kept aside and rebuilt from the files");
             let aside = set_aside(layout, now_ms)?;
-            let (mut db, is_new) = index::open_writer(&path).await?;
-            match index::take_over_delivered(&mut db, &aside).await {
+            let (db, is_new) = index::open_writer(&path)?;
+            match index::take_over_delivered(&db, &aside) {
                 Ok(n_instances) => tracing::warn!(
                     n_instances,
                     "deleted instances are remembered from the damaged index"
@@ -43,18 +43,14 @@ pub async fn open_index(layout: &Layout, limits: &ScanLimits, now_ms: i64) -> Re
         }
     };
     let folders = layout.object_folders()?;
-    let from_folder = if is_new {
-        0
-    } else {
-        index::newest_folder(&mut db).await?.0
-    };
+    let from_folder = if is_new { 0 } else { index::newest_folder(&db)?.0 };
     let mut n_taken_in = 0;
     for folder in folders.into_iter().filter(|folder| *folder >= from_folder) {
-        n_taken_in += take_in_folder(layout, limits, &mut db, folder, now_ms).await?;
+        n_taken_in += take_in_folder(layout, limits, &db, folder, now_ms)?;
     }
     if is_new {
-        take_in_quarantine(layout, &mut db).await?;
-        take_in_requests(layout, &mut db).await?;
+        take_in_quarantine(layout, &db)?;
+        take_in_requests(layout, &db)?;
     }
     if n_taken_in > 0 {
         tracing::warn!(
@@ -63,22 +59,22 @@ pub async fn open_index(layout: &Layout, limits: &ScanLimits, now_ms: i64) -> Re
             "objects were taken into the index from their files"
         );
     }
-    count_withheld(&mut db).await?;
+    count_withheld(&db)?;
     Ok(db)
 }
 
 /// Counts again what is withheld of each study: an older version did not count, a rebuilt index has not, and a file may
 /// have been found damaged.
-async fn count_withheld(db: &mut IndexDb) -> Result<(), SpoolError> {
-    for study in index::list_withholding(db).await? {
-        let Some(mut row) = index::find_study(db, &study).await? else {
+fn count_withheld(db: &IndexDb) -> Result<(), SpoolError> {
+    for study in index::list_withholding(db)? {
+        let Some(mut row) = index::find_study(db, &study)? else {
             continue;
         };
-        let withheld = index::sum_withheld(db, &study).await?;
+        let withheld = index::sum_withheld(db, &study)?;
         if withheld != row.withheld {
             row.withheld = withheld;
             row.generation += u64::from(row.closed_at_ms.is_some());
-            index::put_study(db, &row).await?;
+            index::put_study(db, &row)?;
         }
     }
     Ok(())
@@ -100,10 +96,10 @@ fn set_aside(layout: &Layout, now_ms: i64) -> io::Result<PathBuf> {
     Ok(layout.aside().join(format!("index-{now_ms}.sqlite3")))
 }
 
-async fn take_in_folder(
+fn take_in_folder(
     layout: &Layout,
     limits: &ScanLimits,
-    db: &mut IndexDb,
+    db: &IndexDb,
     folder: i64,
     now_ms: i64,
 ) -> Result<u64, SpoolError> {
@@ -112,9 +108,9 @@ async fn take_in_folder(
     ids.sort();
     let mut n_taken_in = 0;
     for chunk in ids.chunks(REBUILD_BATCH) {
-        index::begin(db).await?;
+        index::begin(db)?;
         for object_id in chunk {
-            if index::has_object(db, object_id).await? {
+            if index::has_object(db, object_id)? {
                 continue;
             }
             let path = layout.object_file(folder, object_id);
@@ -138,23 +134,19 @@ async fn take_in_folder(
                         object.study_instance_uid.as_str(),
                         object.sop_instance_uid.as_str(),
                     );
-                    let delivered =
-                        index::number_after_delivered(db, study, sop, &object.original_sha256).await?;
+                    let delivered = index::number_after_delivered(db, study, sop, &object.original_sha256)?;
                     let numbering = delivered.unwrap_or(Numbering::Above(0));
-                    if index::insert_object(db, &object, folder, numbering)
-                        .await?
-                        .is_some()
-                    {
-                        ensure_study(db, &object, label, now_ms).await?;
+                    if index::insert_object(db, &object, folder, numbering)?.is_some() {
+                        ensure_study(db, &object, label, now_ms)?;
                         n_taken_in += 1;
                     } else if let Err(error) = fs::remove_file(&path) {
                         tracing::warn!(object.id = %object_id, %error, "a second copy of an object stays in the spool");
                     }
                 }
-                Err(reason) => quarantine_damaged(layout, db, &path, object_id, reason).await?,
+                Err(reason) => quarantine_damaged(layout, db, &path, object_id, reason)?,
             }
         }
-        index::commit(db).await?;
+        index::commit(db)?;
     }
     Ok(n_taken_in)
 }
@@ -208,18 +200,13 @@ fn describe(
     Ok(Some((object, label)))
 }
 
-async fn ensure_study(
-    db: &mut IndexDb,
-    object: &NewObject,
-    label: StudyLabel,
-    now_ms: i64,
-) -> Result<(), SpoolError> {
+fn ensure_study(db: &IndexDb, object: &NewObject, label: StudyLabel, now_ms: i64) -> Result<(), SpoolError> {
     let study = object.study_instance_uid.as_str();
-    let known = index::find_study(db, study).await?;
+    let known = index::find_study(db, study)?;
     let row = match known {
         Some(mut row) => {
             if row.label.patient.contradicts(&label.patient) {
-                index::set_held(db, &object.object_id, &label.patient.to_json()?).await?;
+                index::set_held(db, &object.object_id, &label.patient.to_json()?)?;
             }
             row.label.add(&label);
             row.priority = row.priority.min(object.priority);
@@ -237,12 +224,12 @@ async fn ensure_study(
             withheld: Withheld::default(),
         },
     };
-    Ok(index::put_study(db, &row).await?)
+    Ok(index::put_study(db, &row)?)
 }
 
-async fn quarantine_damaged(
+fn quarantine_damaged(
     layout: &Layout,
-    db: &mut IndexDb,
+    db: &IndexDb,
     path: &Path,
     object_id: &ObjectId,
     reason: &str,
@@ -261,7 +248,7 @@ async fn quarantine_damaged(
         study_instance_uid: header.as_ref().and_then(study_of),
         sop_instance_uid: header.map_or(String::new(), |header| header.sop_instance_uid),
     };
-    index::insert_quarantine(db, &row).await?;
+    index::insert_quarantine(db, &row)?;
     if let Err(error) = fs::rename(path, layout.quarantine_file(object_id)) {
         tracing::error!(object.id = %object_id, %error, "the file stays where it is; it is looked at again at the next start");
     }
@@ -289,7 +276,7 @@ fn study_of(header: &ObjectHeader) -> Option<String> {
     Some(header.study_instance_uid.clone()).filter(|study| !study.is_empty())
 }
 
-async fn take_in_quarantine(layout: &Layout, db: &mut IndexDb) -> Result<(), SpoolError> {
+fn take_in_quarantine(layout: &Layout, db: &IndexDb) -> Result<(), SpoolError> {
     for object_id in Layout::object_ids(&layout.quarantine())? {
         let header = read_header(&layout.quarantine_file(&object_id));
         let row = QuarantineRow {
@@ -303,12 +290,12 @@ async fn take_in_quarantine(layout: &Layout, db: &mut IndexDb) -> Result<(), Spo
             study_instance_uid: header.as_ref().and_then(study_of),
             sop_instance_uid: header.map_or(String::new(), |header| header.sop_instance_uid),
         };
-        index::insert_quarantine(db, &row).await?;
+        index::insert_quarantine(db, &row)?;
     }
     Ok(())
 }
 
-async fn take_in_requests(layout: &Layout, db: &mut IndexDb) -> Result<(), SpoolError> {
+fn take_in_requests(layout: &Layout, db: &IndexDb) -> Result<(), SpoolError> {
     for entry in fs::read_dir(layout.requests())? {
         let path = entry?.path();
         let form: Option<RequestForm> = fs::read(&path)
@@ -320,7 +307,7 @@ async fn take_in_requests(layout: &Layout, db: &mut IndexDb) -> Result<(), Spool
         };
         let json = serde_json::to_string(&form).map_err(|error| SpoolError::Index(error.to_string()))?;
         let study = StudyInstanceUid::as_str(&form.study_instance_uid);
-        index::insert_request(db, &form.command_id, study, &json, form.created_at_ms).await?;
+        index::insert_request(db, &form.command_id, study, &json, form.created_at_ms)?;
     }
     Ok(())
 }

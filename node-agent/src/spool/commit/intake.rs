@@ -16,7 +16,7 @@ use crate::spool::withheld::Withheld;
 const UNDELIVERED_STUDIES_MAX: usize = 1024;
 
 impl Writer {
-    pub(super) async fn store(
+    pub(super) fn store(
         &mut self,
         object: &NewObject,
         label: &StudyLabel,
@@ -40,15 +40,15 @@ impl Writer {
             object.study_instance_uid.as_str(),
             object.sop_instance_uid.as_str(),
         );
-        let delivered = if self.has_delivered(study).await? {
-            index::number_after_delivered(&mut self.db, study, sop, &object.original_sha256).await?
+        let delivered = if self.has_delivered(study)? {
+            index::number_after_delivered(&self.db, study, sop, &object.original_sha256)?
         } else {
             None
         };
         let mut numbering = delivered.unwrap_or(Numbering::Above(0));
-        let mut inserted = index::insert_object(&mut self.db, &object, folder, numbering).await?;
+        let mut inserted = index::insert_object(&self.db, &object, folder, numbering)?;
         if inserted.is_none()
-            && let Some(revision) = index::forget_damaged_copy(&mut self.db, &object).await?
+            && let Some(revision) = index::forget_damaged_copy(&self.db, &object)?
         {
             batch.effects.push(Effect::Moved {
                 study: study.to_owned(),
@@ -58,23 +58,21 @@ impl Writer {
                 container_bytes: 0,
             });
             numbering = Numbering::Again(revision);
-            inserted = index::insert_object(&mut self.db, &object, folder, numbering).await?;
+            inserted = index::insert_object(&self.db, &object, folder, numbering)?;
         }
         let Some(revision) = inserted else {
             batch
                 .effects
                 .push(Effect::Count(|counters| counters.n_duplicates += 1));
-            let first = index::find_same_bytes(&mut self.db, &object)
-                .await?
-                .ok_or(SpoolError::NotFound)?;
-            self.send_refused_again(&first, batch).await?;
+            let first = index::find_same_bytes(&self.db, &object)?.ok_or(SpoolError::NotFound)?;
+            self.send_refused_again(&first, batch)?;
             return Ok(Stored::Duplicate { object_id: first });
         };
         // Numbered first after no other: the usual case needs no further look.
         let is_alone = numbering == Numbering::Above(0) && revision == 1;
-        let is_counted = !is_alone && index::has_other(&mut self.db, study, sop, &object.object_id).await?;
+        let is_counted = !is_alone && index::has_other(&self.db, study, sop, &object.object_id)?;
         let is_new_study = known.is_none();
-        self.note_arrival(known, &object, label, batch).await?;
+        self.note_arrival(known, &object, label, batch)?;
         batch.effects.push(Effect::Arrived {
             study: object.study_instance_uid.as_str().to_owned(),
             state: object.state,
@@ -84,11 +82,9 @@ impl Writer {
             at_ms: object.received_at_ms,
         });
         if is_new_study || object.state == ObjectState::Held {
-            self.note_withheld(object.study_instance_uid.as_str(), batch)
-                .await?;
+            self.note_withheld(object.study_instance_uid.as_str(), batch)?;
         } else {
-            self.note_resolved(object.study_instance_uid.as_str(), batch)
-                .await?;
+            self.note_resolved(object.study_instance_uid.as_str(), batch)?;
         }
         batch.wakes_coder = true;
         Ok(Stored::New {
@@ -98,26 +94,21 @@ impl Writer {
     }
 
     /// A person who sends a refused object again has mended why it was refused: it is offered again.
-    async fn send_refused_again(
-        &mut self,
-        object_id: &ObjectId,
-        batch: &mut Batch,
-    ) -> Result<(), SpoolError> {
-        let known = index::find_object(&mut self.db, object_id).await?;
+    fn send_refused_again(&mut self, object_id: &ObjectId, batch: &mut Batch) -> Result<(), SpoolError> {
+        let known = index::find_object(&self.db, object_id)?;
         if known.is_some_and(|known| known.state == ObjectState::Refused) {
-            self.set_aside(object_id, ObjectState::Stored, "sent_again", batch)
-                .await?;
+            self.set_aside(object_id, ObjectState::Stored, "sent_again", batch)?;
             batch.wakes_coder = true;
         }
         Ok(())
     }
 
     /// Whether deleted instances of the study are remembered.
-    async fn has_delivered(&mut self, study: &str) -> Result<bool, SpoolError> {
+    fn has_delivered(&mut self, study: &str) -> Result<bool, SpoolError> {
         if self.undelivered.contains(study) {
             return Ok(false);
         }
-        let has_some = index::has_delivered(&mut self.db, study).await?;
+        let has_some = index::has_delivered(&self.db, study)?;
         if !has_some {
             if self.undelivered.len() >= UNDELIVERED_STUDIES_MAX {
                 self.undelivered.clear();
@@ -128,7 +119,7 @@ impl Writer {
     }
 
     /// Opens the study, or reopens it when it was closed; writes its row only when something changed.
-    async fn note_arrival(
+    fn note_arrival(
         &mut self,
         known: Option<StudyRow>,
         object: &NewObject,
@@ -140,7 +131,7 @@ impl Writer {
         let mut counted = None;
         let (row, changed) = match known {
             None => {
-                let instances = index::sum_delivered(&mut self.db, study).await?;
+                let instances = index::sum_delivered(&self.db, study)?;
                 counted = Some(instances).filter(|instances| instances.n_instances > 0);
                 let row = StudyRow {
                     study_instance_uid: study.to_owned(),
@@ -162,7 +153,7 @@ impl Writer {
                 }
                 if object.priority < row.priority {
                     row.priority = object.priority;
-                    index::set_priority(&mut self.db, study, object.priority).await?;
+                    index::set_priority(&self.db, study, object.priority)?;
                     batch.effects.push(Effect::LineChanged);
                     changed = true;
                 }
@@ -170,7 +161,7 @@ impl Writer {
             }
         };
         if changed {
-            self.put_study(row, batch).await?;
+            self.put_study(row, batch)?;
         }
         batch.effects.extend(counted.map(|instances| Effect::Counted {
             study: study.to_owned(),
@@ -179,13 +170,13 @@ impl Writer {
         Ok(())
     }
 
-    pub(super) async fn quarantine(
+    pub(super) fn quarantine(
         &mut self,
         row: QuarantineRow,
         partial: Option<PathBuf>,
         batch: &mut Batch,
     ) -> Result<(), SpoolError> {
-        index::insert_quarantine(&mut self.db, &row).await?;
+        index::insert_quarantine(&self.db, &row)?;
         if let Some(partial) = partial {
             let file = self.shared.layout.quarantine_file(&row.object_id);
             fs::rename(partial, &file)?;
@@ -195,7 +186,7 @@ impl Writer {
         let study = row.study_instance_uid.clone();
         batch.effects.push(Effect::Quarantined(row));
         match study {
-            Some(study) => self.note_withheld(&study, batch).await,
+            Some(study) => self.note_withheld(&study, batch),
             None => Ok(()),
         }
     }

@@ -10,16 +10,12 @@ use crate::spool::picture::Effect;
 use crate::spool::studies::ObjectState;
 
 impl Writer {
-    pub(super) async fn coded(
-        &mut self,
-        objects: Vec<CodedObject>,
-        batch: &mut Batch,
-    ) -> Result<(), SpoolError> {
+    pub(super) fn coded(&mut self, objects: Vec<CodedObject>, batch: &mut Batch) -> Result<(), SpoolError> {
         for coded in objects {
-            if !index::set_coded(&mut self.db, &coded).await? {
+            if !index::set_coded(&self.db, &coded)? {
                 continue;
             }
-            if let Some(queued) = index::get_outbound(&mut self.db, &coded.object_id).await? {
+            if let Some(queued) = index::get_outbound(&self.db, &coded.object_id)? {
                 batch.effects.push(Effect::Coded {
                     study: queued.object.study_instance_uid.as_str().to_owned(),
                     original_bytes: queued.object.original_len,
@@ -30,20 +26,18 @@ impl Writer {
         Ok(())
     }
 
-    pub(super) async fn set_aside(
+    pub(super) fn set_aside(
         &mut self,
         object_id: &ObjectId,
         state: ObjectState,
         code: &str,
         batch: &mut Batch,
     ) -> Result<(), SpoolError> {
-        let object = index::find_object(&mut self.db, object_id)
-            .await?
-            .ok_or(SpoolError::NotFound)?;
+        let object = index::find_object(&self.db, object_id)?.ok_or(SpoolError::NotFound)?;
         if object.state == ObjectState::Receipted {
             return Ok(());
         }
-        index::set_state(&mut self.db, object_id, state, Some(code), None).await?;
+        index::set_state(&self.db, object_id, state, Some(code), None)?;
         if state == ObjectState::Damaged {
             batch
                 .effects
@@ -59,27 +53,20 @@ impl Writer {
             container_bytes: object.container_len,
         });
         if matches!(state, ObjectState::Refused | ObjectState::Damaged) {
-            self.note_withheld(&study, batch).await
+            self.note_withheld(&study, batch)
         } else {
-            self.note_resolved(&study, batch).await
+            self.note_resolved(&study, batch)
         }
     }
 
-    pub(super) async fn code_again(
-        &mut self,
-        object_id: &ObjectId,
-        batch: &mut Batch,
-    ) -> Result<(), SpoolError> {
-        self.set_aside(object_id, ObjectState::Stored, "coded_again", batch)
-            .await?;
+    pub(super) fn code_again(&mut self, object_id: &ObjectId, batch: &mut Batch) -> Result<(), SpoolError> {
+        self.set_aside(object_id, ObjectState::Stored, "coded_again", batch)?;
         batch.wakes_coder = true;
         Ok(())
     }
 
-    pub(super) async fn receipt(&mut self, receipt: &Receipt, batch: &mut Batch) -> Result<(), SpoolError> {
-        let object = index::find_object(&mut self.db, &receipt.object_id)
-            .await?
-            .ok_or(SpoolError::NotFound)?;
+    pub(super) fn receipt(&mut self, receipt: &Receipt, batch: &mut Batch) -> Result<(), SpoolError> {
+        let object = index::find_object(&self.db, &receipt.object_id)?.ok_or(SpoolError::NotFound)?;
         let names_it = object.original_sha256 == receipt.original_sha256
             && object.container_sha256 == Some(receipt.container_sha256);
         if !names_it {
@@ -91,13 +78,12 @@ impl Writer {
         // Retention counts from our own clock: the relay's may be wrong.
         let now_ms = self.shared.clock.now_ms();
         index::set_state(
-            &mut self.db,
+            &self.db,
             &receipt.object_id,
             ObjectState::Receipted,
             None,
             Some(now_ms),
-        )
-        .await?;
+        )?;
         batch
             .effects
             .push(Effect::Count(|counters| counters.n_receipts += 1));
@@ -112,15 +98,15 @@ impl Writer {
         Ok(())
     }
 
-    pub(super) async fn delete(&mut self, objects: &[ObjectId], batch: &mut Batch) -> Result<(), SpoolError> {
+    pub(super) fn delete(&mut self, objects: &[ObjectId], batch: &mut Batch) -> Result<(), SpoolError> {
         let now_ms = self.shared.clock.now_ms();
         for object_id in objects {
-            let Some(object) = index::find_object(&mut self.db, object_id).await? else {
+            let Some(object) = index::find_object(&self.db, object_id)? else {
                 continue;
             };
-            index::remember_delivered(&mut self.db, &object, now_ms).await?;
+            index::remember_delivered(&self.db, &object, now_ms)?;
             self.undelivered.remove(&object.study_instance_uid);
-            index::delete_object(&mut self.db, object_id).await?;
+            index::delete_object(&self.db, object_id)?;
             batch
                 .effects
                 .push(Effect::Count(|counters| counters.n_deleted += 1));
@@ -132,12 +118,12 @@ impl Writer {
                 container_bytes: object.container_len,
             });
         }
-        self.forget_empty_studies(batch).await
+        self.forget_empty_studies(batch)
     }
 
     /// Forgets studies of which nothing is left to hold or to tell.
-    async fn forget_empty_studies(&mut self, batch: &mut Batch) -> Result<(), SpoolError> {
-        let gone = index::delete_empty_studies(&mut self.db).await?;
+    fn forget_empty_studies(&mut self, batch: &mut Batch) -> Result<(), SpoolError> {
+        let gone = index::delete_empty_studies(&self.db)?;
         for study in &gone {
             self.studies.remove(study);
         }
@@ -146,7 +132,7 @@ impl Writer {
     }
 
     /// The relay has the manifest of a closed study.
-    pub(super) async fn manifest_confirmed(
+    pub(super) fn manifest_confirmed(
         &mut self,
         study: &str,
         generation: u64,
@@ -154,14 +140,14 @@ impl Writer {
     ) -> Result<(), SpoolError> {
         let mut row = self.studies.get(study).cloned().ok_or(SpoolError::NotFound)?;
         row.confirmed_generation = row.confirmed_generation.max(generation.min(row.generation));
-        self.put_study(row, batch).await?;
+        self.put_study(row, batch)?;
         // Its objects may have gone before.
-        self.forget_empty_studies(batch).await
+        self.forget_empty_studies(batch)
     }
 
-    pub(super) async fn forget_delivered(&mut self, studies: &[i64]) -> Result<(), SpoolError> {
+    pub(super) fn forget_delivered(&mut self, studies: &[i64]) -> Result<(), SpoolError> {
         for study_id in studies {
-            index::forget_delivered(&mut self.db, *study_id).await?;
+            index::forget_delivered(&self.db, *study_id)?;
         }
         Ok(())
     }

@@ -12,41 +12,41 @@ const PATIENT_DIFFERS: &str = "patient_differs";
 
 impl Writer {
     /// Counts again what is withheld of a study. When that changed, a closed study is told to the relay once more.
-    pub(super) async fn note_withheld(&mut self, study: &str, batch: &mut Batch) -> Result<(), SpoolError> {
+    pub(super) fn note_withheld(&mut self, study: &str, batch: &mut Batch) -> Result<(), SpoolError> {
         let Some(mut row) = self.studies.get(study).cloned() else {
             // Nothing of it is here or at the relay: the first object that can be used makes the row, and counts.
             return Ok(());
         };
-        let withheld = index::sum_withheld(&mut self.db, study).await?;
+        let withheld = index::sum_withheld(&self.db, study)?;
         if withheld == row.withheld {
             return Ok(());
         }
         row.withheld = withheld;
         row.generation += u64::from(row.closed_at_ms.is_some());
-        self.put_study(row, batch).await
+        self.put_study(row, batch)
     }
 
     /// As [`Self::note_withheld`], when something is withheld that may now have come in a version that goes.
-    pub(super) async fn note_resolved(&mut self, study: &str, batch: &mut Batch) -> Result<(), SpoolError> {
+    pub(super) fn note_resolved(&mut self, study: &str, batch: &mut Batch) -> Result<(), SpoolError> {
         if self.studies.get(study).is_some_and(|row| row.withheld.is_empty()) {
             return Ok(());
         }
-        self.note_withheld(study, batch).await
+        self.note_withheld(study, batch)
     }
 
     /// Puts held objects into quarantine, off every list: they are not of this study. A corrected copy comes as what it
     /// is; the same bytes again are held again.
-    pub(super) async fn dismiss_held(
+    pub(super) fn dismiss_held(
         &mut self,
         study: &str,
         patient: Option<&str>,
         batch: &mut Batch,
     ) -> Result<u64, SpoolError> {
-        let held = index::list_held(&mut self.db, study, patient).await?;
+        let held = index::list_held(&self.db, study, patient)?;
         let now_ms = self.shared.clock.now_ms();
         let mut n_dismissed = 0;
         for object_id in held {
-            let Some(object) = index::find_object(&mut self.db, &object_id).await? else {
+            let Some(object) = index::find_object(&self.db, &object_id)? else {
                 continue;
             };
             let row = QuarantineRow {
@@ -58,9 +58,9 @@ impl Writer {
                 study_instance_uid: Some(study.to_owned()),
                 sop_instance_uid: object.sop_instance_uid.clone(),
             };
-            index::insert_quarantine(&mut self.db, &row).await?;
-            index::dismiss_quarantine(&mut self.db, &object_id, now_ms).await?;
-            index::delete_object(&mut self.db, &object_id).await?;
+            index::insert_quarantine(&self.db, &row)?;
+            index::dismiss_quarantine(&self.db, &object_id, now_ms)?;
+            index::delete_object(&self.db, &object_id)?;
             let layout = &self.shared.layout;
             batch.moves.push((
                 layout.object_file(object.folder, &object_id),
@@ -78,32 +78,30 @@ impl Writer {
         if n_dismissed == 0 {
             return Err(SpoolError::NotFound);
         }
-        self.note_withheld(study, batch).await?;
+        self.note_withheld(study, batch)?;
         Ok(n_dismissed)
     }
 
-    pub(super) async fn place_quarantine(
+    pub(super) fn place_quarantine(
         &mut self,
         objects: &[ObjectId],
         study: &str,
         batch: &mut Batch,
     ) -> Result<(), SpoolError> {
-        index::place_quarantine(&mut self.db, objects, study).await?;
-        self.note_withheld(study, batch).await
+        index::place_quarantine(&self.db, objects, study)?;
+        self.note_withheld(study, batch)
     }
 
-    pub(super) async fn dismiss_quarantine(
+    pub(super) fn dismiss_quarantine(
         &mut self,
         object_id: ObjectId,
         batch: &mut Batch,
     ) -> Result<(), SpoolError> {
         let now_ms = self.shared.clock.now_ms();
-        let study = index::dismiss_quarantine(&mut self.db, &object_id, now_ms)
-            .await?
-            .ok_or(SpoolError::NotFound)?;
+        let study = index::dismiss_quarantine(&self.db, &object_id, now_ms)?.ok_or(SpoolError::NotFound)?;
         batch.effects.push(Effect::Dismissed(object_id));
         match study {
-            Some(study) => self.note_withheld(&study, batch).await,
+            Some(study) => self.note_withheld(&study, batch),
             None => Ok(()),
         }
     }

@@ -4,15 +4,14 @@
 //! Holds no patient data but the Study Instance UID: instances are the first 16 bytes of the SHA-256 of their SOP
 //! Instance UID, with the first 16 bytes of the SHA-256 of their data set. A study is forgotten whole or not at all.
 
+use rusqlite::params;
 use std::collections::HashMap;
 use std::path::Path;
 
 use sha2::{Digest, Sha256};
-use sqlx::sqlite::SqliteConnection;
-use sqlx::{Connection, Row};
 
 use super::objects::IndexedObject;
-use super::{signed, unsigned};
+use super::{IndexDb, IndexResult, execute, find, list, one, signed, unsigned};
 
 /// Studies looked at and forgotten at once.
 const FORGET_BATCH: i64 = 50;
@@ -59,68 +58,58 @@ pub(super) fn sop_key(sop_instance_uid: &str) -> Vec<u8> {
 }
 
 /// Remembers an object that is about to be deleted.
-pub async fn remember_delivered(
-    db: &mut SqliteConnection,
-    object: &IndexedObject,
-    at_ms: i64,
-) -> sqlx::Result<()> {
-    let study_id: i64 = sqlx::query_scalar(
-        "insert into delivered_studies (study_instance_uid, n_instances, last_deleted_at_ms) values ($1, 0, $2)
+pub fn remember_delivered(db: &IndexDb, object: &IndexedObject, at_ms: i64) -> IndexResult<()> {
+    let study_id: i64 = one(db, "insert into delivered_studies (study_instance_uid, n_instances, last_deleted_at_ms) values (?1, 0, ?2)
          on conflict (study_instance_uid) do update set last_deleted_at_ms = excluded.last_deleted_at_ms
-         returning study_id",
-    )
-    .bind(&object.study_instance_uid)
-    .bind(at_ms)
-    .fetch_one(&mut *db)
-    .await?;
-    let added = sqlx::query(
+         returning study_id", params![&object.study_instance_uid, at_ms], |row| Ok(row.get(0)?))?;
+    let added = execute(
+        db,
         "insert into delivered_instances (study_id, sop_key, original_key, revision, original_len)
-         values ($1, $2, $3, $4, $5) on conflict do nothing",
+         values (?1, ?2, ?3, ?4, ?5) on conflict do nothing",
+        params![
+            study_id,
+            sop_key(&object.sop_instance_uid),
+            &object.original_sha256[..16],
+            signed(object.revision),
+            signed(object.original_len)
+        ],
+    )?;
+    execute(
+        db,
+        "update delivered_studies set n_instances = n_instances + ?2 where study_id = ?1",
+        params![study_id, signed(added)],
     )
-    .bind(study_id)
-    .bind(sop_key(&object.sop_instance_uid))
-    .bind(&object.original_sha256[..16])
-    .bind(signed(object.revision))
-    .bind(signed(object.original_len))
-    .execute(&mut *db)
-    .await?;
-    sqlx::query("update delivered_studies set n_instances = n_instances + $2 where study_id = $1")
-        .bind(study_id)
-        .bind(signed(added.rows_affected()))
-        .execute(db)
-        .await
-        .map(drop)
+    .map(drop)
 }
 
 /// Whether deleted instances of the study are remembered.
-pub async fn has_delivered(db: &mut SqliteConnection, study: &str) -> sqlx::Result<bool> {
-    let found: Option<i64> =
-        sqlx::query_scalar("select 1 from delivered_studies where study_instance_uid = $1")
-            .bind(study)
-            .fetch_optional(db)
-            .await?;
+pub fn has_delivered(db: &IndexDb, study: &str) -> IndexResult<bool> {
+    let found: Option<i64> = find(
+        db,
+        "select 1 from delivered_studies where study_instance_uid = ?1",
+        params![study],
+        |row| Ok(row.get(0)?),
+    )?;
     Ok(found.is_some())
 }
 
 /// The number of an object among the deleted ones of its SOP Instance UID; `None` when none of them is remembered.
-pub async fn number_after_delivered(
-    db: &mut SqliteConnection,
+pub fn number_after_delivered(
+    db: &IndexDb,
     study: &str,
     sop: &str,
     original_sha256: &[u8; 32],
-) -> sqlx::Result<Option<Numbering>> {
-    let rows = sqlx::query(
+) -> IndexResult<Option<Numbering>> {
+    let rows = list(
+        db,
         "select original_key, revision from delivered_instances join delivered_studies using (study_id)
-         where study_instance_uid = $1 and sop_key = $2",
-    )
-    .bind(study)
-    .bind(sop_key(sop))
-    .fetch_all(db)
-    .await?;
+         where study_instance_uid = ?1 and sop_key = ?2",
+        params![study, sop_key(sop)],
+        |row| Ok((row.get::<_, Vec<u8>>(0)?, unsigned(row.get(1)?))),
+    )?;
     let mut highest = None;
-    for row in rows {
-        let revision = unsigned(row.try_get(1)?);
-        if row.try_get::<Vec<u8>, _>(0)? == original_sha256[..16] {
+    for (original_key, revision) in rows {
+        if original_key == original_sha256[..16] {
             return Ok(Some(Numbering::Again(revision)));
         }
         highest = highest.max(Some(revision));
@@ -129,32 +118,35 @@ pub async fn number_after_delivered(
 }
 
 /// What is remembered of a study.
-pub async fn sum_delivered(db: &mut SqliteConnection, study: &str) -> sqlx::Result<InstanceSum> {
-    let firsts = delivered_firsts(db, study).await?;
+pub fn sum_delivered(db: &IndexDb, study: &str) -> IndexResult<InstanceSum> {
+    let firsts = delivered_firsts(db, study)?;
     Ok(sum(firsts.into_values()))
 }
 
 /// Instances of the studies of which some objects are here and others were deleted, both counted together.
-pub async fn sum_partly_delivered(db: &mut SqliteConnection) -> sqlx::Result<Vec<(String, InstanceSum)>> {
-    let studies: Vec<String> = sqlx::query_scalar(
+pub fn sum_partly_delivered(db: &IndexDb) -> IndexResult<Vec<(String, InstanceSum)>> {
+    let studies: Vec<String> = list(
+        db,
         "select study_instance_uid from delivered_studies
          where study_instance_uid in (select study_instance_uid from studies)",
-    )
-    .fetch_all(&mut *db)
-    .await?;
+        [],
+        |row| Ok(row.get(0)?),
+    )?;
     let mut sums = Vec::with_capacity(studies.len());
     for study in studies {
-        let mut firsts = delivered_firsts(db, &study).await?;
-        let rows = sqlx::query(
+        let mut firsts = delivered_firsts(db, &study)?;
+        let rows = list(
+            db,
             "select sop_instance_uid, original_len, min(revision) from objects
-             where study_instance_uid = $1 and state <> 'held' group by sop_instance_uid",
-        )
-        .bind(&study)
-        .fetch_all(&mut *db)
-        .await?;
-        for row in rows {
-            let held_here = (row.try_get(2)?, unsigned(row.try_get(1)?));
-            let first = firsts.entry(sop_key(row.try_get(0)?)).or_insert(held_here);
+             where study_instance_uid = ?1 and state <> 'held' group by sop_instance_uid",
+            params![&study],
+            |row| {
+                let key = sop_key(row.get_ref(0)?.as_str()?);
+                Ok((key, (row.get(2)?, unsigned(row.get(1)?))))
+            },
+        )?;
+        for (key, held_here) in rows {
+            let first = firsts.entry(key).or_insert(held_here);
             *first = (*first).min(held_here);
         }
         sums.push((study, sum(firsts.into_values())));
@@ -163,21 +155,16 @@ pub async fn sum_partly_delivered(db: &mut SqliteConnection) -> sqlx::Result<Vec
 }
 
 /// Revision and length of the first remembered bytes of each SOP Instance UID.
-pub(super) async fn delivered_firsts(
-    db: &mut SqliteConnection,
-    study: &str,
-) -> sqlx::Result<HashMap<Vec<u8>, (i64, u64)>> {
+pub(super) fn delivered_firsts(db: &IndexDb, study: &str) -> IndexResult<HashMap<Vec<u8>, (i64, u64)>> {
     // A bare column beside min() is that of the row with the minimum.
-    let rows = sqlx::query(
+    let firsts = list(
+        db,
         "select sop_key, original_len, min(revision) from delivered_instances
-         join delivered_studies using (study_id) where study_instance_uid = $1 group by sop_key",
-    )
-    .bind(study)
-    .fetch_all(db)
-    .await?;
-    rows.into_iter()
-        .map(|row| Ok((row.try_get(0)?, (row.try_get(2)?, unsigned(row.try_get(1)?)))))
-        .collect()
+         join delivered_studies using (study_id) where study_instance_uid = ?1 group by sop_key",
+        params![study],
+        |row| Ok((row.get(0)?, (row.get(2)?, unsigned(row.get(1)?)))),
+    )?;
+    Ok(firsts.into_iter().collect())
 }
 
 fn sum(firsts: impl Iterator<Item = (i64, u64)>) -> InstanceSum {
@@ -189,73 +176,73 @@ fn sum(firsts: impl Iterator<Item = (i64, u64)>) -> InstanceSum {
 
 /// Studies to forget, a few at a time: those whose last object was deleted before an instant, the oldest of what is more
 /// than `instances_max`, and none of which something is here.
-pub async fn list_forgettable(
-    db: &mut SqliteConnection,
-    before_ms: i64,
-    instances_max: u64,
-) -> sqlx::Result<Vec<i64>> {
-    let n_instances: i64 = sqlx::query_scalar("select coalesce(sum(n_instances), 0) from delivered_studies")
-        .fetch_one(&mut *db)
-        .await?;
+pub fn list_forgettable(db: &IndexDb, before_ms: i64, instances_max: u64) -> IndexResult<Vec<i64>> {
+    let n_instances: i64 = one(
+        db,
+        "select coalesce(sum(n_instances), 0) from delivered_studies",
+        [],
+        |row| Ok(row.get(0)?),
+    )?;
     let mut beyond = unsigned(n_instances).saturating_sub(instances_max);
-    let oldest = sqlx::query(
+    let oldest = list(
+        db,
         "select study_id, n_instances, last_deleted_at_ms from delivered_studies
          where study_instance_uid not in (select study_instance_uid from studies)
-         order by last_deleted_at_ms limit $1",
-    )
-    .bind(FORGET_BATCH)
-    .fetch_all(db)
-    .await?;
+         order by last_deleted_at_ms limit ?1",
+        params![FORGET_BATCH],
+        |row| Ok((row.get(0)?, unsigned(row.get(1)?), row.get::<_, i64>(2)?)),
+    )?;
     let mut forgettable = Vec::new();
-    for row in oldest {
-        if beyond == 0 && row.try_get::<i64, _>(2)? >= before_ms {
+    for (study_id, n_instances, last_deleted_at_ms) in oldest {
+        if beyond == 0 && last_deleted_at_ms >= before_ms {
             break;
         }
-        beyond = beyond.saturating_sub(unsigned(row.try_get(1)?));
-        forgettable.push(row.try_get(0)?);
+        beyond = beyond.saturating_sub(n_instances);
+        forgettable.push(study_id);
     }
     Ok(forgettable)
 }
 
 /// Forgets a study, unless something of it came meanwhile.
-pub async fn forget_delivered(db: &mut SqliteConnection, study_id: i64) -> sqlx::Result<()> {
-    let forgotten = sqlx::query(
-        "delete from delivered_studies where study_id = $1
+pub fn forget_delivered(db: &IndexDb, study_id: i64) -> IndexResult<()> {
+    let forgotten = execute(
+        db,
+        "delete from delivered_studies where study_id = ?1
          and study_instance_uid not in (select study_instance_uid from studies)",
-    )
-    .bind(study_id)
-    .execute(&mut *db)
-    .await?;
-    if forgotten.rows_affected() > 0 {
-        sqlx::query("delete from delivered_instances where study_id = $1")
-            .bind(study_id)
-            .execute(db)
-            .await?;
+        params![study_id],
+    )?;
+    if forgotten > 0 {
+        execute(
+            db,
+            "delete from delivered_instances where study_id = ?1",
+            params![study_id],
+        )?;
     }
     Ok(())
 }
 
 /// Takes over what a damaged index that was set aside still knows of deleted instances; gives how many.
-pub async fn take_over_delivered(db: &mut SqliteConnection, from: &Path) -> sqlx::Result<u64> {
-    sqlx::query("attach database $1 as aside")
-        .bind(from.to_string_lossy())
-        .execute(&mut *db)
-        .await?;
-    let copied = copy_from_aside(db).await;
-    sqlx::query("detach database aside").execute(db).await?;
+pub fn take_over_delivered(db: &IndexDb, from: &Path) -> IndexResult<u64> {
+    execute(db, "attach database ?1 as aside", params![from.to_string_lossy()])?;
+    let copied = copy_from_aside(db);
+    execute(db, "detach database aside", [])?;
     copied
 }
 
-async fn copy_from_aside(db: &mut SqliteConnection) -> sqlx::Result<u64> {
-    let mut tx = db.begin().await?;
-    sqlx::query("insert into delivered_studies select * from aside.delivered_studies")
-        .execute(&mut *tx)
-        .await?;
-    let copied = sqlx::query("insert into delivered_instances select * from aside.delivered_instances")
-        .execute(&mut *tx)
-        .await?;
-    tx.commit().await?;
-    Ok(copied.rows_affected())
+fn copy_from_aside(db: &IndexDb) -> IndexResult<u64> {
+    let tx = db.unchecked_transaction()?;
+    execute(
+        &tx,
+        "insert into delivered_studies select * from aside.delivered_studies",
+        [],
+    )?;
+    let copied = execute(
+        &tx,
+        "insert into delivered_instances select * from aside.delivered_instances",
+        [],
+    )?;
+    tx.commit()?;
+    Ok(copied)
 }
 
 #[cfg(test)]
@@ -263,14 +250,13 @@ mod tests {
     use super::*;
     use crate::spool::studies::ObjectState;
 
-    async fn index(folder: &Path) -> SqliteConnection {
+    fn index(folder: &Path) -> IndexDb {
         crate::spool::index::open_writer(&folder.join("index.sqlite3"))
-            .await
             .unwrap()
             .0
     }
 
-    async fn deliver(db: &mut SqliteConnection, study: &str, n_instances: u8, at_ms: i64) {
+    fn deliver(db: &IndexDb, study: &str, n_instances: u8, at_ms: i64) {
         for n in 1..=n_instances {
             let object = IndexedObject {
                 study_instance_uid: study.to_owned(),
@@ -283,53 +269,53 @@ mod tests {
                 sop_instance_uid: format!("{study}.{n}"),
                 revision: 1,
             };
-            remember_delivered(db, &object, at_ms).await.unwrap();
+            remember_delivered(db, &object, at_ms).unwrap();
         }
     }
 
-    async fn forget(db: &mut SqliteConnection, before_ms: i64, instances_max: u64) -> usize {
-        let studies = list_forgettable(db, before_ms, instances_max).await.unwrap();
+    fn forget(db: &IndexDb, before_ms: i64, instances_max: u64) -> usize {
+        let studies = list_forgettable(db, before_ms, instances_max).unwrap();
         for study_id in &studies {
-            forget_delivered(db, *study_id).await.unwrap();
+            forget_delivered(db, *study_id).unwrap();
         }
         studies.len()
     }
 
-    async fn n_remembered(db: &mut SqliteConnection, study: &str) -> u64 {
-        sum_delivered(db, study).await.unwrap().n_instances
+    fn n_remembered(db: &IndexDb, study: &str) -> u64 {
+        sum_delivered(db, study).unwrap().n_instances
     }
 
-    #[tokio::test]
-    async fn the_oldest_studies_are_forgotten_when_there_are_too_many_and_never_half_of_one() {
+    #[test]
+    fn the_oldest_studies_are_forgotten_when_there_are_too_many_and_never_half_of_one() {
         let folder = tempfile::tempdir().unwrap();
-        let mut db = index(folder.path()).await;
+        let db = index(folder.path());
         for (study, at_ms) in [("1.2", 20), ("1.3", 10), ("1.4", 30)] {
-            deliver(&mut db, study, 4, at_ms).await;
-            deliver(&mut db, study, 4, at_ms).await;
+            deliver(&db, study, 4, at_ms);
+            deliver(&db, study, 4, at_ms);
         }
-        assert_eq!(forget(&mut db, 0, 12).await, 0);
-        assert_eq!(forget(&mut db, 0, 11).await, 1);
-        assert_eq!(n_remembered(&mut db, "1.3").await, 0);
-        assert_eq!(n_remembered(&mut db, "1.2").await, 4);
-        assert_eq!(forget(&mut db, 30, 12).await, 1);
-        assert_eq!(n_remembered(&mut db, "1.2").await, 0);
-        assert_eq!(n_remembered(&mut db, "1.4").await, 4);
+        assert_eq!(forget(&db, 0, 12), 0);
+        assert_eq!(forget(&db, 0, 11), 1);
+        assert_eq!(n_remembered(&db, "1.3"), 0);
+        assert_eq!(n_remembered(&db, "1.2"), 4);
+        assert_eq!(forget(&db, 30, 12), 1);
+        assert_eq!(n_remembered(&db, "1.2"), 0);
+        assert_eq!(n_remembered(&db, "1.4"), 4);
     }
 
-    #[tokio::test]
-    async fn the_same_bytes_keep_their_number_and_others_get_the_next() {
+    #[test]
+    fn the_same_bytes_keep_their_number_and_others_get_the_next() {
         let folder = tempfile::tempdir().unwrap();
-        let mut db = index(folder.path()).await;
-        deliver(&mut db, "1.2", 1, 1).await;
+        let db = index(folder.path());
+        deliver(&db, "1.2", 1, 1);
         for (sop, original, expected) in [
             ("1.2.1", 1, Some(Numbering::Again(1))),
             ("1.2.1", 2, Some(Numbering::Above(1))),
             ("1.2.2", 1, None),
         ] {
-            let numbering = number_after_delivered(&mut db, "1.2", sop, &[original; 32]).await;
+            let numbering = number_after_delivered(&db, "1.2", sop, &[original; 32]);
             assert_eq!(numbering.unwrap(), expected, "{sop} {original}");
         }
-        let elsewhere = number_after_delivered(&mut db, "1.3", "1.2.1", &[1; 32]).await;
+        let elsewhere = number_after_delivered(&db, "1.3", "1.2.1", &[1; 32]);
         assert_eq!(elsewhere.unwrap(), None, "another study");
     }
 }

@@ -1,11 +1,10 @@
 //! Objects on their way: those the coder works on and those that wait for the line.
 
-use sqlx::Row;
-use sqlx::sqlite::{SqliteConnection, SqliteRow};
+use rusqlite::params;
 use tancho_domain::dicom::{SeriesInstanceUid, StudyInstanceUid, TransferSyntaxUid};
 use tancho_domain::ids::ObjectId;
 
-use super::{digest, object_id, priority, uid, unsigned};
+use super::{IndexDb, IndexResult, Row, digest, find, list, object_id, priority, uid, unsigned};
 use crate::spool::outbound::OutboundObject;
 
 /// Where the low-resolution parts of a container end, from version 4 of the tables on.
@@ -61,107 +60,76 @@ pub struct Queued {
 }
 
 /// Objects waiting for the coder, most urgent and oldest first: only those of stat priority, or only the others.
-pub async fn list_stored(
-    db: &mut SqliteConnection,
-    is_stat: bool,
-    limit: usize,
-) -> sqlx::Result<Vec<StoredObject>> {
+pub fn list_stored(db: &IndexDb, is_stat: bool, limit: usize) -> IndexResult<Vec<StoredObject>> {
     let priorities = if is_stat { 0..=0 } else { 1..=2 };
-    let rows = sqlx::query(
-        "select object_id, seq, folder, study_instance_uid, series_instance_uid, transfer_syntax, original_sha256,
+    list(db, "select object_id, seq, folder, study_instance_uid, series_instance_uid, transfer_syntax, original_sha256,
              original_len, coalesce(reason, '') = 'coded_again'
-         from objects where state = 'stored' and priority between $1 and $2 order by priority, seq limit $3",
-    )
-    .bind(priorities.start())
-    .bind(priorities.end())
-    .bind(limit as i64)
-    .fetch_all(db)
-    .await?;
-    rows.iter().map(stored).collect()
+         from objects where state = 'stored' and priority between ?1 and ?2 order by priority, seq limit ?3", params![priorities.start(), priorities.end(), limit as i64], stored)
 }
 
 /// The object of a series that came first, of those that are sent or were sent.
-pub async fn find_first_of_series(
-    db: &mut SqliteConnection,
+pub fn find_first_of_series(
+    db: &IndexDb,
     study: &StudyInstanceUid,
     series: &SeriesInstanceUid,
-) -> sqlx::Result<Option<StoredObject>> {
-    let row = sqlx::query(
-        "select object_id, seq, folder, study_instance_uid, series_instance_uid, transfer_syntax, original_sha256,
+) -> IndexResult<Option<StoredObject>> {
+    find(db, "select object_id, seq, folder, study_instance_uid, series_instance_uid, transfer_syntax, original_sha256,
              original_len, coalesce(reason, '') = 'coded_again'
-         from objects where study_instance_uid = $1 and series_instance_uid = $2
-             and state in ('stored', 'coded', 'receipted') order by seq limit 1",
-    )
-    .bind(study.as_str())
-    .bind(series.as_str())
-    .fetch_optional(db)
-    .await?;
-    row.as_ref().map(stored).transpose()
+         from objects where study_instance_uid = ?1 and series_instance_uid = ?2
+             and state in ('stored', 'coded', 'receipted') order by seq limit 1", params![study.as_str(), series.as_str()], stored)
 }
 
-fn stored(row: &SqliteRow) -> sqlx::Result<StoredObject> {
+fn stored(row: &Row<'_>) -> IndexResult<StoredObject> {
     Ok(StoredObject {
         object_id: object_id(row, 0)?,
-        seq: row.try_get(1)?,
-        folder: row.try_get(2)?,
-        study_instance_uid: uid(row.try_get(3)?)?,
-        series_instance_uid: uid(row.try_get(4)?)?,
-        transfer_syntax: uid(row.try_get(5)?)?,
-        original_sha256: digest(row.try_get(6)?)?,
-        original_len: unsigned(row.try_get(7)?),
-        is_coded_again: row.try_get(8)?,
+        seq: row.get(1)?,
+        folder: row.get(2)?,
+        study_instance_uid: uid(row.get(3)?)?,
+        series_instance_uid: uid(row.get(4)?)?,
+        transfer_syntax: uid(row.get(5)?)?,
+        original_sha256: digest(row.get(6)?)?,
+        original_len: unsigned(row.get(7)?),
+        is_coded_again: row.get(8)?,
     })
 }
 
 /// Coded objects without a receipt with their sequence numbers, most urgent and oldest first.
-pub async fn list_outbound(db: &mut SqliteConnection, limit: usize) -> sqlx::Result<Vec<Queued>> {
-    let rows = sqlx::query(
-        "select seq, folder, object_id, study_instance_uid, series_instance_uid, sop_instance_uid, sop_class_uid,
+pub fn list_outbound(db: &IndexDb, limit: usize) -> IndexResult<Vec<Queued>> {
+    list(db, "select seq, folder, object_id, study_instance_uid, series_instance_uid, sop_instance_uid, sop_class_uid,
              transfer_syntax, container_sha256, container_len, head_end, original_sha256, original_len,
              calling_ae, called_ae, priority, received_at_ms, preview_end
-         from objects where state = 'coded' order by priority, seq limit $1",
-    )
-    .bind(limit as i64)
-    .fetch_all(db)
-    .await?;
-    rows.iter().map(outbound).collect()
+         from objects where state = 'coded' order by priority, seq limit ?1", params![limit as i64], outbound)
 }
 
 /// One coded object.
-pub async fn get_outbound(db: &mut SqliteConnection, id: &ObjectId) -> sqlx::Result<Option<Queued>> {
-    let row = sqlx::query(
-        "select seq, folder, object_id, study_instance_uid, series_instance_uid, sop_instance_uid, sop_class_uid,
+pub fn get_outbound(db: &IndexDb, id: &ObjectId) -> IndexResult<Option<Queued>> {
+    find(db, "select seq, folder, object_id, study_instance_uid, series_instance_uid, sop_instance_uid, sop_class_uid,
              transfer_syntax, container_sha256, container_len, head_end, original_sha256, original_len,
              calling_ae, called_ae, priority, received_at_ms, preview_end
-         from objects where state = 'coded' and object_id = $1",
-    )
-    .bind(id.as_str())
-    .fetch_optional(db)
-    .await?;
-    row.as_ref().map(outbound).transpose()
+         from objects where state = 'coded' and object_id = ?1", params![id.as_str()], outbound)
 }
 
-fn outbound(row: &SqliteRow) -> sqlx::Result<Queued> {
+fn outbound(row: &Row<'_>) -> IndexResult<Queued> {
     Ok(Queued {
-        seq: row.try_get(0)?,
-        folder: row.try_get(1)?,
+        seq: row.get(0)?,
+        folder: row.get(1)?,
         object: OutboundObject {
             object_id: object_id(row, 2)?,
-            study_instance_uid: uid(row.try_get(3)?)?,
-            series_instance_uid: uid(row.try_get(4)?)?,
-            sop_instance_uid: uid(row.try_get(5)?)?,
-            sop_class_uid: uid(row.try_get(6)?)?,
-            transfer_syntax: uid(row.try_get(7)?)?,
-            container_sha256: digest(row.try_get(8)?)?,
-            container_len: unsigned(row.try_get(9)?),
-            head_end: unsigned(row.try_get(10)?),
-            preview_end: row.try_get::<Option<i64>, _>(17)?.map(unsigned),
-            original_sha256: digest(row.try_get(11)?)?,
-            original_len: unsigned(row.try_get(12)?),
-            calling_ae: uid(row.try_get(13)?)?,
-            called_ae: uid(row.try_get(14)?)?,
-            priority: priority(row.try_get(15)?)?,
-            received_at_ms: row.try_get(16)?,
+            study_instance_uid: uid(row.get(3)?)?,
+            series_instance_uid: uid(row.get(4)?)?,
+            sop_instance_uid: uid(row.get(5)?)?,
+            sop_class_uid: uid(row.get(6)?)?,
+            transfer_syntax: uid(row.get(7)?)?,
+            container_sha256: digest(row.get(8)?)?,
+            container_len: unsigned(row.get(9)?),
+            head_end: unsigned(row.get(10)?),
+            preview_end: row.get::<_, Option<i64>>(17)?.map(unsigned),
+            original_sha256: digest(row.get(11)?)?,
+            original_len: unsigned(row.get(12)?),
+            calling_ae: uid(row.get(13)?)?,
+            called_ae: uid(row.get(14)?)?,
+            priority: priority(row.get(15)?)?,
+            received_at_ms: row.get(16)?,
         },
     })
 }

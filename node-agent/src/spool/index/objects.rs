@@ -1,7 +1,6 @@
 //! Rows of received objects: taken in, moved from state to state, deleted.
 
-use sqlx::Row;
-use sqlx::sqlite::SqliteConnection;
+use rusqlite::params;
 use tancho_domain::dicom::{
     AeTitle, Priority, SeriesInstanceUid, SopClassUid, SopInstanceUid, StudyInstanceUid, TransferSyntaxUid,
 };
@@ -9,7 +8,9 @@ use tancho_domain::ids::ObjectId;
 
 use super::delivered::Numbering;
 use super::line::CodedObject;
-use super::{digest, object_id, object_state, signed, unsigned};
+use super::{
+    IndexDb, IndexResult, digest, execute, find, list, object_id, object_state, one, signed, unsigned,
+};
 use crate::spool::studies::ObjectState;
 
 /// An object about to enter the index.
@@ -73,176 +74,131 @@ pub struct IndexedObject {
 }
 
 /// Adds an object; gives its revision, or `None` when the same bytes are already there.
-pub async fn insert_object(
-    db: &mut SqliteConnection,
+pub fn insert_object(
+    db: &IndexDb,
     object: &NewObject,
     folder: i64,
     numbering: Numbering,
-) -> sqlx::Result<Option<u64>> {
+) -> IndexResult<Option<u64>> {
     let (again, above) = match numbering {
         Numbering::Again(revision) => (Some(signed(revision)), 0),
         Numbering::Above(revision) => (None, signed(revision)),
     };
-    let row = sqlx::query(
-        "insert into objects (object_id, folder, study_instance_uid, series_instance_uid, sop_instance_uid,
+    find(db, "insert into objects (object_id, folder, study_instance_uid, series_instance_uid, sop_instance_uid,
              sop_class_uid, transfer_syntax, calling_ae, called_ae, priority, received_at_ms, original_len,
              original_sha256, revision, warnings, state, reason, held_patient)
-         select $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13,
-             coalesce($17, 1 + max($18,
-                 (select coalesce(max(revision), 0) from objects where sop_instance_uid = $5))), $14, $15, $16, $19
+         select ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13,
+             coalesce(?17, 1 + max(?18,
+                 (select coalesce(max(revision), 0) from objects where sop_instance_uid = ?5))), ?14, ?15, ?16, ?19
          where true
          on conflict do nothing
-         returning revision",
-    )
-    .bind(object.object_id.as_str())
-    .bind(folder)
-    .bind(object.study_instance_uid.as_str())
-    .bind(object.series_instance_uid.as_str())
-    .bind(object.sop_instance_uid.as_str())
-    .bind(object.sop_class_uid.as_str())
-    .bind(object.transfer_syntax.as_str())
-    .bind(object.calling_ae.as_str())
-    .bind(object.called_ae.as_str())
-    .bind(object.priority as i64)
-    .bind(object.received_at_ms)
-    .bind(signed(object.original_len))
-    .bind(object.original_sha256.as_slice())
-    .bind(object.warnings.as_str())
-    .bind(object.state.as_str())
-    .bind(object.reason)
-    .bind(again)
-    .bind(above)
-    .bind(object.held_patient.as_deref())
-    .fetch_optional(db)
-    .await?;
-    row.map(|row| Ok(unsigned(row.try_get(0)?))).transpose()
+         returning revision", params![object.object_id.as_str(), folder, object.study_instance_uid.as_str(), object.series_instance_uid.as_str(), object.sop_instance_uid.as_str(), object.sop_class_uid.as_str(), object.transfer_syntax.as_str(), object.calling_ae.as_str(), object.called_ae.as_str(), object.priority as i64, object.received_at_ms, signed(object.original_len), object.original_sha256.as_slice(), object.warnings.as_str(), object.state.as_str(), object.reason, again, above, object.held_patient.as_deref()], |row| Ok(unsigned(row.get(0)?)))
 }
 
 /// Removes the row of a damaged copy of the same bytes, so that a good copy can take its place; gives its revision.
-pub async fn forget_damaged_copy(db: &mut SqliteConnection, object: &NewObject) -> sqlx::Result<Option<u64>> {
-    let revision: Option<i64> = sqlx::query_scalar(
-        "delete from objects where sop_instance_uid = $1 and original_sha256 = $2 and state = 'damaged'
+pub fn forget_damaged_copy(db: &IndexDb, object: &NewObject) -> IndexResult<Option<u64>> {
+    let revision: Option<i64> = find(
+        db,
+        "delete from objects where sop_instance_uid = ?1 and original_sha256 = ?2 and state = 'damaged'
          returning revision",
-    )
-    .bind(object.sop_instance_uid.as_str())
-    .bind(object.original_sha256.as_slice())
-    .fetch_optional(db)
-    .await?;
+        params![
+            object.sop_instance_uid.as_str(),
+            object.original_sha256.as_slice()
+        ],
+        |row| Ok(row.get(0)?),
+    )?;
     Ok(revision.map(unsigned))
 }
 
 /// Whether another object of this SOP Instance UID is in the study, those held back not counted.
-pub async fn has_other(
-    db: &mut SqliteConnection,
-    study: &str,
-    sop: &str,
-    object_id: &ObjectId,
-) -> sqlx::Result<bool> {
-    let found: Option<i64> = sqlx::query_scalar(
-        "select 1 from objects where sop_instance_uid = $2 and study_instance_uid = $1 and object_id <> $3
+pub fn has_other(db: &IndexDb, study: &str, sop: &str, object_id: &ObjectId) -> IndexResult<bool> {
+    let found: Option<i64> = find(
+        db,
+        "select 1 from objects where sop_instance_uid = ?2 and study_instance_uid = ?1 and object_id <> ?3
              and state <> 'held' limit 1",
-    )
-    .bind(study)
-    .bind(sop)
-    .bind(object_id.as_str())
-    .fetch_optional(db)
-    .await?;
+        params![study, sop, object_id.as_str()],
+        |row| Ok(row.get(0)?),
+    )?;
     Ok(found.is_some())
 }
 
 /// The identifier under which the same bytes are already there.
-pub async fn find_same_bytes(
-    db: &mut SqliteConnection,
-    object: &NewObject,
-) -> sqlx::Result<Option<ObjectId>> {
-    let id: Option<String> = sqlx::query_scalar(
-        "select object_id from objects where sop_instance_uid = $1 and original_sha256 = $2",
-    )
-    .bind(object.sop_instance_uid.as_str())
-    .bind(object.original_sha256.as_slice())
-    .fetch_optional(db)
-    .await?;
+pub fn find_same_bytes(db: &IndexDb, object: &NewObject) -> IndexResult<Option<ObjectId>> {
+    let id: Option<String> = find(
+        db,
+        "select object_id from objects where sop_instance_uid = ?1 and original_sha256 = ?2",
+        params![
+            object.sop_instance_uid.as_str(),
+            object.original_sha256.as_slice()
+        ],
+        |row| Ok(row.get(0)?),
+    )?;
     Ok(id.and_then(|id| ObjectId::parse(&id).ok()))
 }
 
 /// Marks an object coded. Gives whether it was waiting for that.
-pub async fn set_coded(db: &mut SqliteConnection, coded: &CodedObject) -> sqlx::Result<bool> {
-    let done = sqlx::query(
-        "update objects set state = 'coded', container_len = $2, container_sha256 = $3, head_end = $4,
-             preview_end = $5
-         where object_id = $1 and state = 'stored'",
-    )
-    .bind(coded.object_id.as_str())
-    .bind(signed(coded.container_len))
-    .bind(coded.container_sha256.as_slice())
-    .bind(signed(coded.head_end))
-    .bind(coded.preview_end.map(signed))
-    .execute(db)
-    .await?;
-    Ok(done.rows_affected() == 1)
+pub fn set_coded(db: &IndexDb, coded: &CodedObject) -> IndexResult<bool> {
+    let done = execute(
+        db,
+        "update objects set state = 'coded', container_len = ?2, container_sha256 = ?3, head_end = ?4,
+             preview_end = ?5
+         where object_id = ?1 and state = 'stored'",
+        params![
+            coded.object_id.as_str(),
+            signed(coded.container_len),
+            coded.container_sha256.as_slice(),
+            signed(coded.head_end),
+            coded.preview_end.map(signed)
+        ],
+    )?;
+    Ok(done == 1)
 }
 
 /// Moves an object to another state with its reason; `receipted_at_ms` is kept with a receipt.
-pub async fn set_state(
-    db: &mut SqliteConnection,
+pub fn set_state(
+    db: &IndexDb,
     object_id: &ObjectId,
     state: ObjectState,
     reason: Option<&str>,
     receipted_at_ms: Option<i64>,
-) -> sqlx::Result<()> {
-    sqlx::query(
-        "update objects set state = $2, reason = $3, receipted_at_ms = coalesce($4, receipted_at_ms)
-         where object_id = $1",
+) -> IndexResult<()> {
+    execute(
+        db,
+        "update objects set state = ?2, reason = ?3, receipted_at_ms = coalesce(?4, receipted_at_ms)
+         where object_id = ?1",
+        params![object_id.as_str(), state.as_str(), reason, receipted_at_ms],
     )
-    .bind(object_id.as_str())
-    .bind(state.as_str())
-    .bind(reason)
-    .bind(receipted_at_ms)
-    .execute(db)
-    .await
     .map(drop)
 }
 
 /// Raises or lowers the priority of everything of a study that is still to be sent.
-pub async fn set_priority(db: &mut SqliteConnection, study: &str, priority: Priority) -> sqlx::Result<()> {
-    sqlx::query(
-        "update objects set priority = $2
-         where study_instance_uid = $1 and state in ('stored', 'coded', 'held')",
+pub fn set_priority(db: &IndexDb, study: &str, priority: Priority) -> IndexResult<()> {
+    execute(
+        db,
+        "update objects set priority = ?2
+         where study_instance_uid = ?1 and state in ('stored', 'coded', 'held')",
+        params![study, priority as i64],
     )
-    .bind(study)
-    .bind(priority as i64)
-    .execute(db)
-    .await
     .map(drop)
 }
 
 /// What is known of an object.
-pub async fn find_object(
-    db: &mut SqliteConnection,
-    object_id: &ObjectId,
-) -> sqlx::Result<Option<IndexedObject>> {
-    let row = sqlx::query(
-        "select study_instance_uid, folder, state, original_sha256, container_sha256, original_len, container_len,
+pub fn find_object(db: &IndexDb, object_id: &ObjectId) -> IndexResult<Option<IndexedObject>> {
+    find(db, "select study_instance_uid, folder, state, original_sha256, container_sha256, original_len, container_len,
              revision, sop_instance_uid
-         from objects where object_id = $1",
-    )
-    .bind(object_id.as_str())
-    .fetch_optional(db)
-    .await?;
-    row.map(|row| {
+         from objects where object_id = ?1", params![object_id.as_str()], |row| {
         Ok(IndexedObject {
-            study_instance_uid: row.try_get(0)?,
-            folder: row.try_get(1)?,
-            state: object_state(&row, 2)?,
-            original_sha256: digest(row.try_get(3)?)?,
-            container_sha256: row.try_get::<Option<Vec<u8>>, _>(4)?.map(digest).transpose()?,
-            original_len: unsigned(row.try_get(5)?),
-            container_len: row.try_get::<Option<i64>, _>(6)?.map_or(0, unsigned),
-            revision: unsigned(row.try_get(7)?),
-            sop_instance_uid: row.try_get(8)?,
+            study_instance_uid: row.get(0)?,
+            folder: row.get(1)?,
+            state: object_state(row, 2)?,
+            original_sha256: digest(row.get(3)?)?,
+            container_sha256: row.get::<_, Option<Vec<u8>>>(4)?.map(digest).transpose()?,
+            original_len: unsigned(row.get(5)?),
+            container_len: row.get::<_, Option<i64>>(6)?.map_or(0, unsigned),
+            revision: unsigned(row.get(7)?),
+            sop_instance_uid: row.get(8)?,
         })
     })
-    .transpose()
 }
 
 /// How far an object is.
@@ -261,81 +217,79 @@ pub struct ObjectStanding {
 }
 
 /// State of each object, `None` for those that are not in the index; in the order of `ids`.
-pub async fn list_states(
-    db: &mut SqliteConnection,
-    ids: &[ObjectId],
-) -> sqlx::Result<Vec<Option<ObjectStanding>>> {
+pub fn list_states(db: &IndexDb, ids: &[ObjectId]) -> IndexResult<Vec<Option<ObjectStanding>>> {
     let mut states = Vec::with_capacity(ids.len());
     for id in ids {
-        let row = sqlx::query(
+        let standing = find(
+            db,
             "select study_instance_uid, state, original_len, coalesce(container_len, 0), reason
-             from objects where object_id = $1",
-        )
-        .bind(id.as_str())
-        .fetch_optional(&mut *db)
-        .await?;
-        let standing = row.map(|row| -> sqlx::Result<ObjectStanding> {
-            Ok(ObjectStanding {
-                study_instance_uid: row.try_get(0)?,
-                state: object_state(&row, 1)?,
-                original_len: unsigned(row.try_get(2)?),
-                container_len: unsigned(row.try_get(3)?),
-                reason: row.try_get(4)?,
-            })
-        });
-        states.push(standing.transpose()?);
+             from objects where object_id = ?1",
+            params![id.as_str()],
+            |row| {
+                Ok(ObjectStanding {
+                    study_instance_uid: row.get(0)?,
+                    state: object_state(row, 1)?,
+                    original_len: unsigned(row.get(2)?),
+                    container_len: unsigned(row.get(3)?),
+                    reason: row.get(4)?,
+                })
+            },
+        )?;
+        states.push(standing);
     }
     Ok(states)
 }
 
 /// Newest numbered folder and how many objects it holds.
-pub async fn newest_folder(db: &mut SqliteConnection) -> sqlx::Result<(i64, u64)> {
-    let folder: Option<i64> = sqlx::query_scalar("select folder from objects order by seq desc limit 1")
-        .fetch_optional(&mut *db)
-        .await?;
+pub fn newest_folder(db: &IndexDb) -> IndexResult<(i64, u64)> {
+    let folder: Option<i64> = find(
+        db,
+        "select folder from objects order by seq desc limit 1",
+        [],
+        |row| Ok(row.get(0)?),
+    )?;
     let Some(folder) = folder else { return Ok((0, 0)) };
-    let held: i64 = sqlx::query_scalar(
-        "select count(*) from (select folder from objects order by seq desc limit 4096) where folder = $1",
-    )
-    .bind(folder)
-    .fetch_one(db)
-    .await?;
+    let held: i64 = one(
+        db,
+        "select count(*) from (select folder from objects order by seq desc limit 4096) where folder = ?1",
+        params![folder],
+        |row| Ok(row.get(0)?),
+    )?;
     Ok((folder, unsigned(held)))
 }
 
 /// Whether an object is in the index.
-pub async fn has_object(db: &mut SqliteConnection, object_id: &ObjectId) -> sqlx::Result<bool> {
-    let found: Option<i64> = sqlx::query_scalar("select 1 from objects where object_id = $1")
-        .bind(object_id.as_str())
-        .fetch_optional(db)
-        .await?;
+pub fn has_object(db: &IndexDb, object_id: &ObjectId) -> IndexResult<bool> {
+    let found: Option<i64> = find(
+        db,
+        "select 1 from objects where object_id = ?1",
+        params![object_id.as_str()],
+        |row| Ok(row.get(0)?),
+    )?;
     Ok(found.is_some())
 }
 
 /// Receipted objects past their retention, oldest first.
-pub async fn list_expired(
-    db: &mut SqliteConnection,
+pub fn list_expired(
+    db: &IndexDb,
     receipted_before_ms: i64,
     limit: usize,
-) -> sqlx::Result<Vec<(ObjectId, i64)>> {
-    let rows = sqlx::query(
-        "select object_id, folder from objects where state = 'receipted' and receipted_at_ms < $1
-         order by receipted_at_ms limit $2",
+) -> IndexResult<Vec<(ObjectId, i64)>> {
+    list(
+        db,
+        "select object_id, folder from objects where state = 'receipted' and receipted_at_ms < ?1
+         order by receipted_at_ms limit ?2",
+        params![receipted_before_ms, limit as i64],
+        |row| Ok((object_id(row, 0)?, row.get(1)?)),
     )
-    .bind(receipted_before_ms)
-    .bind(limit as i64)
-    .fetch_all(db)
-    .await?;
-    rows.iter()
-        .map(|row| Ok((object_id(row, 0)?, row.try_get(1)?)))
-        .collect()
 }
 
 /// Forgets an object whose files were deleted.
-pub async fn delete_object(db: &mut SqliteConnection, object_id: &ObjectId) -> sqlx::Result<()> {
-    sqlx::query("delete from objects where object_id = $1")
-        .bind(object_id.as_str())
-        .execute(db)
-        .await
-        .map(drop)
+pub fn delete_object(db: &IndexDb, object_id: &ObjectId) -> IndexResult<()> {
+    execute(
+        db,
+        "delete from objects where object_id = ?1",
+        params![object_id.as_str()],
+    )
+    .map(drop)
 }

@@ -1,8 +1,9 @@
 //! Rows of the technologist's reading requests and the relay's answers.
 
-use sqlx::Row;
-use sqlx::sqlite::SqliteConnection;
+use rusqlite::params;
 use tancho_domain::ids::CommandId;
+
+use super::{IndexDb, IndexResult, execute, list};
 
 /// A request form's row.
 #[derive(Debug, Clone)]
@@ -16,55 +17,49 @@ pub struct RequestRow {
 }
 
 /// Adds a request form; the same command again changes nothing. Gives whether it is new.
-pub async fn insert_request(
-    db: &mut SqliteConnection,
+pub fn insert_request(
+    db: &IndexDb,
     command_id: &CommandId,
     study: &str,
     form: &str,
     created_at_ms: i64,
-) -> sqlx::Result<bool> {
-    let done = sqlx::query(
-        "insert into requests (command_id, study_instance_uid, form, created_at_ms) values ($1, $2, $3, $4)
+) -> IndexResult<bool> {
+    let done = execute(
+        db,
+        "insert into requests (command_id, study_instance_uid, form, created_at_ms) values (?1, ?2, ?3, ?4)
          on conflict do nothing",
-    )
-    .bind(command_id.as_str())
-    .bind(study)
-    .bind(form)
-    .bind(created_at_ms)
-    .execute(db)
-    .await?;
-    Ok(done.rows_affected() == 1)
+        params![command_id.as_str(), study, form, created_at_ms],
+    )?;
+    Ok(done == 1)
 }
 
 /// Records the relay's answer to a form.
-pub async fn set_request_result(
-    db: &mut SqliteConnection,
+pub fn set_request_result(
+    db: &IndexDb,
     command_id: &CommandId,
     result: &str,
     answered_at_ms: i64,
-) -> sqlx::Result<bool> {
-    let done = sqlx::query("update requests set result = $2, answered_at_ms = $3 where command_id = $1")
-        .bind(command_id.as_str())
-        .bind(result)
-        .bind(answered_at_ms)
-        .execute(db)
-        .await?;
-    Ok(done.rows_affected() == 1)
+) -> IndexResult<bool> {
+    let done = execute(
+        db,
+        "update requests set result = ?2, answered_at_ms = ?3 where command_id = ?1",
+        params![command_id.as_str(), result, answered_at_ms],
+    )?;
+    Ok(done == 1)
 }
 
 /// All request forms, oldest first.
-pub async fn list_requests(db: &mut SqliteConnection) -> sqlx::Result<Vec<RequestRow>> {
-    let rows =
-        sqlx::query("select form, result, answered_at_ms from requests order by created_at_ms, command_id")
-            .fetch_all(db)
-            .await?;
-    rows.iter()
-        .map(|row| {
+pub fn list_requests(db: &IndexDb) -> IndexResult<Vec<RequestRow>> {
+    list(
+        db,
+        "select form, result, answered_at_ms from requests order by created_at_ms, command_id",
+        [],
+        |row| {
             Ok(RequestRow {
-                form: row.try_get(0)?,
-                result: row.try_get(1)?,
-                answered_at_ms: row.try_get(2)?,
+                form: row.get(0)?,
+                result: row.get(1)?,
+                answered_at_ms: row.get(2)?,
             })
-        })
-        .collect()
+        },
+    )
 }

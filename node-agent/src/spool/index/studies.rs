@@ -1,10 +1,11 @@
 //! Rows of studies and the sums over their objects.
 
-use sqlx::Row;
-use sqlx::sqlite::{SqliteConnection, SqliteRow};
+use rusqlite::params;
 use tancho_domain::dicom::Priority;
 
-use super::{object_state, priority, signed, unsigned};
+use super::{
+    IndexDb, IndexError, IndexResult, Row, execute, find, list, object_state, priority, signed, unsigned,
+};
 use crate::spool::studies::{ObjectState, PatientLabel, StudyLabel};
 use crate::spool::withheld::Withheld;
 
@@ -58,52 +59,29 @@ pub struct StudyRow {
 }
 
 /// Writes the study's row as it is now.
-pub async fn put_study(db: &mut SqliteConnection, study: &StudyRow) -> sqlx::Result<()> {
+pub fn put_study(db: &IndexDb, study: &StudyRow) -> IndexResult<()> {
     let label = &study.label;
     let doubt = label
         .text_doubt
         .as_ref()
         .map(serde_json::to_string)
         .transpose()
-        .map_err(|error| sqlx::Error::Encode(error.into()))?;
-    sqlx::query(
-        "insert into studies (study_instance_uid, patient_alphabetic, patient_ideographic, patient_phonetic,
+        .map_err(|_| IndexError::Malformed("text doubt"))?;
+    execute(db, "insert into studies (study_instance_uid, patient_alphabetic, patient_ideographic, patient_phonetic,
              patient_name_uncertain, patient_id, birth_date, sex, study_date, study_time, description,
              modalities, priority, generation, confirmed_generation, closed_at_ms, relay_update, withheld, text_doubt)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)
+         values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)
          on conflict (study_instance_uid) do update set modalities = excluded.modalities,
              priority = excluded.priority, generation = excluded.generation,
              confirmed_generation = excluded.confirmed_generation, closed_at_ms = excluded.closed_at_ms,
              relay_update = excluded.relay_update, withheld = excluded.withheld,
-             text_doubt = excluded.text_doubt",
-    )
-    .bind(&study.study_instance_uid)
-    .bind(&label.patient.alphabetic)
-    .bind(&label.patient.ideographic)
-    .bind(&label.patient.phonetic)
-    .bind(label.patient.name_uncertain)
-    .bind(&label.patient.patient_id)
-    .bind(&label.patient.birth_date)
-    .bind(&label.patient.sex)
-    .bind(&label.study_date)
-    .bind(&label.study_time)
-    .bind(&label.description)
-    .bind(label.modalities.join(","))
-    .bind(study.priority as i64)
-    .bind(signed(study.generation))
-    .bind(signed(study.confirmed_generation))
-    .bind(study.closed_at_ms)
-    .bind(&study.relay_update)
-    .bind(study.withheld.to_string())
-    .bind(doubt)
-    .execute(db)
-    .await
-    .map(drop)
+             text_doubt = excluded.text_doubt", params![&study.study_instance_uid, &label.patient.alphabetic, &label.patient.ideographic, &label.patient.phonetic, label.patient.name_uncertain, &label.patient.patient_id, &label.patient.birth_date, &label.patient.sex, &label.study_date, &label.study_time, &label.description, label.modalities.join(","), study.priority as i64, signed(study.generation), signed(study.confirmed_generation), study.closed_at_ms, &study.relay_update, study.withheld.to_string(), doubt]).map(drop)
 }
 
 /// Sums of all objects.
-pub async fn sum_by_study(db: &mut SqliteConnection) -> sqlx::Result<Vec<StudySum>> {
-    let rows = sqlx::query(
+pub fn sum_by_study(db: &IndexDb) -> IndexResult<Vec<StudySum>> {
+    list(
+        db,
         "select study_instance_uid, state, count(*), sum(original_len), sum(coalesce(container_len, 0)),
              sum(revision > 1), min(received_at_ms), max(received_at_ms),
              sum(is_first), sum(case when is_first then original_len else 0 end)
@@ -112,73 +90,59 @@ pub async fn sum_by_study(db: &mut SqliteConnection) -> sqlx::Result<Vec<StudySu
                      and p.study_instance_uid = o.study_instance_uid and p.revision < o.revision)) as is_first
              from objects o)
          group by study_instance_uid, state",
-    )
-    .fetch_all(db)
-    .await?;
-    rows.into_iter()
-        .map(|row| {
+        [],
+        |row| {
             Ok(StudySum {
-                study_instance_uid: row.try_get(0)?,
-                state: object_state(&row, 1)?,
-                n_objects: unsigned(row.try_get(2)?),
-                original_len: unsigned(row.try_get(3)?),
-                container_len: unsigned(row.try_get(4)?),
-                n_revisions: unsigned(row.try_get(5)?),
-                first_received_at_ms: row.try_get(6)?,
-                last_received_at_ms: row.try_get(7)?,
-                n_instances: unsigned(row.try_get(8)?),
-                instance_len: unsigned(row.try_get(9)?),
+                study_instance_uid: row.get(0)?,
+                state: object_state(row, 1)?,
+                n_objects: unsigned(row.get(2)?),
+                original_len: unsigned(row.get(3)?),
+                container_len: unsigned(row.get(4)?),
+                n_revisions: unsigned(row.get(5)?),
+                first_received_at_ms: row.get(6)?,
+                last_received_at_ms: row.get(7)?,
+                n_instances: unsigned(row.get(8)?),
+                instance_len: unsigned(row.get(9)?),
             })
-        })
-        .collect()
+        },
+    )
 }
 
 /// All studies.
-pub async fn list_studies(db: &mut SqliteConnection) -> sqlx::Result<Vec<StudyRow>> {
-    let rows = sqlx::query(
-        "select study_instance_uid, patient_alphabetic, patient_ideographic, patient_phonetic,
+pub fn list_studies(db: &IndexDb) -> IndexResult<Vec<StudyRow>> {
+    list(db, "select study_instance_uid, patient_alphabetic, patient_ideographic, patient_phonetic,
              patient_name_uncertain, patient_id, birth_date, sex, study_date, study_time, description,
              modalities, priority, generation, confirmed_generation, closed_at_ms, relay_update, withheld, text_doubt
-         from studies",
-    )
-    .fetch_all(db)
-    .await?;
-    rows.iter().map(study_row).collect()
+         from studies", [], study_row)
 }
 
 /// One study.
-pub async fn find_study(db: &mut SqliteConnection, study: &str) -> sqlx::Result<Option<StudyRow>> {
-    let row = sqlx::query(
-        "select study_instance_uid, patient_alphabetic, patient_ideographic, patient_phonetic,
+pub fn find_study(db: &IndexDb, study: &str) -> IndexResult<Option<StudyRow>> {
+    find(db, "select study_instance_uid, patient_alphabetic, patient_ideographic, patient_phonetic,
              patient_name_uncertain, patient_id, birth_date, sex, study_date, study_time, description,
              modalities, priority, generation, confirmed_generation, closed_at_ms, relay_update, withheld, text_doubt
          from studies
-         where study_instance_uid = $1",
-    )
-    .bind(study)
-    .fetch_optional(db)
-    .await?;
-    row.as_ref().map(study_row).transpose()
+         where study_instance_uid = ?1", params![study], study_row)
 }
 
-fn study_row(row: &SqliteRow) -> sqlx::Result<StudyRow> {
-    let modalities: String = row.try_get(11)?;
-    let doubt: Option<String> = row.try_get(18)?;
+fn study_row(row: &Row<'_>) -> IndexResult<StudyRow> {
+    let modalities: String = row.get(11)?;
+    let doubt: Option<String> = row.get(18)?;
     Ok(StudyRow {
-        study_instance_uid: row.try_get(0)?,
+        study_instance_uid: row.get(0)?,
         label: StudyLabel {
             patient: PatientLabel {
-                alphabetic: row.try_get(1)?,
-                ideographic: row.try_get(2)?,
-                phonetic: row.try_get(3)?,
-                name_uncertain: row.try_get(4)?,
-                patient_id: row.try_get(5)?,
-                birth_date: row.try_get(6)?,
-                sex: row.try_get(7)?,
+                alphabetic: row.get(1)?,
+                ideographic: row.get(2)?,
+                phonetic: row.get(3)?,
+                name_uncertain: row.get(4)?,
+                patient_id: row.get(5)?,
+                birth_date: row.get(6)?,
+                sex: row.get(7)?,
             },
-            study_date: row.try_get(8)?,
-            study_time: row.try_get(9)?,
-            description: row.try_get(10)?,
+            study_date: row.get(8)?,
+            study_time: row.get(9)?,
+            description: row.get(10)?,
             modalities: modalities
                 .split(',')
                 .filter(|m| !m.is_empty())
@@ -186,33 +150,35 @@ fn study_row(row: &SqliteRow) -> sqlx::Result<StudyRow> {
                 .collect(),
             text_doubt: doubt.as_deref().and_then(|json| serde_json::from_str(json).ok()),
         },
-        priority: priority(row.try_get(12)?)?,
-        generation: unsigned(row.try_get(13)?),
-        confirmed_generation: unsigned(row.try_get(14)?),
-        closed_at_ms: row.try_get(15)?,
-        relay_update: row.try_get(16)?,
-        withheld: Withheld::parse(row.try_get(17)?),
+        priority: priority(row.get(12)?)?,
+        generation: unsigned(row.get(13)?),
+        confirmed_generation: unsigned(row.get(14)?),
+        closed_at_ms: row.get(15)?,
+        relay_update: row.get(16)?,
+        withheld: Withheld::parse(row.get_ref(17)?.as_str()?),
     })
 }
 
 /// Forgets studies and answered requests that have no objects left, and nothing in quarantine that the relay has been
 /// told of and would wait for.
-pub async fn delete_empty_studies(db: &mut SqliteConnection) -> sqlx::Result<Vec<String>> {
-    let gone: Vec<String> = sqlx::query_scalar(
+pub fn delete_empty_studies(db: &IndexDb) -> IndexResult<Vec<String>> {
+    let gone: Vec<String> = list(
+        db,
         "delete from studies where not exists
              (select 1 from objects where objects.study_instance_uid = studies.study_instance_uid)
          and not exists (select 1 from requests where requests.study_instance_uid = studies.study_instance_uid
              and requests.result is null)
          and withheld = '' and (closed_at_ms is null or confirmed_generation >= generation)
          returning study_instance_uid",
-    )
-    .fetch_all(&mut *db)
-    .await?;
+        [],
+        |row| Ok(row.get(0)?),
+    )?;
     for study in &gone {
-        sqlx::query("delete from requests where study_instance_uid = $1")
-            .bind(study)
-            .execute(&mut *db)
-            .await?;
+        execute(
+            db,
+            "delete from requests where study_instance_uid = ?1",
+            params![study],
+        )?;
     }
     Ok(gone)
 }
