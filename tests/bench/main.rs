@@ -21,7 +21,7 @@ use table::Table;
 /// Runs of each figure; the median is shown.
 const RUNS: usize = 3;
 /// Head scans of 40 slices that are sent for the rates.
-const STUDIES: usize = 9;
+const STUDIES: usize = 18;
 
 const BEGIN: &str = "<!-- figures: begin -->";
 const END: &str = "<!-- figures: end -->";

@@ -73,7 +73,6 @@ struct Coder<'a> {
 
 /// Runs until the spool stops.
 pub fn run(shared: &Arc<Shared>) {
-    lower_priority();
     let coder = Coder::new(shared);
     std::thread::scope(|scope| {
         let builder = std::thread::Builder::new().name("spool-coder-stat".to_owned());
@@ -100,7 +99,7 @@ impl<'a> Coder<'a> {
     }
 
     fn run_lane(&self, is_stat: bool) {
-        lower_priority();
+        lower_priority(is_stat);
         let shared = self.shared;
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_time()
@@ -207,7 +206,7 @@ impl<'a> Coder<'a> {
         std::thread::scope(|scope| {
             for _ in 1..n_threads {
                 scope.spawn(|| {
-                    lower_priority();
+                    lower_priority(is_stat);
                     work();
                 });
             }
@@ -505,10 +504,12 @@ impl Seek for Source<'_> {
     }
 }
 
-/// Lets intake run first on a small machine.
-fn lower_priority() {
+/// Lets intake run first on a small machine: whoever pushes a study waits for it, and coding that gives way catches up in
+/// the pauses. Stat objects give way less.
+fn lower_priority(is_stat: bool) {
+    let nice = if is_stat { 10 } else { 19 };
     #[cfg(target_os = "linux")]
-    if let Err(error) = rustix::process::setpriority_process(Some(rustix::thread::gettid()), 10) {
+    if let Err(error) = rustix::process::setpriority_process(Some(rustix::thread::gettid()), nice) {
         tracing::debug!(%error, "the coder runs with normal priority");
     }
 }
