@@ -40,8 +40,8 @@ pub fn measure(series: &Series, folder: &Path) -> anyhow::Result<Table> {
     );
     let one = series.folder.join("study-0");
     for (name, input) in [
-        ("one head scan", one.as_path()),
-        ("three head scans", series.folder.as_path()),
+        ("one of the head scans", one.as_path()),
+        ("all of them", series.folder.as_path()),
     ] {
         let runs: anyhow::Result<Vec<Transfer>> = (0..RUNS)
             .map(|run| transfer(input, &folder.join(format!("line-{name}-{run}"))))
