@@ -18,7 +18,7 @@ use tancho_wire::frame::{
     self, Ping, Pong, RefusalKind, RequestOutcome, StudyManifest, Welcome, WithheldInstances, data_header,
     encode,
 };
-use tancho_wire::handshake::ClockOffset;
+use tancho_wire::handshake::{ClockOffset, FEATURE_EARLY};
 use tancho_wire::limits::{CLOCK_OFFSET_ALARM_MS, HEARTBEAT_MS, RANGE_BYTES_MAX};
 use tancho_wire::transfer::{NextRange, Outbound, RangeToSend, Sender, SenderEvent};
 use tancho_wire::{Digest, Frame};
@@ -38,8 +38,9 @@ use crate::link::{Flow, LinkBoard, LinkState, Measured};
 use crate::spool::{OutboundObject, Receipt, RequestForm, RequestResult, Spool};
 use files::Files;
 
-/// Changes of the spool are collected for this long, so that a fast modality is not one pass over the list each.
-const SYNC_AFTER: Duration = Duration::from_millis(20);
+/// Shortest time from one pass over the spool's lists to the next, so that a fast modality is not one for each object.
+/// The first change after a quiet time does not wait.
+const SYNC_INTERVAL: Duration = Duration::from_millis(20);
 /// How often the sender looks for what was forgotten, and whether the certificate is due.
 const TICK: Duration = Duration::from_secs(5);
 /// Bytes of control frames written in one go.
@@ -59,6 +60,8 @@ pub(super) struct Line {
     /// Rung when there may be a range to send.
     sending: Notify,
     started: Instant,
+    /// The same by the wall clock, milliseconds UTC.
+    started_ms: i64,
 }
 
 /// An object that is on its way, and its study.
@@ -100,6 +103,7 @@ impl Line {
             was_up: false,
         };
         board.set_certificate(state.identity.life());
+        let clock_ms = clock.now_ms();
         Self {
             board,
             clock,
@@ -111,6 +115,7 @@ impl Line {
             writing: Notify::new(),
             sending: Notify::new(),
             started: Instant::now(),
+            started_ms: clock_ms,
         }
     }
 
@@ -140,6 +145,10 @@ impl Line {
         state.pongs.clear();
         state.renewal.reset();
         state.sender.connected(welcome.offers_open_max);
+        // On TCP's one stream it would hold up everything behind it until the relay has looked the Offer up.
+        if transport == QUIC && welcome.features.contains(&FEATURE_EARLY) {
+            state.sender.set_takes_early();
+        }
         drop(state);
         self.keep_hours();
         self.board.set_link(LinkState::Connected {
@@ -161,6 +170,7 @@ impl Line {
         let mut changed = self.spool.subscribe();
         loop {
             changed.borrow_and_update();
+            let next = Instant::now() + SYNC_INTERVAL;
             for refused in self.sync() {
                 self.hand_on(refused).await;
             }
@@ -169,7 +179,7 @@ impl Line {
             if changed.changed().await.is_err() {
                 return;
             }
-            tokio::time::sleep(SYNC_AFTER).await;
+            tokio::time::sleep_until(next).await;
         }
     }
 
@@ -197,7 +207,11 @@ impl Line {
             };
             (Digest(object.container_sha256), of)
         }));
-        sender.sync(objects.into_iter().map(outbound));
+        sender.sync(
+            objects
+                .into_iter()
+                .map(|object| outbound(object, self.started_ms)),
+        );
         sender.set_manifests(manifests);
         sender.set_requests(requests);
         too_long.into_iter().map(too_long_answer).collect()
@@ -649,7 +663,7 @@ fn answer_of(state: &State, event: SenderEvent) -> Option<(Answer, Digest)> {
     Some((answer, digest))
 }
 
-fn outbound(object: OutboundObject) -> Outbound {
+fn outbound(object: OutboundObject, started_ms: i64) -> Outbound {
     Outbound {
         container_sha256: Digest(object.container_sha256),
         container_len: object.container_len,
@@ -666,6 +680,7 @@ fn outbound(object: OutboundObject) -> Outbound {
         called_ae: object.called_ae.into(),
         priority: object.priority,
         received_at_ms: object.received_at_ms,
+        is_new: object.received_at_ms > started_ms,
     }
 }
 

@@ -35,6 +35,12 @@ pub const WANT_RANGES_MAX: usize = 32;
 pub const PIECES_MAX: usize = 4096;
 /// Unsolicited or late bytes the relay reads and drops per connection before it calls that a violation.
 pub const DROPPED_BYTES_MAX: u64 = 256 << 20;
+/// Bytes an agent may have sent before the answer to their Offers came.
+pub const EARLY_BYTES_MAX: u64 = 1 << 20;
+/// How long a relay holds a stream whose next bytes belong to an instance that is not offered, or not looked up yet.
+pub const EARLY_WAIT_MS: u64 = 15_000;
+/// Answered instances a relay remembers, so that late bytes of them are not taken for early ones.
+pub const SETTLED_REMEMBERED_MAX: usize = 1024;
 /// Studies for which a relay keeps a Focus that is not written yet; a newer one of a study takes the older one's place.
 pub const FOCUS_WAITING_MAX: usize = 64;
 /// Lowest cap on a node's line in bytes a second; a lower one is taken as this, so that a slip never stops stat work.

@@ -40,6 +40,8 @@ pub struct Outbound {
     pub priority: Priority,
     /// When it was durable at the agent, milliseconds UTC.
     pub received_at_ms: i64,
+    /// It came in this run of the agent, so no earlier run can have sent bytes of it.
+    pub is_new: bool,
 }
 
 /// Choices of the site.
