@@ -70,8 +70,13 @@ pub const IDLE_TIMEOUT_MS: u64 = 15_000;
 pub const HANDSHAKE_TIMEOUT_MS: u64 = 10_000;
 /// An instance whose bytes were all sent and that got neither receipt nor refusal is offered again after this.
 pub const REOFFER_AFTER_MS: u64 = 120_000;
-/// How long an older connection of the same node may take to prove that it lives when a newer one appears.
-pub const OVERLAP_PROBE_MS: u64 = 3_000;
+/// How long an older connection of the same node may take to prove that it lives when a newer one appears: so many of
+/// its round trips, in which a lost packet is sent again, within these limits.
+pub const OVERLAP_PROBE_ROUND_TRIPS: u32 = 8;
+/// At least this.
+pub const OVERLAP_PROBE_MS_MIN: u64 = 1_000;
+/// At most this, and where the round trip is not known.
+pub const OVERLAP_PROBE_MS_MAX: u64 = 3_000;
 /// Clocks further apart than this are alarmed.
 pub const CLOCK_OFFSET_ALARM_MS: i64 = 60_000;
 

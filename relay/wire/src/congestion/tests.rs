@@ -275,6 +275,9 @@ fn a_standing_connection_resumes_carefully_and_remembers_how_old_its_measurement
     );
     let (bytes, _) = line.run(&mut model, 2_000_000);
     assert!(bytes > 2_000_000, "{bytes} of 2500000 bytes");
+    // The jump leaves at once here, where a connection spreads it over a round trip.
+    let queue = line.longest_queue;
+    assert!(queue < 26_000, "{queue} microseconds of queue");
 }
 
 #[test]
