@@ -1,25 +1,26 @@
 //! Between the spool and one connection after another: what is listed goes out, what is answered is handed on.
 //!
-//! One uni stream for each priority, the more urgent with the higher QUIC priority. At most one range more than the
-//! congestion window is handed to quinn, so that a stat study overtakes within a range. Files are read a range at a
-//! time: memory does not grow with objects. On TCP the ranges go between the control frames of the one stream.
+//! Ranges leave on short uni streams, the more urgent with the higher QUIC priority, so that a stat study overtakes
+//! within a range (`streams.rs`). Files are read a range at a time: memory does not grow with objects. On TCP the ranges
+//! go between the control frames of the one stream.
 
 mod files;
+mod streams;
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use quinn::{Connection, SendStream};
-use tancho_domain::dicom::{Priority, StudyInstanceUid};
+use quinn::Connection;
+use tancho_domain::dicom::StudyInstanceUid;
 use tancho_domain::ids::ObjectId;
 use tancho_wire::frame::{
     self, Ping, Pong, RefusalKind, RequestOutcome, StudyManifest, Welcome, WithheldInstances, data_header,
     encode,
 };
 use tancho_wire::handshake::{ClockOffset, FEATURE_EARLY};
-use tancho_wire::limits::{CLOCK_OFFSET_ALARM_MS, HEARTBEAT_MS, RANGE_BYTES_MAX};
+use tancho_wire::limits::{CLOCK_OFFSET_ALARM_MS, HEARTBEAT_MS};
 use tancho_wire::transfer::{NextRange, Outbound, RangeToSend, Sender, SenderEvent};
 use tancho_wire::{Digest, Frame};
 use tokio::io::AsyncWriteExt;
@@ -37,6 +38,7 @@ use crate::clock::Clock;
 use crate::link::{Flow, LinkBoard, LinkState, Measured};
 use crate::spool::{OutboundObject, Receipt, RequestForm, RequestResult, Spool};
 use files::Files;
+use streams::DataStreams;
 
 /// Shortest time from one pass over the spool's lists to the next, so that a fast modality is not one for each object.
 /// The first change after a quiet time does not wait.
@@ -484,7 +486,7 @@ impl Line {
 
     /// Sends ranges for as long as the connection lives.
     pub(super) async fn send_data(&self, connection: &Connection) -> LinkFault {
-        let mut streams: [Option<SendStream>; 3] = [None, None, None];
+        let mut streams = DataStreams::new(connection);
         let mut files = Files::new(self.spool.clone());
         loop {
             let next = self.next_range();
@@ -498,12 +500,7 @@ impl Line {
             let Some((of, bytes)) = self.read_range(&mut files, &range).await else {
                 continue;
             };
-            // What quinn may hold: the window the line carries, and one range ready behind it.
-            connection.set_send_window(connection.stats().path.cwnd + RANGE_BYTES_MAX);
-            if write_range(connection, &mut streams, &range, bytes)
-                .await
-                .is_err()
-            {
+            if streams.write(&range, bytes).await.is_err() {
                 return line_fault(Some(connection));
             }
             self.board
@@ -580,29 +577,6 @@ impl Control {
         self.bytes.clear();
         send.flush().await
     }
-}
-
-async fn write_range(
-    connection: &Connection,
-    streams: &mut [Option<SendStream>; 3],
-    range: &RangeToSend,
-    bytes: Bytes,
-) -> Result<(), quinn::WriteError> {
-    let (slot, priority) = match range.priority {
-        Priority::Stat => (0, 30),
-        Priority::Urgent => (1, 20),
-        Priority::Routine => (2, 10),
-    };
-    let stream = match &mut streams[slot] {
-        Some(stream) => stream,
-        empty => {
-            let stream = connection.open_uni().await?;
-            let _ = stream.set_priority(priority);
-            empty.insert(stream)
-        }
-    };
-    let header = Bytes::copy_from_slice(&data_header(&range.container_sha256, range.offset, bytes.len()));
-    stream.write_all_chunks(&mut [header, bytes]).await
 }
 
 /// Whether the relay will not take the object as it is: it is offered again only if the spool lists it anew. After

@@ -36,8 +36,8 @@ const CONNECTION_WINDOW_BYTES: u32 = 32 << 20;
 const STRANGER_WINDOW_BYTES: u32 = 64 << 10;
 /// Receive window of one stream in bytes.
 const STREAM_WINDOW_BYTES: u32 = 8 << 20;
-/// Data streams a node may have open at once.
-const DATA_STREAMS_MAX: u32 = 64;
+/// Data streams a node may have open at once: of 64 KiB each, half of what [`CONNECTION_WINDOW_BYTES`] allows.
+const DATA_STREAMS_MAX: u32 = 256;
 /// Handshakes under way at once; more are asked to prove their address or wait.
 const HANDSHAKES_MAX: usize = 256;
 /// Above this many handshakes a peer must prove its address first, so that spoofed sources cost nothing.

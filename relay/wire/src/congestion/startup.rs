@@ -34,6 +34,9 @@ const SIMILAR_PARTS_MIN: Micros = 2;
 const SIMILAR_TIMES_MAX: Micros = 10;
 /// The most that may leave in one round trip on trust, whatever is remembered: 384 KiB.
 const JUMP_BYTES_MAX: u64 = 384 << 10;
+/// A larger window than this, or than a path is remembered to hold, grows by half in a round instead of doubling
+/// (limited slow start, RFC 3742): on a long path what leaves until the full queue is seen would not fit into it. 384 KiB.
+const DOUBLING_BYTES_MAX: u64 = 384 << 10;
 /// By this part the window may exceed what the path is remembered to hold: with jitter it holds more than its shortest
 /// round trip says.
 const LIMIT_PARTS: u64 = 2;
@@ -83,6 +86,8 @@ pub(super) struct Startup {
     remembered: Option<Remembered>,
     /// After a jump no window above what was remembered: there the rate decides.
     limit: u64,
+    /// From this window on it grows by half in a round.
+    doubling_max: u64,
     full_rate: u64,
     full_rounds: u32,
     /// The last round trip was too long for packets of a jump.
@@ -99,6 +104,7 @@ impl Startup {
             jump: remembered.map_or(Jump::None, |remembered| Jump::Remembered(remembered.memory)),
             remembered,
             limit: u64::MAX,
+            doubling_max: DOUBLING_BYTES_MAX,
             full_rate: 0,
             full_rounds: 0,
             is_queue_seen: false,
@@ -117,7 +123,12 @@ impl Startup {
         if self.is_queue_seen && matches!(self.jump, Jump::Unvalidated { .. }) {
             return window;
         }
-        window.saturating_add(bytes).min(self.limit.max(window))
+        let step = if window < self.doubling_max {
+            bytes
+        } else {
+            bytes / 2
+        };
+        window.saturating_add(step).min(self.limit.max(window))
     }
 
     /// What to remember of the path while the start goes on: a little work says nothing against a higher rate that was
@@ -146,6 +157,7 @@ impl Startup {
                 };
                 let whole = bytes_in(memory.bandwidth_bytes_per_s, path.base.min(remembered));
                 self.limit = whole.saturating_add(whole / LIMIT_PARTS);
+                self.doubling_max = whole.max(DOUBLING_BYTES_MAX);
                 return Some((whole / 2).min(JUMP_BYTES_MAX));
             }
         }

@@ -91,6 +91,8 @@ pub struct RangeToSend {
     pub len: u64,
     /// Class it was chosen in.
     pub priority: Priority,
+    /// Of the head or of the low-resolution parts.
+    pub is_first_part: bool,
 }
 
 /// What the spool must record.

@@ -444,6 +444,7 @@ impl Sender {
             offset: range.start,
             len,
             priority,
+            is_first_part: pass != Pass::Rest,
         })
     }
 

@@ -285,6 +285,11 @@ fn the_next_study_on_a_standing_connection_starts_fast() {
         let at = [4 * SECOND, 22 * SECOND, 29 * SECOND];
         let outcome = run(Scenario::studies(line, 3_320_000, &at, 1), ours());
         assert_eq!(outcome.study_times.len(), 3, "{name}");
+        let loss = outcome.own_loss();
+        assert!(
+            loss < 0.005,
+            "{name}: {loss:.4} of our packets found the queue full"
+        );
         for time in &outcome.study_times[1..] {
             let seconds = *time as f64 / 1e9;
             assert!(seconds < seconds_max, "{name}: {seconds:.2} s");

@@ -145,8 +145,12 @@ impl Transfer {
         loop {
             let from = (self.sent_bytes % PATTERN_BYTES as u64) as usize;
             let allowed = self.allowed_bytes.map_or(usize::MAX, |allowed| allowed as usize);
+            // An empty write would still send a frame.
+            if allowed == 0 {
+                return;
+            }
             let to = PATTERN_BYTES.min(from.saturating_add(allowed));
-            let Ok(n_bytes @ 1..) = connection.send_stream(stream).write(&self.pattern[from..to]) else {
+            let Ok(n_bytes) = connection.send_stream(stream).write(&self.pattern[from..to]) else {
                 return;
             };
             self.sent_bytes += n_bytes as u64;
