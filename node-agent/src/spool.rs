@@ -152,6 +152,15 @@ impl SpoolOptions {
     }
 }
 
+/// Rung when the coder has work.
+#[derive(Default)]
+struct CoderWake {
+    /// With objects of stat priority.
+    stat: Notify,
+    /// With others.
+    others: Notify,
+}
+
 /// What all parts of the spool share.
 pub(crate) struct Shared {
     layout: Layout,
@@ -167,7 +176,7 @@ pub(crate) struct Shared {
     filling: Filling,
     changes: mpsc::Sender<Change>,
     changed: watch::Sender<u64>,
-    coder_wake: Notify,
+    coder_wake: CoderWake,
     reader: Mutex<IndexDb>,
     stopping: CancellationToken,
 }
@@ -310,7 +319,7 @@ impl Spool {
             filling: Filling::new(folder, n_in_folder),
             changes,
             changed: watch::Sender::new(0),
-            coder_wake: Notify::new(),
+            coder_wake: CoderWake::default(),
             reader: Mutex::new(reader),
             stopping: CancellationToken::new(),
         });

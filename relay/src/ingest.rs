@@ -21,6 +21,7 @@ pub mod readable;
 pub mod recover;
 pub mod registry;
 pub mod requests;
+pub mod reset_key;
 pub mod session;
 pub mod silence;
 pub mod space;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tancho_domain::dicom::{AeTitle, Priority};
 use tancho_domain::ids::ObjectId;
@@ -25,8 +25,10 @@ use crate::troubles::{Facts, troubles};
 const CONNECTIONS_MAX: usize = 32;
 /// Frames of an object that wait for the disk.
 const FRAMES_WAITING_MAX: usize = 4;
-/// Shortest time between two progress lines.
-const PROGRESS_INTERVAL: Duration = Duration::from_millis(50);
+/// Shortest time between two progress lines, and how many times as long as a look at the objects it is at least: the
+/// last of them must not be told late, and many of them must not keep the index busy.
+const PROGRESS_INTERVAL_MIN: Duration = Duration::from_millis(10);
+const PROGRESS_INTERVAL_LOOKS: u32 = 20;
 /// Longest time between two progress lines, when nothing seems to change.
 const PROGRESS_INTERVAL_MAX: Duration = Duration::from_secs(2);
 
@@ -256,6 +258,7 @@ async fn watch(to: &mut OwnedWriteHalf, desk: &Desk, objects: Vec<ObjectId>) -> 
     loop {
         spool.mark_unchanged();
         board.mark_unchanged();
+        let begun = Instant::now();
         pending = settled
             .take(&desk.spool, pending)
             .await
@@ -281,7 +284,8 @@ async fn watch(to: &mut OwnedWriteHalf, desk: &Desk, objects: Vec<ObjectId>) -> 
             return Ok(());
         }
         last = Some(progress);
-        tokio::time::sleep(PROGRESS_INTERVAL).await;
+        let rest = begun.elapsed() * PROGRESS_INTERVAL_LOOKS;
+        tokio::time::sleep(rest.clamp(PROGRESS_INTERVAL_MIN, PROGRESS_INTERVAL_MAX)).await;
         tokio::select! {
             _ = spool.changed() => {}
             _ = board.changed() => {}

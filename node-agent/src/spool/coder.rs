@@ -1,50 +1,41 @@
 //! Makes the containers that travel: durable file first, then the index, then the line.
 //!
 //! Threads of low priority, and one fewer than there are processors while objects arrive, so that intake and answers
-//! to modalities always come first. Stat objects have a lane of
-//! their own, and while it works the other one waits at its next frame; in a lane the most urgent object comes first,
-//! in small rounds. Each round shares its folder fsync and its commit.
+//! to modalities always come first. Stat objects have a lane of their own, and while it works the other one waits at
+//! its next frame; in a lane the most urgent object comes first. `coder/lane.rs` says how objects go through a lane,
+//! this file how one is coded.
 
 mod heads;
+mod lane;
 
 use std::cell::Cell;
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io::{self, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
 
 use tancho_domain::ids::ObjectId;
 use tancho_imaging::container::{self, Coding, CodingTurns, ContainerError, Dictionary, Encoder, Object};
 use tancho_imaging::limits::pieces;
 use tancho_imaging::scan;
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::oneshot;
 
 use super::commit::Change;
-use super::index::{self, CodedObject, StoredObject};
+use super::index::{CodedObject, StoredObject};
 use super::layout::{self, Layout};
 use super::object_file::DataSet;
 use super::studies::ObjectState;
 use super::{Shared, SpoolError, crash_point};
 use crate::durable;
 use heads::Heads;
+use lane::Lane;
 
-/// Objects per round.
-const ROUND_MAX: usize = 32;
-/// No object of a round is begun after this time, so that the next round can begin with what came meanwhile.
-const ROUND_TIME_MAX: Duration = Duration::from_millis(250);
-/// Shortest time from the begin of a round to the next, so that the fsyncs and the commit of a round are shared
-/// while objects arrive one after the other. The first object of a quiet agent does not wait.
-const ROUND_INTERVAL: Duration = Duration::from_millis(100);
 /// Bytes read or written at once.
 const BUFFER_BYTES: usize = 128 * 1024;
 /// Memory for frames being coded, on all threads together. Bytes.
 const CODING_MEMORY_BYTES: u64 = 48 * 1024 * 1024;
-
-/// Reads of one object that may fail before it is set aside, so that bad sectors do not keep the others waiting.
-const READS_FAILED_MAX: u32 = 5;
 
 /// What coding one object came to.
 enum Outcome {
@@ -57,9 +48,6 @@ enum Outcome {
     Later(io::Error),
 }
 
-/// How often each object could not be read, as long as it is neither coded nor set aside.
-type FailedReads = HashMap<ObjectId, u32>;
-
 /// What the two lanes share.
 struct Coder<'a> {
     shared: &'a Arc<Shared>,
@@ -67,20 +55,39 @@ struct Coder<'a> {
     heads: Heads,
     /// Objects that a lane works on: one whose priority changes meanwhile must not be begun by the other as well.
     in_work: Mutex<HashSet<ObjectId>>,
-    /// Rung for the lane of the other objects.
-    wake_others: Notify,
 }
 
 /// Runs until the spool stops.
 pub fn run(shared: &Arc<Shared>) {
     let coder = Coder::new(shared);
-    std::thread::scope(|scope| {
-        let builder = std::thread::Builder::new().name("spool-coder-stat".to_owned());
-        if let Err(error) = builder.spawn_scoped(scope, || coder.run_lane(true)) {
+    let (Some(stat), Some(others)) = (Lane::open(&coder, true), Lane::open(&coder, false)) else {
+        return;
+    };
+    let runtime = match tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(error) => {
             tracing::error!(%error, "the coder cannot start");
             return;
         }
-        coder.run_lane(false);
+    };
+    std::thread::scope(|scope| {
+        let lanes = [&stat, &others];
+        lanes.iter().for_each(|lane| lane.start(scope));
+        while !shared.stopping.is_cancelled() {
+            // Rung when objects were stored; looked at now and then because of what could not be coded.
+            runtime.block_on(async {
+                tokio::select! {
+                    () = shared.stopping.cancelled() => lanes.iter().for_each(|lane| lane.ring()),
+                    () = shared.coder_wake.stat.notified() => stat.ring(),
+                    () = shared.coder_wake.others.notified() => others.ring(),
+                    () = tokio::time::sleep(shared.options.coder_retry) => lanes.iter().for_each(|lane| lane.ring()),
+                }
+            });
+        }
+        lanes.iter().for_each(|lane| lane.ring());
     });
 }
 
@@ -94,145 +101,7 @@ impl<'a> Coder<'a> {
             )),
             heads: Heads::default(),
             in_work: Mutex::default(),
-            wake_others: Notify::new(),
         }
-    }
-
-    fn run_lane(&self, is_stat: bool) {
-        lower_priority(is_stat);
-        let shared = self.shared;
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_time()
-            .build();
-        let runtime = match runtime {
-            Ok(runtime) => runtime,
-            Err(error) => {
-                tracing::error!(%error, "the coder cannot start");
-                return;
-            }
-        };
-        let db = match index::open_reader(&shared.layout.index_file()) {
-            Ok(db) => db,
-            Err(error) => {
-                tracing::error!(%error, "the coder cannot read the index");
-                return;
-            }
-        };
-        let mut failed_reads = FailedReads::new();
-        while !shared.stopping.is_cancelled() {
-            let round_ends = Instant::now() + ROUND_INTERVAL;
-            let round = match index::list_stored(&db, is_stat, ROUND_MAX) {
-                Ok(round) => round,
-                Err(error) => {
-                    tracing::error!(%error, "the coder cannot read the index");
-                    Vec::new()
-                }
-            };
-            // Outside of the runtime: handing over waits for the commit by blocking this thread.
-            for object in self.heads.unknown_series(&round) {
-                let uids = (&object.study_instance_uid, &object.series_instance_uid);
-                match index::find_first_of_series(&db, uids.0, uids.1) {
-                    Ok(first) => first.into_iter().for_each(|first| self.heads.know(first)),
-                    Err(error) => tracing::error!(%error, "the coder cannot read the index"),
-                }
-            }
-            let progressed = !round.is_empty() && self.code_round(round, is_stat, &mut failed_reads);
-            runtime.block_on(async {
-                let rest = async {
-                    if progressed {
-                        tokio::time::sleep_until(round_ends.into()).await;
-                    } else {
-                        self.wait_for_work(is_stat).await;
-                    }
-                };
-                tokio::select! {
-                    () = shared.stopping.cancelled() => {}
-                    () = rest => {}
-                }
-            });
-        }
-    }
-
-    /// Waits until objects were stored, or a failed attempt may be made again. The stat lane is the one that is rung;
-    /// it passes it on.
-    async fn wait_for_work(&self, is_stat: bool) {
-        let rung = if is_stat {
-            &self.shared.coder_wake
-        } else {
-            &self.wake_others
-        };
-        tokio::select! {
-            () = rung.notified() => {}
-            () = tokio::time::sleep(self.shared.options.coder_retry) => {}
-        }
-        if is_stat {
-            self.wake_others.notify_one();
-        }
-    }
-
-    /// Codes a round; false when nothing of it could be finished now.
-    fn code_round(
-        &self,
-        mut round: Vec<StoredObject>,
-        is_stat: bool,
-        failed_reads: &mut FailedReads,
-    ) -> bool {
-        {
-            let mut in_work = self.in_work();
-            round.retain(|object| in_work.insert(object.object_id.clone()));
-        }
-        let taken: Vec<ObjectId> = round.iter().map(|object| object.object_id.clone()).collect();
-        let _urgent = is_stat.then(|| self.turns.begin_urgent());
-        let n_threads = match self.shared.is_receiving() {
-            true => self.turns.n_threads().saturating_sub(1).max(1),
-            false => self.turns.n_threads(),
-        };
-        let n_threads = n_threads.min(round.len());
-        let queue: Mutex<VecDeque<StoredObject>> = Mutex::new(round.into());
-        let finished = Mutex::new(Vec::new());
-        let begin_until = Instant::now() + ROUND_TIME_MAX;
-        let work = || {
-            let mut encoder = None;
-            while Instant::now() < begin_until {
-                let next = queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
-                let Some(object) = next else { return };
-                let outcome = self.code_one(&object, is_stat, &mut encoder);
-                finished
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .push((object, outcome));
-            }
-        };
-        std::thread::scope(|scope| {
-            for _ in 1..n_threads {
-                scope.spawn(|| {
-                    lower_priority(is_stat);
-                    work();
-                });
-            }
-            work();
-        });
-        let mut finished = finished.into_inner().unwrap_or_else(PoisonError::into_inner);
-        for (object, outcome) in &mut finished {
-            count_read(failed_reads, &object.object_id, outcome);
-            if matches!(outcome, Outcome::Aside(..)) {
-                self.heads.forget(object);
-            }
-        }
-        let progressed = match hand_over(self.shared, finished) {
-            Ok(progressed) => progressed,
-            // They are made again after the next start.
-            Err(SpoolError::Stopped) => false,
-            Err(error) => {
-                tracing::error!(%error, "containers could not be handed over; they are made again");
-                false
-            }
-        };
-        let mut in_work = self.in_work();
-        for object_id in taken {
-            in_work.remove(&object_id);
-        }
-        progressed
     }
 
     fn in_work(&self) -> MutexGuard<'_, HashSet<ObjectId>> {
@@ -240,29 +109,14 @@ impl<'a> Coder<'a> {
     }
 }
 
-/// Gives an object up whose file could not be read too often.
-fn count_read(failed_reads: &mut FailedReads, object_id: &ObjectId, outcome: &mut Outcome) {
-    if !matches!(outcome, Outcome::Unreadable(_)) {
-        failed_reads.remove(object_id);
-        return;
-    }
-    let n_failed = failed_reads.entry(object_id.clone()).or_default();
-    *n_failed += 1;
-    if *n_failed >= READS_FAILED_MAX {
-        failed_reads.remove(object_id);
-        *outcome = Outcome::Aside(ObjectState::Damaged, "unreadable_in_spool");
-    }
-}
-
-/// Renames, syncs the folders once, and commits the round.
-fn hand_over(shared: &Arc<Shared>, finished: Vec<(StoredObject, Outcome)>) -> Result<bool, SpoolError> {
+/// Syncs and renames the containers, syncs their folders once, and commits them together.
+fn hand_over(shared: &Arc<Shared>, finished: Vec<(StoredObject, Outcome)>) -> Result<(), SpoolError> {
     let mut coded = Vec::new();
     let mut folders = Vec::new();
-    let mut progressed = false;
     for (object, outcome) in finished {
         match outcome {
             Outcome::Coded(container, file) => {
-                // All files of the round are written by now, so the first fsync does most of the work of the rest.
+                // All these files are written by now, so the first fsync does most of the work of the rest.
                 durable::file(&file)?;
                 let folder = shared.layout.container_folder(object.folder);
                 Layout::ensure_folder(&folder)?;
@@ -286,7 +140,6 @@ fn hand_over(shared: &Arc<Shared>, finished: Vec<(StoredObject, Outcome)>) -> Re
                     reply,
                 })?;
                 answer.blocking_recv().map_err(|_| SpoolError::Stopped)??;
-                progressed = true;
             }
             Outcome::Unreadable(error) => {
                 tracing::warn!(object.id = %object.object_id, %error, "object could not be read; tried again later");
@@ -307,10 +160,9 @@ fn hand_over(shared: &Arc<Shared>, finished: Vec<(StoredObject, Outcome)>) -> Re
             reply,
         })?;
         answer.blocking_recv().map_err(|_| SpoolError::Stopped)??;
-        progressed = true;
     }
     crash_point("coded.committed");
-    Ok(progressed)
+    Ok(())
 }
 
 impl Coder<'_> {
@@ -337,7 +189,7 @@ impl Coder<'_> {
         }
     }
 
-    /// Writes the container of one object under its partial name; the file is fsynced with its round.
+    /// Writes the container of one object under its partial name; the file is fsynced when it is handed over.
     fn try_code(
         &self,
         object: &StoredObject,
@@ -519,32 +371,6 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-
-    #[test]
-    fn an_object_that_cannot_be_read_is_set_aside_after_a_few_tries_and_a_full_disk_sets_nothing_aside() {
-        let object_id = ObjectId::new(Uuid::from_u128(1));
-        let mut failed_reads = FailedReads::new();
-        let mut count = |mut outcome: Outcome| {
-            count_read(&mut failed_reads, &object_id, &mut outcome);
-            matches!(
-                outcome,
-                Outcome::Aside(ObjectState::Damaged, "unreadable_in_spool")
-            )
-        };
-        let bad_sector = || Outcome::Unreadable(io::Error::from_raw_os_error(5));
-        for _ in 1..READS_FAILED_MAX {
-            assert!(!count(bad_sector()));
-        }
-        assert!(
-            !count(Outcome::Later(io::ErrorKind::StorageFull.into())),
-            "reading went well"
-        );
-        for _ in 1..READS_FAILED_MAX {
-            assert!(!count(bad_sector()));
-        }
-        assert!(count(bad_sector()));
-        assert!(failed_reads.is_empty());
-    }
 
     #[cfg(unix)]
     #[tokio::test]

@@ -58,7 +58,17 @@ struct Batch {
     leftovers: Vec<PathBuf>,
     /// Files that change their place after the commit: where from, where to.
     moves: Vec<(PathBuf, PathBuf)>,
+    /// There are new objects of stat priority for the coder.
+    wakes_stat_coder: bool,
+    /// There are others.
     wakes_coder: bool,
+}
+
+impl Batch {
+    /// There may be new objects of any priority for the coder.
+    fn wake_coder(&mut self) {
+        (self.wakes_stat_coder, self.wakes_coder) = (true, true);
+    }
 }
 
 impl Writer {
@@ -131,8 +141,11 @@ impl Writer {
                 for file in batch.leftovers {
                     fs::remove_file(file).ok();
                 }
+                if batch.wakes_stat_coder {
+                    self.shared.coder_wake.stat.notify_one();
+                }
                 if batch.wakes_coder {
-                    self.shared.coder_wake.notify_one();
+                    self.shared.coder_wake.others.notify_one();
                 }
             }
             Err(error) => {
@@ -315,6 +328,7 @@ impl Writer {
                     Err(error) => Err(error),
                 };
                 batch.effects.push(Effect::LineChanged);
+                batch.wake_coder();
                 settle(done, reply, batch)
             }
             Change::ReleaseHeld {

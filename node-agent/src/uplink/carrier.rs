@@ -28,7 +28,7 @@ const LISTEN_EVERY: Duration = Duration::from_millis(500);
 /// How often a QUIC connection is measured.
 const MEASURE_EVERY: Duration = Duration::from_secs(2);
 /// QUIC priority of the control stream; data streams come below.
-const CONTROL_PRIORITY: i32 = 100;
+pub(super) const CONTROL_PRIORITY: i32 = i32::MAX;
 
 /// What the page calls a line over UDP.
 pub(super) const QUIC: &str = "quic";

@@ -16,6 +16,7 @@ use futures_util::stream::FuturesUnordered;
 use quinn::Connection;
 use tancho_wire::Frame;
 use tancho_wire::frame::{Hello, Welcome, encode};
+use tancho_wire::handshake::FEATURES;
 use tancho_wire::limits::{HANDSHAKE_TIMEOUT_MS, VERSION_MAX, VERSION_MIN};
 use tokio::io::AsyncWriteExt;
 use tokio::time::Instant;
@@ -303,7 +304,7 @@ async fn shake_hands(
         software: concat!("tancho-agent ", env!("CARGO_PKG_VERSION")).to_owned(),
         now_ms: line.clock.now_ms(),
         features_required: vec![],
-        features_supported: vec![],
+        features_supported: FEATURES.to_vec(),
     };
     let mut bytes = Vec::new();
     encode(&Frame::Hello(hello), &mut bytes);

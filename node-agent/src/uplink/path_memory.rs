@@ -3,8 +3,8 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use quinn::Connection;
 use serde::{Deserialize, Serialize};
@@ -15,7 +15,10 @@ use crate::clock::Clock;
 /// File in the data folder; without it the first connection starts slowly.
 const FILE: &str = "path.json";
 /// How often a living connection is asked.
-const LOOK_EVERY: Duration = Duration::from_secs(20);
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+/// A file that says a rate within one part in this of the present one, and is not much older, is not written again.
+const NEWS_PARTS: u64 = 8;
+const NEWS_AFTER_MS: u64 = 600_000;
 
 /// The last path, and whose it was.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,28 +30,49 @@ struct Remembered {
     measured_at_ms: u64,
 }
 
+impl Remembered {
+    /// Whether it is worth a write.
+    fn is_news_after(&self, before: &Self) -> bool {
+        let differs = |now: u64, then: u64| now.abs_diff(then) > then / NEWS_PARTS;
+        self.address != before.address
+            || differs(self.bandwidth_bytes_per_s, before.bandwidth_bytes_per_s)
+            || differs(self.min_rtt_us, before.min_rtt_us)
+            || self.measured_at_ms.abs_diff(before.measured_at_ms) > NEWS_AFTER_MS
+    }
+}
+
+/// What was measured last, and what of it is in the file.
+#[derive(Default)]
+struct Last {
+    measured: Option<Remembered>,
+    written: Option<Remembered>,
+}
+
 /// The memory of the line's path.
 pub(super) struct PathMemories {
     file: PathBuf,
-    last: Mutex<Option<Remembered>>,
+    last: Mutex<Last>,
 }
 
 impl PathMemories {
     /// Reads what an earlier run kept; a file that cannot be read is forgotten.
     pub(super) fn new(data_dir: &Path) -> Self {
         let file = data_dir.join(FILE);
-        let last = fs::read(&file)
+        let read: Option<Remembered> = fs::read(&file)
             .ok()
             .and_then(|bytes| serde_json::from_slice(&bytes).ok());
         Self {
             file,
-            last: Mutex::new(last),
+            last: Mutex::new(Last {
+                measured: read.clone(),
+                written: read,
+            }),
         }
     }
 
     /// The path to `address`, if it was measured lately.
     pub(super) fn recall(&self, address: &str, now_ms: i64) -> Option<PathMemory> {
-        let last = self.last.lock().unwrap_or_else(PoisonError::into_inner).clone()?;
+        let last = self.lock().measured.clone()?;
         let memory = PathMemory {
             bandwidth_bytes_per_s: last.bandwidth_bytes_per_s,
             min_rtt: Duration::from_micros(last.min_rtt_us),
@@ -70,6 +94,18 @@ impl PathMemories {
             min_rtt_us: u64::try_from(measured.min_rtt.as_micros()).unwrap_or(u64::MAX),
             measured_at_ms: measured.measured_at_ms,
         };
+        {
+            let mut last = self.lock();
+            last.measured = Some(remembered.clone());
+            if last
+                .written
+                .as_ref()
+                .is_some_and(|written| !remembered.is_news_after(written))
+            {
+                return;
+            }
+            last.written = Some(remembered.clone());
+        }
         let written = serde_json::to_vec(&remembered)
             .map_err(std::io::Error::other)
             .and_then(|bytes| fs::write(&self.file, bytes));
@@ -77,7 +113,10 @@ impl PathMemories {
             // Only speed is lost; a torn file is forgotten at the next start.
             tracing::debug!(%error, "the path could not be remembered");
         }
-        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(remembered);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Last> {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Remembers now and then for as long as the connection lives.
@@ -98,7 +137,7 @@ fn measured(connection: &Connection, clock: &Clock) -> Option<PathMemory> {
         .into_any()
         .downcast::<LineController>()
         .ok()?;
-    controller.path_memory(u64::try_from(clock.now_ms()).ok()?)
+    controller.path_memory(Instant::now(), u64::try_from(clock.now_ms()).ok()?)
 }
 
 #[cfg(test)]

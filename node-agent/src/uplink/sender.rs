@@ -1,25 +1,26 @@
 //! Between the spool and one connection after another: what is listed goes out, what is answered is handed on.
 //!
-//! One uni stream for each priority, the more urgent with the higher QUIC priority. At most one range more than the
-//! congestion window is handed to quinn, so that a stat study overtakes within a range. Files are read a range at a
-//! time: memory does not grow with objects. On TCP the ranges go between the control frames of the one stream.
+//! Ranges leave on short uni streams, the more urgent with the higher QUIC priority, so that a stat study overtakes
+//! within a range (`streams.rs`). Files are read a range at a time: memory does not grow with objects. On TCP the ranges
+//! go between the control frames of the one stream.
 
 mod files;
+mod streams;
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use quinn::{Connection, SendStream};
-use tancho_domain::dicom::{Priority, StudyInstanceUid};
+use quinn::Connection;
+use tancho_domain::dicom::StudyInstanceUid;
 use tancho_domain::ids::ObjectId;
 use tancho_wire::frame::{
     self, Ping, Pong, RefusalKind, RequestOutcome, StudyManifest, Welcome, WithheldInstances, data_header,
     encode,
 };
-use tancho_wire::handshake::ClockOffset;
-use tancho_wire::limits::{CLOCK_OFFSET_ALARM_MS, HEARTBEAT_MS, RANGE_BYTES_MAX};
+use tancho_wire::handshake::{ClockOffset, FEATURE_EARLY};
+use tancho_wire::limits::{CLOCK_OFFSET_ALARM_MS, HEARTBEAT_MS};
 use tancho_wire::transfer::{NextRange, Outbound, RangeToSend, Sender, SenderEvent};
 use tancho_wire::{Digest, Frame};
 use tokio::io::AsyncWriteExt;
@@ -37,9 +38,11 @@ use crate::clock::Clock;
 use crate::link::{Flow, LinkBoard, LinkState, Measured};
 use crate::spool::{OutboundObject, Receipt, RequestForm, RequestResult, Spool};
 use files::Files;
+use streams::DataStreams;
 
-/// Changes of the spool are collected for this long, so that a fast modality is not one pass over the list each.
-const SYNC_AFTER: Duration = Duration::from_millis(20);
+/// Shortest time from one pass over the spool's lists to the next, so that a fast modality is not one for each object.
+/// The first change after a quiet time does not wait.
+const SYNC_INTERVAL: Duration = Duration::from_millis(20);
 /// How often the sender looks for what was forgotten, and whether the certificate is due.
 const TICK: Duration = Duration::from_secs(5);
 /// Bytes of control frames written in one go.
@@ -59,6 +62,8 @@ pub(super) struct Line {
     /// Rung when there may be a range to send.
     sending: Notify,
     started: Instant,
+    /// The same by the wall clock, milliseconds UTC.
+    started_ms: i64,
 }
 
 /// An object that is on its way, and its study.
@@ -100,6 +105,7 @@ impl Line {
             was_up: false,
         };
         board.set_certificate(state.identity.life());
+        let clock_ms = clock.now_ms();
         Self {
             board,
             clock,
@@ -111,6 +117,7 @@ impl Line {
             writing: Notify::new(),
             sending: Notify::new(),
             started: Instant::now(),
+            started_ms: clock_ms,
         }
     }
 
@@ -140,6 +147,10 @@ impl Line {
         state.pongs.clear();
         state.renewal.reset();
         state.sender.connected(welcome.offers_open_max);
+        // On TCP's one stream it would hold up everything behind it until the relay has looked the Offer up.
+        if transport == QUIC && welcome.features.contains(&FEATURE_EARLY) {
+            state.sender.set_takes_early();
+        }
         drop(state);
         self.keep_hours();
         self.board.set_link(LinkState::Connected {
@@ -161,6 +172,7 @@ impl Line {
         let mut changed = self.spool.subscribe();
         loop {
             changed.borrow_and_update();
+            let next = Instant::now() + SYNC_INTERVAL;
             for refused in self.sync() {
                 self.hand_on(refused).await;
             }
@@ -169,7 +181,7 @@ impl Line {
             if changed.changed().await.is_err() {
                 return;
             }
-            tokio::time::sleep(SYNC_AFTER).await;
+            tokio::time::sleep_until(next).await;
         }
     }
 
@@ -197,7 +209,11 @@ impl Line {
             };
             (Digest(object.container_sha256), of)
         }));
-        sender.sync(objects.into_iter().map(outbound));
+        sender.sync(
+            objects
+                .into_iter()
+                .map(|object| outbound(object, self.started_ms)),
+        );
         sender.set_manifests(manifests);
         sender.set_requests(requests);
         too_long.into_iter().map(too_long_answer).collect()
@@ -470,7 +486,7 @@ impl Line {
 
     /// Sends ranges for as long as the connection lives.
     pub(super) async fn send_data(&self, connection: &Connection) -> LinkFault {
-        let mut streams: [Option<SendStream>; 3] = [None, None, None];
+        let mut streams = DataStreams::new(connection);
         let mut files = Files::new(self.spool.clone());
         loop {
             let next = self.next_range();
@@ -484,12 +500,7 @@ impl Line {
             let Some((of, bytes)) = self.read_range(&mut files, &range).await else {
                 continue;
             };
-            // What quinn may hold: the window the line carries, and one range ready behind it.
-            connection.set_send_window(connection.stats().path.cwnd + RANGE_BYTES_MAX);
-            if write_range(connection, &mut streams, &range, bytes)
-                .await
-                .is_err()
-            {
+            if streams.write(&range, bytes).await.is_err() {
                 return line_fault(Some(connection));
             }
             self.board
@@ -568,29 +579,6 @@ impl Control {
     }
 }
 
-async fn write_range(
-    connection: &Connection,
-    streams: &mut [Option<SendStream>; 3],
-    range: &RangeToSend,
-    bytes: Bytes,
-) -> Result<(), quinn::WriteError> {
-    let (slot, priority) = match range.priority {
-        Priority::Stat => (0, 30),
-        Priority::Urgent => (1, 20),
-        Priority::Routine => (2, 10),
-    };
-    let stream = match &mut streams[slot] {
-        Some(stream) => stream,
-        empty => {
-            let stream = connection.open_uni().await?;
-            let _ = stream.set_priority(priority);
-            empty.insert(stream)
-        }
-    };
-    let header = Bytes::copy_from_slice(&data_header(&range.container_sha256, range.offset, bytes.len()));
-    stream.write_all_chunks(&mut [header, bytes]).await
-}
-
 /// Whether the relay will not take the object as it is: it is offered again only if the spool lists it anew. After
 /// `Later` the sender itself keeps when to offer it again.
 fn is_final_refusal(answer: &Answer) -> bool {
@@ -649,7 +637,7 @@ fn answer_of(state: &State, event: SenderEvent) -> Option<(Answer, Digest)> {
     Some((answer, digest))
 }
 
-fn outbound(object: OutboundObject) -> Outbound {
+fn outbound(object: OutboundObject, started_ms: i64) -> Outbound {
     Outbound {
         container_sha256: Digest(object.container_sha256),
         container_len: object.container_len,
@@ -666,6 +654,7 @@ fn outbound(object: OutboundObject) -> Outbound {
         called_ae: object.called_ae.into(),
         priority: object.priority,
         received_at_ms: object.received_at_ms,
+        is_new: object.received_at_ms > started_ms,
     }
 }
 

@@ -113,7 +113,7 @@ fn quic_config(crypto: QuicClientConfig, memory: Option<PathMemory>) -> ClientCo
         .max_concurrent_uni_streams(VarInt::from_u32(0))
         .datagram_receive_buffer_size(None)
         .congestion_controller_factory(Arc::new(LineControllerConfig::remembering(memory)))
-        // Grows with the congestion window while data is sent, see `sender.rs`.
+        // Grows with the congestion window while data is sent, see `sender/streams.rs`.
         .send_window(4 * RANGE_BYTES_MAX);
     config.transport_config(Arc::new(transport));
     config

@@ -101,6 +101,15 @@ impl Carrier {
         }
     }
 
+    /// The round trip as QUIC measures it; TCP's is not known here.
+    #[must_use]
+    pub fn round_trip(&self) -> Option<Duration> {
+        match self {
+            Self::Quic(connection) => Some(connection.rtt()),
+            Self::Tcp(_) => None,
+        }
+    }
+
     /// For logs.
     #[must_use]
     pub fn name(&self) -> &'static str {

@@ -23,6 +23,7 @@ use tokio::sync::Semaphore;
 
 use super::carrier::{Carrier, FrameReader};
 use super::handshakes::Handshakes;
+use super::reset_key::ResetKey;
 use super::silence::SilenceWatch;
 use super::{enroll, recover, session};
 use crate::clock::Clock;
@@ -35,8 +36,8 @@ const CONNECTION_WINDOW_BYTES: u32 = 32 << 20;
 const STRANGER_WINDOW_BYTES: u32 = 64 << 10;
 /// Receive window of one stream in bytes.
 const STREAM_WINDOW_BYTES: u32 = 8 << 20;
-/// Data streams a node may have open at once.
-const DATA_STREAMS_MAX: u32 = 64;
+/// Data streams a node may have open at once: of 64 KiB each, half of what [`CONNECTION_WINDOW_BYTES`] allows.
+const DATA_STREAMS_MAX: u32 = 256;
 /// Handshakes under way at once; more are asked to prove their address or wait.
 const HANDSHAKES_MAX: usize = 256;
 /// Above this many handshakes a peer must prove its address first, so that spoofed sources cost nothing.
@@ -84,11 +85,12 @@ pub async fn serve(app: &AppState) -> anyhow::Result<SocketAddr> {
 /// Opens the UDP port and the TCP port beside it. When any port will do, both get the same number.
 async fn open_ports(app: &AppState) -> anyhow::Result<(Endpoint, TcpListener)> {
     let (listen, tcp_listen) = (app.config.quic.listen, app.config.quic.tcp_listen);
+    let reset_key = ResetKey::open(&app.config.data_dir)?;
     let follows = listen.port() == 0 && tcp_listen == listen;
     let mut attempts_left = if follows { ANY_PORT_ATTEMPTS } else { 1 };
     loop {
         attempts_left -= 1;
-        let endpoint = Endpoint::server(server_config(app)?, listen)
+        let endpoint = open_endpoint(app, listen, &reset_key)
             .with_context(|| format!("opening UDP {listen} (quic.listen) for node agents"))?;
         let tcp_listen = match follows {
             true => endpoint.local_addr()?,
@@ -103,6 +105,13 @@ async fn open_ports(app: &AppState) -> anyhow::Result<(Endpoint, TcpListener)> {
             }
         }
     }
+}
+
+fn open_endpoint(app: &AppState, listen: SocketAddr, reset_key: &ResetKey) -> anyhow::Result<Endpoint> {
+    let socket = std::net::UdpSocket::bind(listen)?;
+    let runtime = quinn::default_runtime().context("a tokio runtime expected")?;
+    let (config, server) = (reset_key.endpoint_config(), server_config(app)?);
+    Ok(Endpoint::new(config, Some(server), socket, runtime)?)
 }
 
 /// TLS as both listeners speak it: 1.3 only, our CA, a client certificate unless the peer enrols.

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use tancho_domain::ids::NodeId;
 use tancho_wire::CloseCode;
-use tancho_wire::limits::OVERLAP_PROBE_MS;
+use tancho_wire::limits::{OVERLAP_PROBE_MS_MAX, OVERLAP_PROBE_MS_MIN, OVERLAP_PROBE_ROUND_TRIPS};
 use tokio::sync::Notify;
 
 use super::carrier::Carrier;
@@ -118,6 +118,26 @@ async fn is_alive(member: &Member) -> bool {
     tokio::select! {
         () = answered => true,
         () = member.carrier.closed() => false,
-        () = tokio::time::sleep(Duration::from_millis(OVERLAP_PROBE_MS)) => false,
+        () = tokio::time::sleep(patience(member.carrier.round_trip())) => false,
+    }
+}
+
+/// How long a connection with this round trip may take to answer.
+fn patience(round_trip: Option<Duration>) -> Duration {
+    let most = Duration::from_millis(OVERLAP_PROBE_MS_MAX);
+    round_trip.map_or(most, |round_trip| {
+        (round_trip * OVERLAP_PROBE_ROUND_TRIPS).clamp(Duration::from_millis(OVERLAP_PROBE_MS_MIN), most)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_older_connection_has_time_to_answer_by_its_round_trip() {
+        let of = |ms| patience(Some(Duration::from_millis(ms))).as_millis();
+        assert_eq!([20, 125, 250, 600].map(of), [1_000, 1_000, 2_000, 3_000]);
+        assert_eq!(patience(None).as_millis(), 3_000);
     }
 }

@@ -16,7 +16,7 @@ use std::time::Duration;
 use tancho_store::nodes::{self, Node, Seen};
 use tancho_store::studies::{ArrivedInstance, Origin};
 use tancho_wire::frame::{Hello, Ping, RequestForm, Welcome, encode};
-use tancho_wire::handshake::{self, ClockOffset};
+use tancho_wire::handshake::{self, ClockOffset, FEATURE_EARLY};
 use tancho_wire::limits::{CLOCK_OFFSET_ALARM_MS, HANDSHAKE_TIMEOUT_MS, HEARTBEAT_MS, OFFERS_OPEN_MAX};
 use tancho_wire::transfer::Receiver;
 use tancho_wire::{CloseCode, Digest, Frame, Violation};
@@ -56,6 +56,8 @@ pub struct Session {
     writing: Notify,
     /// Rung when the receiver may ask for something.
     working: Notify,
+    /// Rung for everyone when offers came or were looked up.
+    looked_up: Notify,
     /// Instances of this connection whose rows are there.
     heads: Mutex<HashMap<Digest, ArrivedInstance>>,
     /// Room on the disk for containers that were asked for.
@@ -154,6 +156,7 @@ impl Session {
             outbox: Mutex::default(),
             writing: Notify::new(),
             working: Notify::new(),
+            looked_up: Notify::new(),
             heads: Mutex::default(),
             promises: Mutex::default(),
             heads_waiting: Mutex::default(),
@@ -184,6 +187,9 @@ impl Session {
 
     fn welcome(&self, hello: &Hello) -> Result<(), End> {
         let agreed = handshake::negotiate(hello)?;
+        if agreed.features.contains(&FEATURE_EARLY) {
+            *self.receiver() = Receiver::new(OFFERS_OPEN_MAX).taking_early();
+        }
         let welcome = Welcome {
             version: agreed.version,
             software: concat!("tancho-relay ", env!("CARGO_PKG_VERSION")).to_owned(),

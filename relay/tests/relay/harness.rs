@@ -238,6 +238,20 @@ impl TestRelay {
         self.folder
     }
 
+    /// Lets go of a relay whose runtime is gone, as a kill does; its data stay as long as what is given back.
+    pub fn killed(self) -> tempfile::TempDir {
+        self.folder
+    }
+
+    /// Starts on the data of an earlier run, with its address for node agents.
+    pub async fn start_again(folder: tempfile::TempDir, quic: std::net::SocketAddr) -> Self {
+        Self::start_in(folder, |config| {
+            config.quic.listen = quic;
+            config.quic.tcp_listen = quic;
+        })
+        .await
+    }
+
     /// Stops it and starts it again on the same data.
     pub async fn restart_with(self, change: impl FnOnce(&mut Config)) -> Self {
         let now_ms = self.clock.now_ms();

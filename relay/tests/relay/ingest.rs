@@ -1,5 +1,6 @@
 //! What a node, honest or not, can do to the relay over the line.
 
+use quinn::ConnectionError;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use reqwest::StatusCode;
 use serde_json::json;
@@ -16,7 +17,7 @@ use tancho_relay::nodes::authority::serial_of;
 use tancho_store::sites::SiteKind;
 use tancho_store::{Db, reading};
 use tancho_wire::frame::{
-    CertificateRequest, EnrollRequest, Offer, Receipt, RefusalKind, RequestForm, RequestOutcome,
+    CertificateRequest, EnrollRequest, Offer, Ping, Receipt, RefusalKind, RequestForm, RequestOutcome,
     StudyManifest, Want, WithheldInstances, encode,
 };
 use tancho_wire::limits::{ALPN, FRAME_BYTES_MAX, OFFER_ITEMS_MAX};
@@ -24,8 +25,8 @@ use tancho_wire::{CloseCode, Digest, Frame};
 
 use crate::harness::{NOW_MS, Person, TestRelay, problem_code};
 use crate::line::{
-    Coded, EXPLICIT, NodeKey, Talk, close_code, code_of, coded, connect, deliver, dial, enroll, hello,
-    send_ranges, slice,
+    Coded, EXPLICIT, NodeKey, PATIENCE, Talk, close_code, code_of, coded, connect, connect_to, deliver, dial,
+    enroll, hello, send_ranges, slice,
 };
 
 pub struct World {
@@ -144,6 +145,38 @@ async fn flt_038_an_interrupted_instance_goes_on_where_it_stopped() {
 }
 
 /// FLT-043: a lost receipt is answered again, and nothing is stored twice.
+/// FLT-042: the next run of a killed relay ends the connections that the kill left behind, at the first packet of their
+/// nodes, so that these dial again at once.
+#[test]
+fn flt_042_a_connection_that_a_kill_left_behind_is_ended_by_the_next_run() {
+    let killed = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let living = tokio::runtime::Runtime::new().unwrap();
+    let World { relay, node, .. } = killed.block_on(world());
+    let (address, authority) = (relay.quic(), relay.app().authority.certificate().clone());
+    let connecting = living.spawn({
+        let node = node.clone();
+        async move { connect_to(address, &authority, &node, 1).await.unwrap() }
+    });
+    let (mut talk, _) = killed.block_on(connecting).unwrap();
+    // From here on nobody runs that could say goodbye.
+    drop(killed);
+    let folder = relay.killed();
+    living.block_on(async {
+        let relay = TestRelay::start_again(folder, address).await;
+        let ping = Ping {
+            seq: 1,
+            now_ms: NOW_MS,
+        };
+        talk.say(&Frame::Ping(ping)).await;
+        let ended = tokio::time::timeout(PATIENCE, talk.connection.closed()).await;
+        assert_eq!(ended.expect("ended in time"), ConnectionError::Reset);
+        connect(&relay, &node, 1).await.unwrap();
+    });
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn flt_043_the_same_container_again_gets_the_same_receipt() {
     let World {

@@ -32,7 +32,7 @@ use crate::harness::{NOW_MS, TestRelay};
 
 pub const EXPLICIT: &str = "1.2.840.10008.1.2.1";
 /// Nothing in a test takes this long unless it hangs.
-const PATIENCE: Duration = Duration::from_secs(20);
+pub const PATIENCE: Duration = Duration::from_secs(20);
 
 #[derive(Debug)]
 struct TestTime;
@@ -243,8 +243,17 @@ pub fn hello(boot_id: u8) -> Hello {
 
 /// Connects as a node and says Hello.
 pub async fn connect(relay: &TestRelay, node: &NodeKey, boot_id: u8) -> Result<(Talk, Welcome), CloseCode> {
-    let authority = relay.app().authority.certificate();
-    let connection = dial(relay.quic(), ALPN, authority, Some(node))
+    connect_to(relay.quic(), relay.app().authority.certificate(), node, boot_id).await
+}
+
+/// As [`connect`], to whatever relay is at this address.
+pub async fn connect_to(
+    relay: SocketAddr,
+    authority: &CertificateDer<'static>,
+    node: &NodeKey,
+    boot_id: u8,
+) -> Result<(Talk, Welcome), CloseCode> {
+    let connection = dial(relay, ALPN, authority, Some(node))
         .await
         .map_err(|ended| code_of(&ended))?;
     let mut talk = Talk::open(connection).await?;

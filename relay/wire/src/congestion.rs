@@ -75,9 +75,9 @@ impl LineController {
     /// What the path was like so far, to be kept for the next connection; none before anything was measured.
     ///
     /// A connection hands out a copy of its controller as `congestion_state()`, and [`Controller::into_any`]
-    /// makes this type of it. `measured_at_ms` is the present, milliseconds UTC.
-    pub fn path_memory(&self, measured_at_ms: u64) -> Option<PathMemory> {
-        self.model.memory(measured_at_ms)
+    /// makes this type of it. `now` is `now_ms` in milliseconds UTC; the memory is as old as its measurement.
+    pub fn path_memory(&self, now: Instant, now_ms: u64) -> Option<PathMemory> {
+        self.model.memory(self.micros(now), now_ms)
     }
 
     fn micros(&self, at: Instant) -> Micros {
@@ -116,7 +116,8 @@ impl Controller for LineController {
         if lost_bytes == 0 && !is_persistent_congestion {
             self.model.on_mark(self.micros(now));
         } else {
-            self.model.on_loss(lost_bytes, is_persistent_congestion);
+            let now = self.micros(now);
+            self.model.on_loss(now, lost_bytes, is_persistent_congestion);
         }
     }
 

@@ -4,8 +4,12 @@ use crate::close::{CloseCode, Violation};
 use crate::frame::{Hello, Pong};
 use crate::limits::{FEATURES_MAX, VERSION_MAX, VERSION_MIN};
 
-/// Optional parts of the protocol this build has, by number. None yet.
-pub const FEATURES: &[u16] = &[];
+/// The relay keeps bytes of an offered instance that come before it has answered the Offer, and the agent counts what it
+/// sent so: it saves a round trip.
+pub const FEATURE_EARLY: u16 = 1;
+
+/// Optional parts of the protocol this build has, by number.
+pub const FEATURES: &[u16] = &[FEATURE_EARLY];
 
 /// What the two ends agreed on.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -98,10 +102,13 @@ mod tests {
     #[test]
     fn unknown_features_are_ignored_unless_required() {
         let optional = Hello {
-            features_supported: vec![999],
+            features_supported: vec![999, FEATURE_EARLY],
             ..hello(1, 1)
         };
-        assert_eq!(negotiate(&optional).map(|agreed| agreed.features), Ok(vec![]));
+        assert_eq!(
+            negotiate(&optional).map(|agreed| agreed.features),
+            Ok(vec![FEATURE_EARLY])
+        );
         let required = Hello {
             features_required: vec![999],
             ..hello(1, 1)

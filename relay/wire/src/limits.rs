@@ -35,6 +35,12 @@ pub const WANT_RANGES_MAX: usize = 32;
 pub const PIECES_MAX: usize = 4096;
 /// Unsolicited or late bytes the relay reads and drops per connection before it calls that a violation.
 pub const DROPPED_BYTES_MAX: u64 = 256 << 20;
+/// Bytes an agent may have sent before the answer to their Offers came.
+pub const EARLY_BYTES_MAX: u64 = 1 << 20;
+/// How long a relay holds a stream whose next bytes belong to an instance that is not offered, or not looked up yet.
+pub const EARLY_WAIT_MS: u64 = 15_000;
+/// Answered instances a relay remembers, so that late bytes of them are not taken for early ones.
+pub const SETTLED_REMEMBERED_MAX: usize = 1024;
 /// Studies for which a relay keeps a Focus that is not written yet; a newer one of a study takes the older one's place.
 pub const FOCUS_WAITING_MAX: usize = 64;
 /// Lowest cap on a node's line in bytes a second; a lower one is taken as this, so that a slip never stops stat work.
@@ -64,8 +70,13 @@ pub const IDLE_TIMEOUT_MS: u64 = 15_000;
 pub const HANDSHAKE_TIMEOUT_MS: u64 = 10_000;
 /// An instance whose bytes were all sent and that got neither receipt nor refusal is offered again after this.
 pub const REOFFER_AFTER_MS: u64 = 120_000;
-/// How long an older connection of the same node may take to prove that it lives when a newer one appears.
-pub const OVERLAP_PROBE_MS: u64 = 3_000;
+/// How long an older connection of the same node may take to prove that it lives when a newer one appears: so many of
+/// its round trips, in which a lost packet is sent again, within these limits.
+pub const OVERLAP_PROBE_ROUND_TRIPS: u32 = 8;
+/// At least this.
+pub const OVERLAP_PROBE_MS_MIN: u64 = 1_000;
+/// At most this, and where the round trip is not known.
+pub const OVERLAP_PROBE_MS_MAX: u64 = 3_000;
 /// Clocks further apart than this are alarmed.
 pub const CLOCK_OFFSET_ALARM_MS: i64 = 60_000;
 

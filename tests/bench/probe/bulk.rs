@@ -137,7 +137,7 @@ pub async fn send(
 fn path(connection: &Connection) -> Option<Value> {
     let controller = connection.congestion_state().into_any();
     let controller = controller.downcast::<LineController>().ok()?;
-    let memory = controller.path_memory(unix_ns() / 1_000_000)?;
+    let memory = controller.path_memory(Instant::now(), unix_ns() / 1_000_000)?;
     let round_trip_us = u64::try_from(memory.min_rtt.as_micros()).unwrap_or(u64::MAX);
     Some(json!([memory.bandwidth_bytes_per_s, round_trip_us]))
 }

@@ -1,7 +1,7 @@
 //! Frames of the agent-relay protocol: any bytes, in any pieces, never panic; what is read can be written and read
 //! again; and neither end's state machine breaks on frames that a peer may send in any order.
 //!
-//! The first byte says in what pieces the rest comes.
+//! The first byte says in what pieces the rest comes, and whether ranges may come before they were asked for.
 
 #![no_main]
 
@@ -20,6 +20,10 @@ fuzz_target!(|input: &[u8]| {
     let mut receiver = Receiver::new(OFFERS_OPEN_MAX);
     let mut sender = Sender::new(SenderConfig::default());
     sender.connected(OFFERS_OPEN_MAX);
+    if pieces % 2 == 0 {
+        receiver = receiver.taking_early();
+        sender.set_takes_early();
+    }
     let mut now_ms = 0;
     for piece in bytes.chunks(usize::from(*pieces).max(1)) {
         decoder.push(piece);
@@ -61,7 +65,7 @@ fn is_refused(receiver: &mut Receiver, sender: &mut Sender, frame: Frame, now_ms
                     }
                     false
                 }
-                Ok(DataVerdict::Drop) => false,
+                Ok(DataVerdict::Drop | DataVerdict::Wait) => false,
                 Err(_) => true,
             }
         }

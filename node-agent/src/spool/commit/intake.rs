@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::PathBuf;
 
+use tancho_domain::dicom::Priority;
 use tancho_domain::ids::ObjectId;
 
 use super::{Batch, Stored, Writer};
@@ -86,7 +87,10 @@ impl Writer {
         } else {
             self.note_resolved(object.study_instance_uid.as_str(), batch)?;
         }
-        batch.wakes_coder = true;
+        match object.priority {
+            Priority::Stat => batch.wakes_stat_coder = true,
+            Priority::Urgent | Priority::Routine => batch.wakes_coder = true,
+        }
         Ok(Stored::New {
             object_id: object.object_id,
             revision,
@@ -98,7 +102,7 @@ impl Writer {
         let known = index::find_object(&self.db, object_id)?;
         if known.is_some_and(|known| known.state == ObjectState::Refused) {
             self.set_aside(object_id, ObjectState::Stored, "sent_again", batch)?;
-            batch.wakes_coder = true;
+            batch.wake_coder();
         }
         Ok(())
     }
@@ -155,6 +159,7 @@ impl Writer {
                     row.priority = object.priority;
                     index::set_priority(&self.db, study, object.priority)?;
                     batch.effects.push(Effect::LineChanged);
+                    batch.wake_coder();
                     changed = true;
                 }
                 (row, changed)

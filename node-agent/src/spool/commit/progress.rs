@@ -61,7 +61,7 @@ impl Writer {
 
     pub(super) fn code_again(&mut self, object_id: &ObjectId, batch: &mut Batch) -> Result<(), SpoolError> {
         self.set_aside(object_id, ObjectState::Stored, "coded_again", batch)?;
-        batch.wakes_coder = true;
+        batch.wake_coder();
         Ok(())
     }
 

@@ -102,7 +102,7 @@ impl Writer {
             instances,
         });
         self.note_withheld(study, batch)?;
-        batch.wakes_coder = true;
+        batch.wake_coder();
         Ok(n_released)
     }
 }

@@ -1,11 +1,14 @@
 //! Data streams: ranges go to disk as they come; a stream is not read on while its last range is being written.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tancho_wire::frame::Data;
+use tancho_wire::limits::EARLY_WAIT_MS;
 use tancho_wire::transfer::{DataVerdict, refuse_later};
-use tancho_wire::{Frame, Violation};
+use tancho_wire::{Digest, Frame, Violation};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use super::{Carrier, End, FrameReader, Session, lock};
 use crate::ingest::incoming::part_key;
@@ -48,12 +51,28 @@ impl Session {
         Ok(())
     }
 
+    /// Judges a range; one that came before its Offer was looked up waits for that, and its stream with it.
+    async fn judge(&self, digest: &Digest, offset: u64, len: u64) -> Result<DataVerdict, Violation> {
+        let until = Instant::now() + Duration::from_millis(EARLY_WAIT_MS);
+        loop {
+            let mut looked_up = std::pin::pin!(self.looked_up.notified());
+            // Before the look at the receiver, so that no answer is missed.
+            looked_up.as_mut().enable();
+            let verdict = self.receiver().on_data(digest, offset, len)?;
+            if verdict != DataVerdict::Wait {
+                return Ok(verdict);
+            }
+            if tokio::time::timeout_at(until, looked_up).await.is_err() {
+                self.receiver().drop_early(len)?;
+                return Ok(DataVerdict::Drop);
+            }
+        }
+    }
+
     pub(super) async fn on_data(&self, data: Data) -> Result<(), End> {
         let digest = data.container_sha256;
-        let verdict = self
-            .receiver()
-            .on_data(&digest, data.offset, data.bytes.len() as u64)?;
-        let DataVerdict::Store(gaps) = verdict else {
+        let DataVerdict::Store(gaps) = self.judge(&digest, data.offset, data.bytes.len() as u64).await?
+        else {
             return Ok(());
         };
         let key = part_key(&self.origin.site_id, digest);

@@ -25,8 +25,11 @@ use crate::state::AppState;
 
 /// How long a form waits that could not be carried out.
 const FORM_RETRY: Duration = Duration::from_secs(5);
-/// Changes are collected for this long before the node is told, so that a fast study is not a flood.
-const TELL_AFTER: Duration = Duration::from_millis(200);
+/// Time from telling the node something to telling it the next: so many times as long as the telling took, so that a
+/// busy relay tells less often, within these limits. The first change after a quiet time is told at once.
+const TELL_INTERVAL_TELLINGS: u32 = 20;
+const TELL_INTERVAL_MIN: Duration = Duration::from_millis(30);
+const TELL_INTERVAL_MAX: Duration = Duration::from_millis(500);
 
 impl Session {
     pub(super) async fn on_frame(&self, frame: Frame) -> Result<(), End> {
@@ -45,7 +48,11 @@ impl Session {
                     .await;
                 Ok(())
             }
-            Frame::Offer(offer) => Ok(self.with_receiver(|receiver| receiver.on_offer(offer))?),
+            Frame::Offer(offer) => {
+                self.with_receiver(|receiver| receiver.on_offer(offer))?;
+                self.looked_up.notify_waiters();
+                Ok(())
+            }
             Frame::Manifest(manifest) => self.on_manifest(&manifest).await,
             Frame::Request(form) => self.queue_form(form),
             Frame::CertificateRequest(request) => {
@@ -157,18 +164,20 @@ impl Session {
                 Err(RecvError::Lagged(_)) => {}
                 Err(RecvError::Closed) => return End::Close(CloseCode::SHUTDOWN),
             }
-            if concerned.is_empty() {
-                continue;
-            }
-            tokio::time::sleep(TELL_AFTER).await;
             while let Ok(published) = live.try_recv() {
                 self.collect(&published, &mut concerned).await;
             }
+            if concerned.is_empty() {
+                continue;
+            }
+            let begun = tokio::time::Instant::now();
             for uid in std::mem::take(&mut concerned) {
                 if let Err(end) = self.tell(&uid).await {
                     return end;
                 }
             }
+            let rest = begun.elapsed() * TELL_INTERVAL_TELLINGS;
+            tokio::time::sleep(rest.clamp(TELL_INTERVAL_MIN, TELL_INTERVAL_MAX)).await;
         }
     }
 

@@ -136,6 +136,7 @@ impl Session {
                 receiver.answer(&offered.item.container_sha256, holding);
             }
         });
+        self.looked_up.notify_waiters();
     }
 
     async fn find_holdings(&self, lookups: &[OfferedInstance]) -> Result<Vec<Holding>, StoreError> {

@@ -12,7 +12,7 @@ use super::loss::{LossWatch, RoundLoss};
 use super::path::{Path, PathMemory};
 use super::rival::{Pressure, Steadiness, Test, Verdict, packets_per_round};
 use super::round::Round;
-use super::startup::Startup;
+use super::startup::{Remembered, Startup};
 
 /// Smallest window but while testing, in packets: a lost one is noticed by the three behind it.
 const WINDOW_PACKETS_MIN: u64 = 4;
@@ -36,6 +36,8 @@ const LONG_MARGIN: Micros = 1_000;
 const CONTEST_TEST_INTERVAL: Micros = 10_000_000;
 const CONTEST_CUT_PERCENT: u64 = 70;
 const CONTEST_ALONE_ROUNDS: u32 = 4;
+/// A connection that filled no window for so long begins anew with what it remembers of the path (RFC 9959).
+const IDLE: Micros = 10_000_000;
 /// What remains of the window after a mark of explicit congestion notification (RFC 8511), in percent.
 const MARK_PERCENT: u64 = 85;
 
@@ -82,14 +84,20 @@ pub(super) struct Model {
     pressure: Pressure,
     loss: LossWatch,
     marked_at_round: Option<u64>,
+    /// When a round last filled the window.
+    busy_at: Micros,
 }
 
 impl Model {
     pub fn new(mtu: u16, memory: Option<PathMemory>) -> Self {
         let packet = u64::from(mtu).max(PACKET_MIN);
         let window = Startup::first_window(packet);
+        let remembered = memory.map(|memory| Remembered {
+            memory,
+            measured_at: None,
+        });
         Self {
-            state: State::Startup(Startup::new(memory)),
+            state: State::Startup(Startup::new(remembered, 0)),
             window,
             delivery: Delivery::default(),
             path: Path::new(packet),
@@ -103,6 +111,7 @@ impl Model {
             pressure: Pressure::default(),
             loss: LossWatch::new(),
             marked_at_round: None,
+            busy_at: 0,
         }
     }
 
@@ -117,8 +126,19 @@ impl Model {
         Startup::first_window(self.path.packet)
     }
 
-    pub fn memory(&self, measured_at_ms: u64) -> Option<PathMemory> {
-        self.path.memory(measured_at_ms)
+    pub fn memory(&self, now: Micros, now_ms: u64) -> Option<PathMemory> {
+        self.remembered().map(|remembered| remembered.dated(now, now_ms))
+    }
+
+    fn remembered(&self) -> Option<Remembered> {
+        let measured = self.path.memory().map(|memory| Remembered {
+            memory,
+            measured_at: Some(self.path.rate_at),
+        });
+        match &self.state {
+            State::Startup(startup) => startup.remembered(measured),
+            _ => measured,
+        }
     }
 
     pub fn on_mtu(&mut self, mtu: u16) {
@@ -126,6 +146,10 @@ impl Model {
     }
 
     pub fn on_sent(&mut self, now: Micros, bytes: u64) {
+        let is_idle = self.delivery.in_flight() == 0 && now.saturating_sub(self.busy_at) > IDLE;
+        if is_idle && !matches!(self.state, State::Startup(_)) {
+            self.resume(now);
+        }
         self.delivery.on_sent(now, bytes);
     }
 
@@ -157,10 +181,15 @@ impl Model {
     }
 
     /// Packets were lost; `persistent` when all were for so long that the path may be another.
-    pub fn on_loss(&mut self, lost_bytes: u64, persistent: bool) {
+    pub fn on_loss(&mut self, now: Micros, lost_bytes: u64, persistent: bool) {
         self.round.lost = self.round.lost.saturating_add(lost_bytes);
         if persistent {
-            return self.restart();
+            return self.restart(self.window_min(), 0);
+        }
+        if let State::Startup(startup) = &self.state
+            && startup.on_loss(self.round.lost, self.window, self.path.packet)
+        {
+            return self.leave_startup(now);
         }
         let queue = match self.round.samples {
             0 => self.queue_high,
@@ -210,7 +239,8 @@ impl Model {
         let in_startup = matches!(self.state, State::Startup(_));
         if round.is_limited_by_window() {
             let rate = if in_startup { round.rate_max } else { rate };
-            self.path.on_rate(rate, in_startup);
+            self.path.on_rate(now, rate, in_startup);
+            self.busy_at = now;
         }
         if let Some(spread) = round.spread()
             && !in_startup
@@ -287,7 +317,8 @@ impl Model {
     }
 
     fn cruise_round(&mut self, now: Micros, round: &Round, rate: u64, queue: Micros) {
-        if round.samples == 0 {
+        // A round that didn't fill the window says nothing about it: few packets are acknowledged late.
+        if round.samples == 0 || !round.is_limited_by_window() {
             return;
         }
         self.approach(round, queue);
@@ -300,7 +331,7 @@ impl Model {
             self.calm_window = self.window;
             self.path.line_rate = self.path.line_rate.max(rate.min(self.path.last_rate));
         }
-        if self.pressure.on_round(long && round.is_limited_by_window()) {
+        if self.pressure.on_round(long) {
             self.queue_high = queue;
             self.test_queue(round.rtt_min, rate);
         } else if self.pressure.is_none() && self.path.base_is_stale(now) {
@@ -329,7 +360,7 @@ impl Model {
             self.ups = 0;
             let gap = self.window - target;
             self.window -= if far { gap / 4 * 3 } else { gap / 2 };
-        } else if round.is_limited_by_window() {
+        } else {
             self.ups = self.ups.saturating_add(1);
             let unhindered = queue < delay / 2 || self.ups > UP_ROUNDS;
             self.velocity = if unhindered {
@@ -414,20 +445,32 @@ impl Model {
         }
         self.path.jitter = startup.spread_max;
         let rate = self.round.rate_so_far(now, self.path.base / 4).unwrap_or(0);
-        self.path.set_rate(rate.max(self.round.rate_max).max(1));
+        self.path.set_rate(now, rate.max(self.round.rate_max).max(1));
         let pipe = self.path.pipe().saturating_add(self.path.target_queue());
         self.window = pipe.clamp(self.window_min(), WINDOW_MAX);
         self.calm_window = self.window;
         self.state = State::Drain;
     }
 
-    /// Begins anew, with what the path was like as a memory.
-    fn restart(&mut self) {
-        let memory = self.path.memory(0);
+    /// Begins anew with this window, and with what the path was like as a memory.
+    fn restart(&mut self, window: u64, jitter: Micros) {
+        let remembered = self.remembered();
         self.path = Path::new(self.path.packet);
         self.loss = LossWatch::new();
-        self.window = self.window_min();
-        self.state = State::Startup(Startup::new(memory));
+        self.window = window;
+        self.marked_at_round = None;
+        self.state = State::Startup(Startup::new(remembered, jitter));
+    }
+
+    /// Begins anew after a pause. Signs of life have shown the round trip meanwhile, so the first packet need not.
+    fn resume(&mut self, now: Micros) {
+        let (jitter, recent) = (self.path.jitter, self.path.recent_lowest());
+        self.restart(Startup::first_window(self.path.packet), jitter);
+        if let (State::Startup(startup), Some(rtt)) = (&mut self.state, recent) {
+            self.path.set_base(now, rtt);
+            let window = startup.window_for(&self.path, self.rounds);
+            self.window = self.window.max(window.unwrap_or(0));
+        }
     }
 
     fn window_min(&self) -> u64 {

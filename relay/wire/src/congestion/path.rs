@@ -56,6 +56,8 @@ pub(super) struct Path {
     slot_ends_at: Micros,
     rates: [u64; RATE_ROUNDS],
     rate_idx: usize,
+    /// When the delivery rate was last measured.
+    pub rate_at: Micros,
     /// Delivery rate of the last round, and its mean over about eight, bytes per second.
     pub last_rate: u64,
     pub mean_rate: u64,
@@ -75,6 +77,7 @@ impl Path {
             slot_ends_at: 0,
             rates: [0; RATE_ROUNDS],
             rate_idx: 0,
+            rate_at: 0,
             last_rate: 0,
             mean_rate: 0,
             jitter: 0,
@@ -82,12 +85,13 @@ impl Path {
         }
     }
 
-    pub fn memory(&self, measured_at_ms: u64) -> Option<PathMemory> {
+    /// What is known of the path; when it was measured is for the caller to say.
+    pub fn memory(&self) -> Option<PathMemory> {
         let known = self.base != Micros::MAX && self.rate() > 0;
         known.then(|| PathMemory {
             bandwidth_bytes_per_s: self.rate(),
             min_rtt: Duration::from_micros(self.base),
-            measured_at_ms,
+            measured_at_ms: 0,
         })
     }
 
@@ -131,10 +135,15 @@ impl Path {
         now.saturating_sub(self.base_seen_at) > BASE_LOST
     }
 
+    /// The lowest of the last ten to twenty seconds, if there was one.
+    pub fn recent_lowest(&self) -> Option<Micros> {
+        let lowest = self.lowest[0].min(self.lowest[1]);
+        (lowest != Micros::MAX).then_some(lowest)
+    }
+
     /// The lowest of the last ten to twenty seconds becomes the base.
     pub fn renew_base(&mut self, now: Micros) {
-        let lowest = self.lowest[0].min(self.lowest[1]);
-        if lowest != Micros::MAX {
+        if let Some(lowest) = self.recent_lowest() {
             self.set_base(now, lowest);
         }
     }
@@ -148,7 +157,8 @@ impl Path {
     }
 
     /// A round in which we filled the window delivered at this rate.
-    pub fn on_rate(&mut self, rate: u64, in_startup: bool) {
+    pub fn on_rate(&mut self, now: Micros, rate: u64, in_startup: bool) {
+        self.rate_at = now;
         // The mean of two rounds: jitter moves bytes from one round into the next.
         let filtered = if in_startup {
             rate
@@ -165,7 +175,8 @@ impl Path {
     }
 
     /// The rate found when the start is over.
-    pub fn set_rate(&mut self, rate: u64) {
+    pub fn set_rate(&mut self, now: Micros, rate: u64) {
+        self.rate_at = now;
         self.rates[self.rate_idx] = rate;
         self.mean_rate = rate;
     }

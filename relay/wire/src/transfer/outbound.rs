@@ -40,6 +40,8 @@ pub struct Outbound {
     pub priority: Priority,
     /// When it was durable at the agent, milliseconds UTC.
     pub received_at_ms: i64,
+    /// It came in this run of the agent, so no earlier run can have sent bytes of it.
+    pub is_new: bool,
 }
 
 /// Choices of the site.
@@ -89,6 +91,8 @@ pub struct RangeToSend {
     pub len: u64,
     /// Class it was chosen in.
     pub priority: Priority,
+    /// Of the head or of the low-resolution parts.
+    pub is_first_part: bool,
 }
 
 /// What the spool must record.

@@ -4,7 +4,7 @@
 //! (`Finish::Durable`), and the state here dies with the connection: what outlives it is what the caller's journal
 //! gives back as `Holding::Partial`.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::ops::Range;
 
 use tancho_domain::dicom::{Priority, SeriesInstanceUid, SopClassUid, StudyInstanceUid, TransferSyntaxUid};
@@ -15,7 +15,7 @@ use crate::digest::Digest;
 use crate::frame::{Focus, Frame, Offer, OfferItem, Receipt, Refusal, RefusalKind, Want, WantItem};
 use crate::limits::{
     CONTAINER_BYTES_MAX, DROPPED_BYTES_MAX, FOCUS_WAITING_MAX, HEAD_BYTES_MAX, OFFER_ITEMS_MAX, PIECES_MAX,
-    WANT_ITEMS_MAX, WANT_RANGES_MAX,
+    SETTLED_REMEMBERED_MAX, WANT_ITEMS_MAX, WANT_RANGES_MAX,
 };
 
 /// An instance the agent offered, with what its Offer said about the whole group.
@@ -83,6 +83,9 @@ pub enum DataVerdict {
     Store(Vec<Range<u64>>),
     /// Nothing of it is needed.
     Drop,
+    /// It came before its Offer, or before the Offer was looked up: judge it again after `Receiver::on_offer` or
+    /// `Receiver::answer`, and read the stream no further until then.
+    Wait,
 }
 
 #[derive(Debug)]
@@ -116,6 +119,10 @@ pub struct Receiver {
     focus: VecDeque<Focus>,
     actions: VecDeque<Action>,
     dropped_bytes: u64,
+    takes_early: bool,
+    /// The last that were answered, so that their late bytes are known from early ones.
+    settled: HashSet<Digest>,
+    settled_order: VecDeque<Digest>,
 }
 
 impl Receiver {
@@ -130,7 +137,17 @@ impl Receiver {
             focus: VecDeque::new(),
             actions: VecDeque::new(),
             dropped_bytes: 0,
+            takes_early: false,
+            settled: HashSet::new(),
+            settled_order: VecDeque::new(),
         }
+    }
+
+    /// Bytes may come before their Offer was answered: `handshake::FEATURE_EARLY`.
+    #[must_use]
+    pub fn taking_early(mut self) -> Self {
+        self.takes_early = true;
+        self
     }
 
     /// Takes an Offer. Repeating one is allowed at any time.
@@ -233,6 +250,13 @@ impl Receiver {
 
     /// Judges a range before it is written.
     pub fn on_data(&mut self, digest: &Digest, offset: u64, len: u64) -> Result<DataVerdict, Violation> {
+        let is_early = match self.open.get(digest) {
+            Some(open) => open.phase == Phase::LookingUp,
+            None => !self.settled.contains(digest),
+        };
+        if is_early && self.takes_early {
+            return Ok(DataVerdict::Wait);
+        }
         let Some(open) = self
             .open
             .get_mut(digest)
@@ -254,6 +278,11 @@ impl Receiver {
             return Err(Violation::limit("a container comes in too many pieces"));
         }
         Ok(DataVerdict::Store(gaps))
+    }
+
+    /// Drops bytes that waited for too long.
+    pub fn drop_early(&mut self, len: u64) -> Result<(), Violation> {
+        self.drop_bytes(len).map(drop)
     }
 
     fn drop_bytes(&mut self, len: u64) -> Result<DataVerdict, Violation> {
@@ -354,6 +383,19 @@ impl Receiver {
     fn settle(&mut self, digest: &Digest, frame: Frame) {
         if self.open.remove(digest).is_some() {
             self.frames.push_back(frame);
+            self.remember_settled(digest);
+        }
+    }
+
+    fn remember_settled(&mut self, digest: &Digest) {
+        if !self.takes_early || !self.settled.insert(*digest) {
+            return;
+        }
+        self.settled_order.push_back(*digest);
+        if self.settled_order.len() > SETTLED_REMEMBERED_MAX
+            && let Some(oldest) = self.settled_order.pop_front()
+        {
+            self.settled.remove(&oldest);
         }
     }
 

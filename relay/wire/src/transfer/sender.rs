@@ -21,7 +21,8 @@ use crate::close::Violation;
 use crate::digest::Digest;
 use crate::frame::{Focus, Frame, Offer, Receipt, Refusal, RefusalKind, RequestForm, StudyManifest, Want};
 use crate::limits::{
-    OFFER_ITEMS_MAX, RANGE_BYTES_MAX, REOFFER_AFTER_MS, REQUESTS_OPEN_MAX, WANT_ITEMS_MAX, WANT_RANGES_MAX,
+    EARLY_BYTES_MAX, OFFER_ITEMS_MAX, RANGE_BYTES_MAX, REOFFER_AFTER_MS, REQUESTS_OPEN_MAX, WANT_ITEMS_MAX,
+    WANT_RANGES_MAX,
 };
 
 const CLASSES: [Priority; 3] = [Priority::Stat, Priority::Urgent, Priority::Routine];
@@ -32,8 +33,21 @@ struct Entry {
     place: Place,
     phase: Phase,
     wanted: RangeSet,
+    early: Early,
     ahead_bytes: u64,
     listed_in: u64,
+}
+
+/// What goes before the relay has answered the Offer: it saves a round trip. Only of an instance that was never offered,
+/// for of any other the relay may hold bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Early {
+    /// Never offered.
+    May,
+    /// Offered early and not answered: what was sent of it, and what its share of the limit is.
+    Sent(RangeSet, u64),
+    /// Whatever goes was asked for.
+    No,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,6 +77,10 @@ pub struct Sender {
     sync_round: u64,
     /// `None` while no connection stands.
     offers_open_max: Option<usize>,
+    /// The relay takes bytes before it has asked for them.
+    takes_early: bool,
+    /// The most that may have been sent so and is not answered.
+    early_bytes: u64,
     manifests: BTreeMap<StudyInstanceUid, StudyManifest>,
     manifests_due: VecDeque<StudyInstanceUid>,
     requests: BTreeMap<CommandId, RequestForm>,
@@ -84,6 +102,8 @@ impl Sender {
             next_seq: 0,
             sync_round: 0,
             offers_open_max: None,
+            takes_early: false,
+            early_bytes: 0,
             manifests: BTreeMap::new(),
             manifests_due: VecDeque::new(),
             requests: BTreeMap::new(),
@@ -138,6 +158,7 @@ impl Sender {
         self.schedule
             .add_waiting(outbound.priority, &outbound.study_instance_uid, seq, digest);
         let entry = Entry {
+            early: if outbound.is_new { Early::May } else { Early::No },
             outbound,
             place,
             phase: Phase::Waiting,
@@ -211,6 +232,9 @@ impl Sender {
         entry.phase = phase;
         entry.wanted = RangeSet::new();
         entry.ahead_bytes = 0;
+        if let Early::Sent(_, share) = std::mem::replace(&mut entry.early, Early::No) {
+            self.early_bytes -= share;
+        }
         let (class, uid) = (entry.outbound.priority, &entry.outbound.study_instance_uid);
         match phase {
             Phase::Waiting => self.schedule.add_waiting(class, uid, entry.place.seq, *digest),
@@ -250,8 +274,14 @@ impl Sender {
     pub fn connected(&mut self, offers_open_max: u32) {
         self.disconnected();
         self.offers_open_max = Some(offers_open_max as usize);
+        self.takes_early = false;
         self.manifests_due = self.manifests.keys().cloned().collect();
         self.requests_due = self.requests.keys().cloned().collect();
+    }
+
+    /// The relay of this connection takes bytes of instances before it has asked for them: `handshake::FEATURE_EARLY`.
+    pub fn set_takes_early(&mut self) {
+        self.takes_early = true;
     }
 
     /// The connection is gone: everything unanswered will be offered again.
@@ -345,6 +375,15 @@ impl Sender {
         };
         entry.phase = Phase::Offered { active_at_ms: now_ms };
         entry.ahead_bytes = entry.outbound.container_len;
+        let first = 0..pass_range(&entry.outbound, Pass::Preview).end;
+        let is_early =
+            entry.early == Early::May && self.takes_early && self.early_bytes + first.end <= EARLY_BYTES_MAX;
+        entry.early = Early::No;
+        if is_early {
+            self.early_bytes += first.end;
+            entry.early = Early::Sent(RangeSet::new(), first.end);
+            entry.wanted.insert(first);
+        }
         let (class, uid) = (entry.outbound.priority, entry.outbound.study_instance_uid.clone());
         let of_study: Vec<(Seq, Digest)> = match self.schedule.n_offered_of(class, &uid) {
             0 => self
@@ -358,6 +397,9 @@ impl Sender {
         };
         self.schedule.change_ahead(class, 0, entry.ahead_bytes);
         self.schedule.offered(class, &uid, entry.place.seq, &of_study);
+        if is_early {
+            self.make_ready(digest);
+        }
     }
 
     /// The range to put on the line now, or when to ask again.
@@ -379,18 +421,30 @@ impl Sender {
             .wanted
             .first_in(pass_range(&entry.outbound, pass), RANGE_BYTES_MAX)?;
         entry.wanted.remove(range.clone());
+        let is_asked = match &mut entry.early {
+            Early::Sent(sent, _) => {
+                sent.insert(range.clone());
+                false
+            }
+            Early::May | Early::No => true,
+        };
         entry.phase = Phase::Offered { active_at_ms: now_ms };
         let priority = entry.outbound.priority;
         let len = range.end - range.start;
         self.schedule
             .sent(priority, &entry.outbound.study_instance_uid, len);
         self.pace.sent(len);
-        self.refresh_ready(&digest);
+        if is_asked {
+            self.refresh_ready(&digest);
+        } else {
+            self.make_ready(&digest);
+        }
         Some(RangeToSend {
             container_sha256: digest,
             offset: range.start,
             len,
             priority,
+            is_first_part: pass != Pass::Rest,
         })
     }
 
@@ -412,7 +466,21 @@ impl Sender {
 
     /// Brings the schedule in line with what is wanted of an object.
     fn refresh_ready(&mut self, digest: &Digest) {
+        self.make_ready(digest);
         let Some(entry) = self.entries.get_mut(digest) else {
+            return;
+        };
+        if let Phase::Offered { .. } = entry.phase {
+            let ahead = entry.wanted.len();
+            self.schedule
+                .change_ahead(entry.outbound.priority, entry.ahead_bytes, ahead);
+            entry.ahead_bytes = ahead;
+        }
+    }
+
+    /// The same without a change of the bytes ahead: before its answer all of an instance counts.
+    fn make_ready(&mut self, digest: &Digest) {
+        let Some(entry) = self.entries.get(digest) else {
             return;
         };
         let Phase::Offered { .. } = entry.phase else {
@@ -425,9 +493,6 @@ impl Sender {
                 None => self.schedule.clear_ready(class, uid, pass, &entry.place),
             }
         }
-        let ahead = entry.wanted.len();
-        self.schedule.change_ahead(class, entry.ahead_bytes, ahead);
-        entry.ahead_bytes = ahead;
     }
 
     /// Takes a transfer frame of the relay. Frames that are not about instances are refused here.
@@ -467,9 +532,18 @@ impl Sender {
             {
                 return Err(Violation::protocol("a want names bytes outside the container"));
             }
+            let early = std::mem::replace(&mut entry.early, Early::No);
+            if matches!(early, Early::Sent(..)) {
+                // What it holds from elsewhere need not go.
+                entry.wanted = RangeSet::new();
+            }
             item.ranges
                 .iter()
                 .for_each(|(start, end)| entry.wanted.insert(*start..*end));
+            if let Early::Sent(sent, share) = early {
+                sent.iter().for_each(|range| entry.wanted.remove(range));
+                self.early_bytes -= share;
+            }
             entry.phase = Phase::Offered { active_at_ms: now_ms };
             self.refresh_ready(&item.container_sha256);
         }
@@ -482,6 +556,10 @@ impl Sender {
             return None;
         }
         let right = entry.outbound.original_sha256 == receipt.original_sha256;
+        if matches!(entry.early, Early::Sent(..)) {
+            // It had it before: this agent has forgotten what it sent, and more may follow.
+            self.takes_early = false;
+        }
         self.set_phase(&receipt.container_sha256, Phase::Settled);
         Some(if right {
             SenderEvent::Durable(receipt)

@@ -239,7 +239,9 @@ fn starts_fast_on_a_remembered_path() {
         .into_any()
         .downcast::<LineController>()
         .expect("our controller");
-    let memory = controller.path_memory(0).expect("something was measured");
+    let memory = controller
+        .path_memory(std::time::Instant::now(), 0)
+        .expect("something was measured");
     assert!(
         (1_000_000..1_400_000).contains(&memory.bandwidth_bytes_per_s),
         "{memory:?}"
@@ -268,5 +270,29 @@ fn a_memory_that_is_no_longer_true_does_little_harm() {
             remembering(bandwidth, min_rtt_ms),
         );
         assert_good(&format!("{bandwidth} bytes/s at {min_rtt_ms} ms"), &outcome, 0.93);
+    }
+}
+
+#[test]
+fn the_next_study_on_a_standing_connection_starts_fast() {
+    // Twice the line's own time for a study would be a slow start at each.
+    for (name, line, seconds_max) in [
+        ("vpn", LineSpec::vpn(), 3.2),
+        ("lte", LineSpec::lte(), 2.3),
+        ("satellite", LineSpec::satellite(), 5.2),
+    ] {
+        // A pause of ten seconds and more, and a short one.
+        let at = [4 * SECOND, 22 * SECOND, 29 * SECOND];
+        let outcome = run(Scenario::studies(line, 3_320_000, &at, 1), ours());
+        assert_eq!(outcome.study_times.len(), 3, "{name}");
+        let loss = outcome.own_loss();
+        assert!(
+            loss < 0.005,
+            "{name}: {loss:.4} of our packets found the queue full"
+        );
+        for time in &outcome.study_times[1..] {
+            let seconds = *time as f64 / 1e9;
+            assert!(seconds < seconds_max, "{name}: {seconds:.2} s");
+        }
     }
 }

@@ -28,6 +28,7 @@ pub fn outbound(study: u64, instance: u64, priority: Priority, container_len: u6
         called_ae: "TANCHO".into(),
         priority,
         received_at_ms: 0,
+        is_new: false,
     }
 }
 

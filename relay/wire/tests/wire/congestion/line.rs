@@ -13,6 +13,8 @@ const PHONE_BYTES: u64 = 200;
 const PHONE_INTERVAL: Nanos = 20 * MILLISECOND;
 const PING_BYTES: u64 = 64;
 const PING_INTERVAL: Nanos = 23 * MILLISECOND;
+const SIGN_OF_LIFE_BYTES: u64 = 40;
+const SIGN_OF_LIFE_INTERVAL: Nanos = 5 * SECOND;
 
 /// A line as hospitals have it, both directions; the bulk goes up.
 #[derive(Clone, Copy)]
@@ -85,6 +87,9 @@ pub struct Scenario {
     pub mtu_change: Option<(Nanos, u64)>,
     /// Nothing arrives between these times.
     pub outage: Option<(Nanos, Nanos)>,
+    /// What is to be sent, from when on, in bytes; between them the connection stands with a sign of life now and then.
+    /// None: without end.
+    pub studies: Vec<(Nanos, u64)>,
 }
 
 impl Scenario {
@@ -100,6 +105,18 @@ impl Scenario {
             delay_change: None,
             mtu_change: None,
             outage: None,
+            studies: Vec::new(),
+        }
+    }
+
+    /// Studies of `bytes` each, at these times, over one connection that was made 2 s before the first.
+    pub fn studies(line: LineSpec, bytes: u64, at: &[Nanos], seed: u64) -> Self {
+        let last = at.iter().max().copied().unwrap_or(0);
+        Self {
+            transfer_starts: at.iter().min().map_or(0, |first| first - 2 * SECOND),
+            ends: last + 60 * SECOND,
+            studies: at.iter().map(|at| (*at, bytes)).collect(),
+            ..Self::alone(line, 0, seed)
         }
     }
 }
@@ -125,6 +142,8 @@ pub struct Outcome {
     pub ping_busy_median_ms: f64,
     pub phone_idle_jitter_ms: f64,
     pub phone_busy_jitter_ms: f64,
+    /// How long each study took from when it could be sent until its last byte had come.
+    pub study_times: Vec<Nanos>,
 }
 
 impl Outcome {
@@ -195,6 +214,8 @@ enum Event {
     PingTick,
     Sample,
     Change,
+    Study(usize),
+    SignOfLife,
 }
 
 struct Queued(Nanos, u64, Event);
@@ -233,6 +254,10 @@ struct Simulation {
     pings: Vec<(Nanos, Nanos)>,
     phones: Vec<(Nanos, Nanos)>,
     samples: Vec<(u64, u64, u64)>,
+    /// What the far end has received when each study is there.
+    study_ends: Vec<u64>,
+    allowed_bytes: u64,
+    study_times: Vec<Nanos>,
 }
 
 /// Runs a scenario; `factory` decides the rate of the bulk transfer.
@@ -265,6 +290,9 @@ impl Simulation {
             pings: Vec::new(),
             phones: Vec::new(),
             samples: Vec::new(),
+            study_ends: Vec::new(),
+            allowed_bytes: 0,
+            study_times: Vec::new(),
             scenario,
         }
     }
@@ -291,8 +319,16 @@ impl Simulation {
         if let Some((at, _)) = self.scenario.mtu_change {
             self.at(at, Event::Change);
         }
+        for (number, (at, _)) in self.scenario.studies.clone().into_iter().enumerate() {
+            self.at(at, Event::Study(number));
+        }
+        if !self.scenario.studies.is_empty() {
+            self.at(self.scenario.transfer_starts + SECOND, Event::SignOfLife);
+        }
         while let Some(Reverse(Queued(time, _, event))) = self.events.pop() {
-            if time > self.scenario.ends {
+            let is_done =
+                !self.scenario.studies.is_empty() && self.study_times.len() == self.scenario.studies.len();
+            if time > self.scenario.ends || is_done {
                 break;
             }
             self.now = time;
@@ -305,7 +341,9 @@ impl Simulation {
             Event::Arrive(side, payload) => self.arrive(side, payload),
             Event::WakeTransfer => {
                 if self.transfer.is_none() {
-                    self.transfer = Some(Transfer::new(self.now, factory.clone(), self.scenario.seed));
+                    let is_endless = self.scenario.studies.is_empty();
+                    let transfer = Transfer::new(self.now, factory.clone(), self.scenario.seed, is_endless);
+                    self.transfer = Some(transfer);
                 }
                 self.transfer_wake = Nanos::MAX;
                 self.drive_transfer();
@@ -336,6 +374,16 @@ impl Simulation {
                 self.samples.push((received, backlog, self.rival_received_bytes));
                 self.at(self.now + 100 * MILLISECOND, Event::Sample);
             }
+            Event::Study(number) => {
+                self.allow(self.scenario.studies[number].1);
+                self.study_ends.push(self.allowed_bytes);
+                self.drive_transfer();
+            }
+            Event::SignOfLife => {
+                self.allow(SIGN_OF_LIFE_BYTES);
+                self.drive_transfer();
+                self.at(self.now + SIGN_OF_LIFE_INTERVAL, Event::SignOfLife);
+            }
             Event::Change => {
                 if let Some((_, rate)) = self.scenario.rate_change.filter(|&(at, _)| at <= self.now) {
                     self.up.spec.rate_bits_per_s = rate;
@@ -359,6 +407,7 @@ impl Simulation {
                     transfer.on_datagram(now, side, &data);
                 }
                 self.drive_transfer();
+                self.note_studies();
             }
             Payload::Rival(number) => {
                 self.rival_received_bytes += PACKET_BYTES - 52;
@@ -414,6 +463,26 @@ impl Simulation {
                 self.at(again, Event::Arrive(to, payload.clone()));
             }
             self.at(time, Event::Arrive(to, payload));
+        }
+    }
+
+    fn allow(&mut self, bytes: u64) {
+        self.allowed_bytes += bytes;
+        if let Some(transfer) = self.transfer.as_mut() {
+            transfer.allow(bytes);
+        }
+    }
+
+    fn note_studies(&mut self) {
+        let received = self
+            .transfer
+            .as_ref()
+            .map_or(0, |transfer| transfer.received_bytes);
+        while let Some(end) = self.study_ends.get(self.study_times.len())
+            && received >= *end
+        {
+            let begun = self.scenario.studies[self.study_times.len()].0;
+            self.study_times.push(self.now - begun);
         }
     }
 
@@ -473,6 +542,7 @@ impl Simulation {
             ping_busy_median_ms: median(ping_busy),
             phone_idle_jitter_ms: mean_step(&phone_idle),
             phone_busy_jitter_ms: mean_step(&phone_busy),
+            study_times: self.study_times,
             scenario: self.scenario,
         };
         (outcome, transfer)

@@ -37,6 +37,8 @@ pub struct Transfer {
     /// What is sent, over and over.
     pattern: Vec<u8>,
     sent_bytes: u64,
+    /// Bytes that may still be written; `None` for as many as the line takes.
+    allowed_bytes: Option<u64>,
     /// Bytes that came, each compared with what was sent at its place.
     pub received_bytes: u64,
 }
@@ -48,8 +50,8 @@ const WINDOW_BYTES: u32 = 16 << 20;
 const PATTERN_BYTES: usize = 65_521;
 
 impl Transfer {
-    /// A client that connects at `now`, with `factory` deciding its rate.
-    pub fn new(now: Nanos, factory: Factory, seed: u64) -> Self {
+    /// A client that connects at `now`, with `factory` deciding its rate. It sends without end, or what it is allowed.
+    pub fn new(now: Nanos, factory: Factory, seed: u64, is_endless: bool) -> Self {
         let epoch = Instant::now();
         let mut transport = TransportConfig::default();
         transport
@@ -82,12 +84,18 @@ impl Transfer {
             stream: None,
             pattern: (0..PATTERN_BYTES).map(|at| (at * at / 7) as u8).collect(),
             sent_bytes: 0,
+            allowed_bytes: (!is_endless).then_some(0),
             received_bytes: 0,
         }
     }
 
     pub fn near_connection(&self) -> &Connection {
         &self.near.connection.as_ref().expect("connected at the start").1
+    }
+
+    /// So many bytes more may be sent.
+    pub fn allow(&mut self, bytes: u64) {
+        self.allowed_bytes = self.allowed_bytes.map(|allowed| allowed + bytes);
     }
 
     pub fn on_datagram(&mut self, now: Nanos, at: Side, data: &[u8]) {
@@ -136,10 +144,17 @@ impl Transfer {
         let Some(stream) = self.stream else { return };
         loop {
             let from = (self.sent_bytes % PATTERN_BYTES as u64) as usize;
-            match connection.send_stream(stream).write(&self.pattern[from..]) {
-                Ok(n_bytes) => self.sent_bytes += n_bytes as u64,
-                Err(_) => return,
+            let allowed = self.allowed_bytes.map_or(usize::MAX, |allowed| allowed as usize);
+            // An empty write would still send a frame.
+            if allowed == 0 {
+                return;
             }
+            let to = PATTERN_BYTES.min(from.saturating_add(allowed));
+            let Ok(n_bytes) = connection.send_stream(stream).write(&self.pattern[from..to]) else {
+                return;
+            };
+            self.sent_bytes += n_bytes as u64;
+            self.allowed_bytes = self.allowed_bytes.map(|allowed| allowed - n_bytes as u64);
         }
     }
 

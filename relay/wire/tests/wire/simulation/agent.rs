@@ -106,6 +106,9 @@ impl Agent {
     pub fn restart(&mut self) {
         self.sender = Sender::new(self.config.clone());
         self.sender.set_routine_allowed(self.routine_allowed);
+        self.spool
+            .iter_mut()
+            .for_each(|spooled| spooled.object.is_new = false);
         self.is_news = true;
     }
 
@@ -114,6 +117,7 @@ impl Agent {
         for spooled in &mut self.spool {
             if matches!(spooled.fate, Fate::Coming(at_ms) if at_ms <= now_ms) {
                 spooled.fate = Fate::Listed;
+                spooled.object.is_new = true;
                 self.is_news = true;
             }
         }

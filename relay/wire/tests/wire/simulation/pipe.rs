@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use tancho_wire::Frame;
-use tancho_wire::frame::{DATA_HEADER_BYTES, Decoded, FrameDecoder, encode};
+use tancho_wire::frame::{DATA_HEADER_BYTES, Data, Decoded, FrameDecoder, encode};
 use tancho_wire::limits::FRAME_BYTES_MAX;
 
 /// xorshift64*: small, seeded, the same everywhere.
@@ -42,6 +42,8 @@ pub struct Pipe {
     decoder: FrameDecoder,
     /// Bytes that came of a frame that is not whole.
     unfinished: usize,
+    /// Read, and put back until its Offer is answered.
+    pub held: Option<Data>,
 }
 
 impl Pipe {
@@ -84,7 +86,7 @@ impl Pipe {
 
     /// Whether nothing is under way.
     pub fn is_empty(&self) -> bool {
-        self.pieces.is_empty()
+        self.pieces.is_empty() && self.held.is_none()
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 
 use tancho_domain::dicom::{Priority, SeriesInstanceUid, SopInstanceUid, StudyInstanceUid};
 use tancho_wire::frame::{Focus, Offer, Want};
-use tancho_wire::limits::{RANGE_BYTES_MAX, RATE_CAP_BYTES_PER_S_MIN};
+use tancho_wire::limits::{EARLY_BYTES_MAX, RANGE_BYTES_MAX, RATE_CAP_BYTES_PER_S_MIN};
 use tancho_wire::transfer::{Outbound, RangeSet, RangeToSend};
 use tancho_wire::{Digest, Frame};
 
@@ -17,8 +17,17 @@ const TURNS_BYTES_MAX: i64 = 3 * RANGE_BYTES_MAX as i64;
 #[derive(Default)]
 pub struct Referee {
     offered: HashSet<Digest>,
-    /// Asked for on this connection and not sent.
+    /// Asked for on this connection, or allowed before that, and not sent.
     wanted: HashMap<Digest, RangeSet>,
+    /// Whether the relay takes bytes before it has asked for them.
+    takes_early: bool,
+    /// Offered since the start of the sender.
+    ever_offered: HashSet<Digest>,
+    /// What was sent of instances that are not answered, and what may be sent of each.
+    early: HashMap<Digest, (RangeSet, u64)>,
+    /// Bytes that were sent so and then refused, or whose answer was lost: the relay may have dropped them.
+    pub early_bytes_lost: u64,
+    pub n_early: u64,
     /// Instances of each series in the order in which the sender heard of them.
     known: HashMap<StudyInstanceUid, HashMap<SeriesInstanceUid, Vec<SopInstanceUid>>>,
     /// Containers the sender knows.
@@ -60,6 +69,8 @@ impl Referee {
             since_ms: now_ms,
             n_focus_followed: self.n_focus_followed,
             n_overtaken: self.n_overtaken,
+            n_early: self.n_early,
+            early_bytes_lost: self.early_bytes_lost,
             ..Self::default()
         };
     }
@@ -67,6 +78,13 @@ impl Referee {
     pub fn disconnect(&mut self) {
         self.offered.clear();
         self.wanted.clear();
+        let unanswered = std::mem::take(&mut self.early);
+        self.early_bytes_lost += unanswered.values().map(|(sent, _)| sent.len()).sum::<u64>();
+        self.takes_early = false;
+    }
+
+    pub fn set_takes_early(&mut self) {
+        self.takes_early = true;
     }
 
     pub fn on_listed(&mut self, agent: &Agent) {
@@ -96,17 +114,35 @@ impl Referee {
         self.focus.retain(|study, _| studies.contains(study));
     }
 
-    pub fn on_offer(&mut self, offer: &Offer) {
-        self.offered
-            .extend(offer.items.iter().map(|item| item.container_sha256));
+    pub fn on_offer(&mut self, offer: &Offer, agent: &Agent) {
+        for item in &offer.items {
+            let digest = item.container_sha256;
+            self.offered.insert(digest);
+            let object = &agent.spooled(&digest).object;
+            let first = 0..passes(object)[1].end;
+            let room = EARLY_BYTES_MAX - self.early.values().map(|(_, share)| share).sum::<u64>();
+            let is_first = self.ever_offered.insert(digest);
+            if is_first && object.is_new && self.takes_early && first.end <= room {
+                self.early.insert(digest, (RangeSet::new(), first.end));
+                self.wanted.entry(digest).or_default().insert(first);
+            }
+        }
     }
 
     /// A frame that the sender takes now.
     pub fn on_frame(&mut self, frame: &Frame) {
         match frame {
             Frame::Want(want) => self.on_want(want),
-            Frame::Receipt(receipt) => self.settle(&receipt.container_sha256),
-            Frame::Refusal(refusal) => self.settle(&refusal.container_sha256),
+            Frame::Receipt(receipt) => {
+                let is_forgetful = self.early.contains_key(&receipt.container_sha256);
+                self.takes_early &= !is_forgetful;
+                self.settle(&receipt.container_sha256);
+            }
+            Frame::Refusal(refusal) => {
+                let early = self.early.get(&refusal.container_sha256);
+                self.early_bytes_lost += early.map_or(0, |(sent, _)| sent.len());
+                self.settle(&refusal.container_sha256);
+            }
             Frame::Focus(focus) => {
                 let study = self.known.get(&focus.study_instance_uid);
                 let series = study.and_then(|study| study.get(&focus.series_instance_uid));
@@ -129,9 +165,16 @@ impl Referee {
         for item in &want.items {
             if self.offered.contains(&item.container_sha256) {
                 let wanted = self.wanted.entry(item.container_sha256).or_default();
+                let early = self.early.remove(&item.container_sha256);
+                if early.is_some() {
+                    *wanted = RangeSet::new();
+                }
                 item.ranges
                     .iter()
                     .for_each(|(start, end)| wanted.insert(*start..*end));
+                if let Some((sent, _)) = early {
+                    sent.iter().for_each(|range| wanted.remove(range));
+                }
             }
         }
     }
@@ -140,6 +183,7 @@ impl Referee {
     pub fn settle(&mut self, digest: &Digest) {
         self.offered.remove(digest);
         self.wanted.remove(digest);
+        self.early.remove(digest);
     }
 
     pub fn set_unreadable(&mut self, digest: &Digest) {
@@ -203,7 +247,11 @@ impl Referee {
         self.judge_class(range, &needs, agent);
         self.judge_turns(range, object, &needs);
         if let Some(wanted) = self.wanted.get_mut(&range.container_sha256) {
-            wanted.remove(span);
+            wanted.remove(span.clone());
+        }
+        if let Some((sent, _)) = self.early.get_mut(&range.container_sha256) {
+            sent.insert(span);
+            self.n_early += 1;
         }
         self.judge_rate(agent, now_ms);
     }

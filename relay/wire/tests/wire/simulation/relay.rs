@@ -63,20 +63,25 @@ impl Relay {
         self.receipts.contains_key(digest)
     }
 
-    pub fn on_data(&mut self, receiver: &mut Receiver, data: &Data, random: &mut Random) {
+    /// Whether the range was taken; else the stream waits.
+    pub fn on_data(&mut self, receiver: &mut Receiver, data: &Data, random: &mut Random) -> bool {
         let (digest, len) = (data.container_sha256, data.bytes.len() as u64);
         let verdict = receiver
             .on_data(&digest, data.offset, len)
             .expect("the agent keeps the protocol");
-        let DataVerdict::Store(gaps) = verdict else {
-            self.bytes_dropped += len;
-            return;
+        let gaps = match verdict {
+            DataVerdict::Store(gaps) => gaps,
+            DataVerdict::Drop => {
+                self.bytes_dropped += len;
+                return true;
+            }
+            DataVerdict::Wait => return false,
         };
         if self.has_faults && self.refuses_midway && random.one_in(100) {
             self.heads.remove(&digest);
             self.previews.remove(&digest);
             receiver.refuse(refuse_later(digest, "disk_full", "", random.below(300)));
-            return;
+            return true;
         }
         let part = self.parts.entry(digest).or_default();
         let mut bytes_needed = 0;
@@ -95,6 +100,7 @@ impl Relay {
         if random.one_in(4) {
             part.synced = part.written.clone();
         }
+        true
     }
 
     pub fn work(&mut self, receiver: &mut Receiver, agent: &Agent, now_ms: u64, random: &mut Random) {
