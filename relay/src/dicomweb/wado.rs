@@ -11,7 +11,7 @@ use tancho_domain::dicom::TransferSyntaxUid;
 use tancho_domain::ids::NetworkId;
 use tancho_imaging::container::{Container, ContainerError};
 use tancho_imaging::limits::ScanLimits;
-use tancho_imaging::metadata::{self, MetadataOptions};
+use tancho_imaging::metadata::{self, Extent, MetadataError, MetadataOptions};
 use tancho_imaging::part10;
 use tancho_imaging::syntax::{self, Codestream, Syntax};
 use tancho_store::instances::Instance;
@@ -298,11 +298,15 @@ pub(super) async fn retrieve_bulk_data(
     let instance = located.into_iter().next().ok_or_else(ApiError::not_found)?;
     let reader = Reader::new(&app, &caller);
     let value = blocking(move || {
-        let limits = ScanLimits::default();
         let mut container = reader.container(&instance)?;
-        let head = container.head_bytes(limits.max_head_bytes)?;
-        let ts = container.header().transfer_syntax.clone();
-        Ok(metadata::bulk_value(&head, &ts, &path, &limits).ok().flatten())
+        match metadata::bulk_value(&mut container, &path, &ScanLimits::default()) {
+            Ok(value) => Ok(value),
+            Err(MetadataError::Scan(_)) => Ok(None),
+            Err(MetadataError::Container(error)) => {
+                reader.suspect(&instance, &error);
+                Err(error.into())
+            }
+        }
     })
     .await?;
     Ok(([(CONTENT_TYPE, OCTETS)], value.ok_or_else(ApiError::not_found)?).into_response())
@@ -452,7 +456,7 @@ fn refusal(error: BlobError) -> ApiError {
     }
 }
 
-/// The metadata of an instance, from the head in its container.
+/// The metadata of an instance, from its container; while it arrives, from the head.
 pub(super) fn describe(
     instance: &Instance,
     mut container: Container<File>,
@@ -462,9 +466,12 @@ pub(super) fn describe(
         inline_bytes_max: INLINE_BYTES_MAX,
         limits: ScanLimits::default(),
     };
-    let head = container.head_bytes(options.limits.max_head_bytes)?;
-    let ts = container.header().transfer_syntax.clone();
-    Ok(metadata::dicom_json(&head, &ts, &options)?)
+    let extent = if instance.is_verified() {
+        Extent::Whole
+    } else {
+        Extent::Head
+    };
+    Ok(metadata::of_container(&mut container, extent, &options)?)
 }
 
 /// Opens the containers of one network.
