@@ -1,7 +1,8 @@
 //! DICOMweb: QIDO-RS (PS3.18 section 10.6) and WADO-RS (section 10.4) over what has fully arrived.
 //!
-//! Read only. Queries take UIDs and no patient data, because addresses are logged by others. A study may be named by
-//! its UID or by our id; our id is the one for addresses people see. Nothing is transcoded: native frames leave in
+//! Read only. Searches are the standard's, so an address of another program may hold patient data: no log of ours has one,
+//! and our own page searches in a body. A study may be named by its UID or by our id; our id is the one for addresses
+//! people see. Nothing is transcoded: native frames leave in
 //! little endian, compressed ones in their own transfer syntax. Viewing is on record before a byte leaves.
 
 mod accept;
@@ -60,6 +61,8 @@ impl Serving {
 pub fn routes() -> OpenApiRouter<AppState> {
     let json = OpenApiRouter::new()
         .routes(routes!(qido::search_studies))
+        .routes(routes!(qido::search_all_series))
+        .routes(routes!(qido::search_all_instances))
         .routes(routes!(qido::search_series))
         .routes(routes!(qido::search_study_instances))
         .routes(routes!(qido::search_series_instances))

@@ -795,6 +795,40 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/dicom-web/instances": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Searches the whole instances of all studies within reach; as for studies. */
+        get: operations["search_all_instances"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/dicom-web/series": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Searches the series of all studies within reach; as for studies. */
+        get: operations["search_all_series"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/dicom-web/studies": {
         parameters: {
             query?: never;
@@ -802,7 +836,11 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Searches studies within reach, the latest arrival first. */
+        /**
+         * Searches studies within reach, the latest arrival first. Any attribute may be a key, by keyword or tag; `StudyDate`
+         *     and its like take ranges, text takes `*` and `?`, UIDs may be a list, and an attribute of a sequence is written behind
+         *     it and a full stop.
+         */
         get: operations["search_studies"];
         put?: never;
         post?: never;
@@ -4188,11 +4226,87 @@ export interface operations {
             };
         };
     };
+    search_all_instances: {
+        parameters: {
+            query?: {
+                SOPInstanceUID?: string;
+                /** @description at most 5000 */
+                limit?: number;
+                offset?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/dicom+json": unknown;
+                };
+            };
+            /** @description refused or failed */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    search_all_series: {
+        parameters: {
+            query?: {
+                Modality?: string;
+                /** @description at most 500 */
+                limit?: number;
+                offset?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/dicom+json": unknown;
+                };
+            };
+            /** @description refused or failed */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     search_studies: {
         parameters: {
             query?: {
-                /** @description only this study */
+                /** @description only these studies, separated by commas */
                 StudyInstanceUID?: string;
+                PatientID?: string;
+                PatientName?: string;
+                /** @description `YYYYMMDD`, or a range with `-` */
+                StudyDate?: string;
+                AccessionNumber?: string;
+                ModalitiesInStudy?: string;
+                /** @description a name is found by kanji, kana or romaji */
+                fuzzymatching?: boolean;
+                /** @description `all`, or attributes separated by commas */
+                includefield?: string;
                 /** @description at most 200 */
                 limit?: number;
                 offset?: number;
@@ -4205,6 +4319,8 @@ export interface operations {
         responses: {
             200: {
                 headers: {
+                    /** @description how many match */
+                    "x-total-count"?: number;
                     [name: string]: unknown;
                 };
                 content: {

@@ -8,7 +8,7 @@ pub mod limits;
 pub mod element;
 pub mod syntax;
 pub mod text;
-mod dictionary;
+pub mod dictionary;
 mod walk;
 pub mod scan;
 pub mod part10;

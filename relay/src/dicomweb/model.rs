@@ -96,6 +96,7 @@ pub(super) fn study(study: &Study, modalities: &[String]) -> Value {
         .text("00100030", "DA", study.patient_birth_date.as_deref())
         .text("00100040", "CS", study.patient_sex.as_deref())
         .text("0020000D", "UI", Some(&study.study_instance_uid))
+        .number("00201206", "IS", Some(study.n_series))
         .number("00201208", "IS", Some(study.n_verified));
     if !modalities.is_empty() {
         model

@@ -269,14 +269,21 @@ fn every_value_representation_is_described_as_the_standard_and_pydicom_say() {
     let Some(python) = python() else { return };
     let answers = ask(&python, MODELS, &files);
     for path in &files {
+        let file = data::name(path);
         let mut wrong = Vec::new();
         compare(
             &expected,
             &answers[path.to_str().unwrap()],
-            &data::name(path),
+            &file,
             true,
             &mut wrong,
         );
+        if file.starts_with(syntax::EXPLICIT_BIG) && !file.starts_with(syntax::EXPLICIT_LITTLE) {
+            // pydicom leaves words in the order they came in; here they are little endian (PS3.18 section F.2.7).
+            let n_all = wrong.len();
+            wrong.retain(|difference| !difference.contains("InlineBinary"));
+            assert_eq!(n_all - wrong.len(), 5);
+        }
         assert!(wrong.is_empty(), "{wrong:#?}");
     }
 }
