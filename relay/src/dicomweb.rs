@@ -2,8 +2,9 @@
 //!
 //! Read only. Searches are the standard's, so an address of another program may hold patient data: no log of ours has one,
 //! and our own page searches in a body. A study may be named by its UID or by our id; our id is the one for addresses
-//! people see. Nothing is transcoded: native frames leave in
-//! little endian, compressed ones in their own transfer syntax. Viewing is on record before a byte leaves.
+//! people see. What was received leaves as it is, native frames in little endian; only a client that does not take it gets
+//! Explicit VR Little Endian, from any native transfer syntax and from lossless HTJ2K. Viewing is on record before a byte
+//! leaves.
 
 mod accept;
 mod access;
@@ -27,6 +28,8 @@ use crate::state::AppState;
 
 /// Media type of the DICOM JSON model.
 pub const DICOM_JSON: &str = "application/dicom+json";
+/// What JSON answers are called, as the relay likes best.
+const JSON_MEDIA: [&str; 2] = [DICOM_JSON, "application/json"];
 /// MiB of frames held in memory for answers at once; more wait.
 pub const FRAME_MIB_MAX: usize = 1024;
 

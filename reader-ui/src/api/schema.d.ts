@@ -959,7 +959,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** One instance as a DICOM file, in the transfer syntax it was received in; its data set is the original. */
+        /** One instance as a DICOM file: its data set is the original, unless the Accept header names Explicit VR Little Endian. */
         get: operations["retrieve_instance"];
         put?: never;
         post?: never;

@@ -14,6 +14,8 @@ pub mod scan;
 pub mod part10;
 pub mod htj2k;
 pub mod container;
+mod elements;
 pub mod metadata;
+pub mod transcode;
 pub mod compare;
 pub mod synthetic;

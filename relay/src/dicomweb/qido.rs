@@ -9,14 +9,16 @@ mod search;
 
 use axum::extract::{Path, Query, State};
 use axum::http::header::{CONTENT_TYPE, WARNING};
-use axum::http::{HeaderName, HeaderValue};
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use axum::response::{IntoResponse, Response};
 use serde_json::Value;
 use tancho_domain::access::Action;
 use tancho_store::instances;
 
-use super::DICOM_JSON;
+use super::JSON_MEDIA;
+use super::accept;
 use super::address::{Address, find_study};
+use super::wado::not_acceptable;
 use crate::error::ApiError;
 use crate::http::caller::Caller;
 use crate::state::AppState;
@@ -62,9 +64,17 @@ pub(super) async fn search_studies(
     State(app): State<AppState>,
     caller: Caller,
     Query(parameters): Parameters,
+    headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     caller.require(Action::ViewImages)?;
-    answer(&app, &caller, Level::Study, Within::default(), &parameters).await
+    answer(
+        &app,
+        &caller,
+        Level::Study,
+        Within::default(),
+        (&parameters, &headers),
+    )
+    .await
 }
 
 /// Searches the series of all studies within reach; as for studies.
@@ -80,9 +90,17 @@ pub(super) async fn search_all_series(
     State(app): State<AppState>,
     caller: Caller,
     Query(parameters): Parameters,
+    headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     caller.require(Action::ViewImages)?;
-    answer(&app, &caller, Level::Series, Within::default(), &parameters).await
+    answer(
+        &app,
+        &caller,
+        Level::Series,
+        Within::default(),
+        (&parameters, &headers),
+    )
+    .await
 }
 
 /// Searches the whole instances of all studies within reach; as for studies.
@@ -98,9 +116,17 @@ pub(super) async fn search_all_instances(
     State(app): State<AppState>,
     caller: Caller,
     Query(parameters): Parameters,
+    headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     caller.require(Action::ViewImages)?;
-    answer(&app, &caller, Level::Instance, Within::default(), &parameters).await
+    answer(
+        &app,
+        &caller,
+        Level::Instance,
+        Within::default(),
+        (&parameters, &headers),
+    )
+    .await
 }
 
 /// The series of a study.
@@ -114,9 +140,10 @@ pub(super) async fn search_series(
     caller: Caller,
     Path(study): Path<String>,
     Query(parameters): Parameters,
+    headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let within = within(&app, &caller, &Address::of_study(study)).await?;
-    answer(&app, &caller, Level::Series, within, &parameters).await
+    answer(&app, &caller, Level::Series, within, (&parameters, &headers)).await
 }
 
 /// The instances of a study that are whole.
@@ -130,9 +157,10 @@ pub(super) async fn search_study_instances(
     caller: Caller,
     Path(study): Path<String>,
     Query(parameters): Parameters,
+    headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let within = within(&app, &caller, &Address::of_study(study)).await?;
-    answer(&app, &caller, Level::Instance, within, &parameters).await
+    answer(&app, &caller, Level::Instance, within, (&parameters, &headers)).await
 }
 
 /// The instances of a series that are whole.
@@ -150,9 +178,10 @@ pub(super) async fn search_series_instances(
     caller: Caller,
     Path(path): Path<(String, String)>,
     Query(parameters): Parameters,
+    headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let within = within(&app, &caller, &Address::of_series(path)).await?;
-    answer(&app, &caller, Level::Instance, within, &parameters).await
+    answer(&app, &caller, Level::Instance, within, (&parameters, &headers)).await
 }
 
 async fn within(app: &AppState, caller: &Caller, address: &Address) -> Result<Within, ApiError> {
@@ -176,8 +205,9 @@ async fn answer(
     caller: &Caller,
     level: Level,
     within: Within,
-    parameters: &[(String, String)],
+    (parameters, headers): (&[(String, String)], &HeaderMap),
 ) -> Result<Response, ApiError> {
+    let media = accept::choose_media(headers, &JSON_MEDIA).ok_or_else(not_acceptable)?;
     let asked = Search::parse(parameters)?;
     let found = search::search(app, caller, level, within, &asked, level.page_max()).await?;
     let n_left = found
@@ -186,7 +216,7 @@ async fn answer(
         .saturating_sub(found.models.len());
     let is_cut = n_left > 0 && asked.limit.is_none_or(|limit| limit > found.models.len());
     let body = Value::Array(found.models).to_string();
-    let mut response = ([(CONTENT_TYPE, DICOM_JSON)], body).into_response();
+    let mut response = ([(CONTENT_TYPE, media)], body).into_response();
     let headers = response.headers_mut();
     headers.insert(TOTAL_COUNT, HeaderValue::from(found.total));
     if is_cut {

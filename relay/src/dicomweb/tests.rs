@@ -2,6 +2,7 @@
 
 mod arriving;
 mod qido;
+mod wado;
 
 use std::io::{Cursor, Read};
 use std::sync::Arc;

@@ -3,8 +3,9 @@
 use base64::Engine as _;
 use serde_json::{Map, Number, Value, json};
 
-use super::{MetadataOptions, Visitor, append_fragment, pixel_data};
+use super::{MetadataOptions, append_fragment};
 use crate::element::{Tag, Vr};
+use crate::elements::{Visitor, pixel_data};
 use crate::scan::ScanError;
 use crate::text::{self, CharacterSets};
 use crate::walk::{AnyWalker, Element, Event, inflate_error};

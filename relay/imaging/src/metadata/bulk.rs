@@ -1,7 +1,8 @@
 //! Finds the value that an address of metadata names.
 
 use super::build::Place;
-use super::{Visitor, append_fragment, little_endian_value, pixel_data};
+use super::{append_fragment, little_endian_value};
+use crate::elements::{Visitor, pixel_data};
 use crate::scan::ScanError;
 use crate::walk::{AnyWalker, Event};
 

@@ -4,7 +4,7 @@ use sha2::{Digest, Sha256};
 
 use super::*;
 use crate::container::encode;
-use crate::element::Vr;
+use crate::element::{Tag, Vr};
 use crate::scan::scan;
 use crate::syntax;
 use crate::synthetic::{CtSlice, ElementWriter};
@@ -183,7 +183,7 @@ fn values_that_are_longer_together_than_a_head_may_be_are_refused() {
     let refused = of_container(&mut container, Extent::Whole, &options);
     assert!(matches!(
         refused,
-        Err(MetadataError::Scan(ScanError::ValueTooLong(Tag(0x0040, 0xA160))))
+        Err(ElementsError::Scan(ScanError::ValueTooLong(Tag(0x0040, 0xA160))))
     ));
 }
 
