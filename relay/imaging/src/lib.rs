@@ -17,5 +17,6 @@ pub mod container;
 mod elements;
 pub mod metadata;
 pub mod transcode;
+pub mod render;
 pub mod compare;
 pub mod synthetic;

@@ -163,22 +163,17 @@ fn parse(headers: &HeaderMap) -> Vec<Offer> {
         .flat_map(|value| split_outside_quotes(value, ','))
         .filter(|entry| !entry.is_empty())
         .map(|entry| {
-            let mut parts = split_outside_quotes(entry, ';').into_iter();
-            let media = parts.next().unwrap_or_default().to_ascii_lowercase();
+            let (media, parameters) = media_type(entry);
             let mut offer = Offer {
                 media,
                 inner: None,
                 transfer_syntax: None,
                 quality: 1.0,
             };
-            for part in parts {
-                let Some((name, value)) = part.split_once('=') else {
-                    continue;
-                };
-                let value = value.trim().trim_matches('"');
-                match name.trim().to_ascii_lowercase().as_str() {
+            for (name, value) in parameters {
+                match name.as_str() {
                     "type" => offer.inner = Some(value.to_ascii_lowercase()),
-                    "transfer-syntax" => offer.transfer_syntax = Some(value.to_owned()),
+                    "transfer-syntax" => offer.transfer_syntax = Some(value),
                     // What is no number says nothing.
                     "q" => offer.quality = value.parse().map_or(1.0, |q: f32| q.clamp(0.0, 1.0)),
                     _ => {}
@@ -187,6 +182,19 @@ fn parse(headers: &HeaderMap) -> Vec<Offer> {
             offer
         })
         .collect()
+}
+
+/// A media type and its parameters, names in lower case.
+pub(super) fn media_type(text: &str) -> (String, Vec<(String, String)>) {
+    let mut parts = split_outside_quotes(text, ';').into_iter();
+    let media = parts.next().unwrap_or_default().to_ascii_lowercase();
+    let parameters = parts
+        .filter_map(|part| part.split_once('='))
+        .map(|(name, value)| {
+            let value = value.trim().trim_matches('"');
+            (name.trim().to_ascii_lowercase(), value.to_owned())
+        });
+    (media, parameters.collect())
 }
 
 fn split_outside_quotes(text: &str, separator: char) -> Vec<&str> {

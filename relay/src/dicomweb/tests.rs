@@ -2,6 +2,8 @@
 
 mod arriving;
 mod qido;
+mod rendered;
+mod stow;
 mod wado;
 
 use std::io::{Cursor, Read};

@@ -704,7 +704,7 @@ pub(super) fn not_acceptable() -> ApiError {
 }
 
 /// The same for every answer about one instance, and in no content by chance.
-fn boundary(instance: &Instance) -> String {
+pub(super) fn boundary(instance: &Instance) -> String {
     format!(
         "tancho-{}",
         &instance.container_sha256[..40.min(instance.container_sha256.len())]
@@ -721,7 +721,7 @@ pub(super) async fn blocking<T: Send + 'static>(
 }
 
 /// Damage is never shown: the client is told, the log names the cause, the scrub finds the blob.
-fn refusal(error: BlobError) -> ApiError {
+pub(super) fn refusal(error: BlobError) -> ApiError {
     match error {
         BlobError::Damaged(ContainerError::TooLarge(_)) => ApiError::not_found(),
         BlobError::Damaged(_) | BlobError::Missing | BlobError::NotItsDigest => {

@@ -99,7 +99,7 @@ impl FrameGeometry {
     }
 
     /// The samples of a little endian frame, by pixel.
-    pub(super) fn samples(&self, frame: &[u8], out: &mut Vec<i32>) {
+    pub(crate) fn samples(&self, frame: &[u8], out: &mut Vec<i32>) {
         out.clear();
         out.reserve(self.n_samples());
         if self.bits_allocated == 8 {
