@@ -28,6 +28,7 @@ use crate::error::ApiError;
 use crate::http::caller::Caller;
 use crate::ingest::head::{self, HeadFault, Heads};
 use crate::ingest::incoming::UPLOAD_PREFIX;
+use crate::ingest::requests::{Arrival, Arrivals};
 use crate::ingest::status;
 use crate::ingest::verify::{self, VerifyFault};
 use crate::state::AppState;
@@ -228,6 +229,14 @@ async fn try_store(
     .await?;
     let mut tx = app.db.write().await?;
     let arrived = head.begin(&mut tx, origin, &coded.offered, now_ms).await?;
+    // Joins a request that waits for the study, or says that images came late, as for those of the line.
+    let mut arrivals = Arrivals::default();
+    let arrival = Arrival {
+        offered: &coded.offered,
+        head: &head,
+        instance: &arrived,
+    };
+    arrivals.note(app, &mut tx, origin, &arrival, now_ms).await?;
     let verified = VerifiedInstance {
         instance_id: &arrived.instance_id,
         relation: if arrived.revision == 1 {
@@ -257,6 +266,11 @@ async fn try_store(
     let entry = entry.with_request_id(&caller.request_id).with_detail(detail);
     audit::append(&mut tx, &origin.network_id, entry, now_ms).await?;
     tx.commit().await?;
+    arrivals
+        .events
+        .into_iter()
+        .for_each(|event| app.events.publish(event));
+    app.jobs_waiting.notify_one();
     if arrived.held && arrived.instance_is_new {
         tracing::error!(alarm = "patient_mismatch_held", study.id = %arrived.study_id,
             instance.id = %arrived.instance_id, site.id = %origin.site_id,

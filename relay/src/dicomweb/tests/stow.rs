@@ -292,3 +292,97 @@ async fn only_those_who_send_store() {
         assert_eq!(found.header("x-total-count"), "1");
     }
 }
+
+/// The files below some folders of the shared data, where it is there.
+fn shared(folders: &[&str]) -> Vec<std::path::PathBuf> {
+    let root = std::env::var_os("TANCHO_TEST_DATA").map_or_else(
+        || std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data"),
+        std::path::PathBuf::from,
+    );
+    let listed = folders
+        .iter()
+        .filter_map(|folder| std::fs::read_dir(root.join(folder)).ok());
+    let mut files: Vec<_> = listed.flatten().map(|entry| entry.unwrap().path()).collect();
+    files.retain(|path| path.is_file());
+    files.sort();
+    if files.is_empty() {
+        println!("skipped: no shared test data (set TANCHO_TEST_DATA)");
+    }
+    files
+}
+
+#[tokio::test]
+async fn whatever_is_sent_the_relay_answers_and_goes_on() {
+    let relay = Relay::new().await;
+    let token = relay.referrer().await;
+    let files = shared(&["hostile", "odd-real", "multiframe", "syntaxes"]);
+    let (mut n_stored, mut n_shown) = (0, 0);
+    for path in &files {
+        let sent = std::fs::read(path).unwrap();
+        let answer = relay.send(&token, "studies", TYPE, body(&[&sent])).await;
+        let name = path.display();
+        if answer.status == StatusCode::CONFLICT {
+            let model = answer.json();
+            let failed = ["00081198", "0008119A"].map(|sequence| model[sequence]["Value"][0].clone());
+            let reason = failed
+                .iter()
+                .find_map(|item| item["00081197"]["Value"][0].as_i64());
+            assert_eq!(reason, Some(NOT_UNDERSTOOD), "{name}");
+            continue;
+        }
+        assert_eq!(answer.status, StatusCode::OK, "{name}: {}", answer.json());
+        n_stored += 1;
+        let address = answer.json()["00081199"]["Value"][0]["00081190"]["Value"][0].clone();
+        let address = address.as_str().unwrap();
+        // One that came under the study of another patient is kept aside.
+        let metadata = relay.get(&token, &format!("{address}/metadata"), &[]).await;
+        assert!(
+            matches!(metadata.status.as_u16(), 200 | 404),
+            "{name}: {}",
+            metadata.status
+        );
+        let picture = relay.get(&token, &format!("{address}/thumbnail"), &[]).await;
+        assert!(
+            matches!(picture.status.as_u16(), 200 | 404 | 406),
+            "{name}: {}",
+            picture.status
+        );
+        n_shown += usize::from(picture.status == StatusCode::OK);
+    }
+    assert_eq!(relay.files_left(), 0);
+    let good = file(&native(1, syntax::EXPLICIT_LITTLE), syntax::EXPLICIT_LITTLE);
+    let answer = relay.send(&token, "studies", TYPE, body(&[&good])).await;
+    assert_eq!(answer.status, StatusCode::OK);
+    println!("{n_stored} of {} stored, {n_shown} shown", files.len());
+    assert!(
+        files.is_empty() || (n_stored > 60 && n_shown > 30),
+        "{n_stored} {n_shown}"
+    );
+}
+
+#[tokio::test]
+async fn stored_images_join_the_request_that_waits_for_them() {
+    let relay = Relay::new().await;
+    let token = relay.referrer().await;
+    let asked = serde_json::json!({
+        "study_instance_uid": STUDY,
+        "urgency": "urgent",
+        "callback_number": "0153-00-1111",
+    });
+    let request = Request::post("/api/v1/reading-requests")
+        .header("host", "localhost")
+        .header("authorization", format!("Bearer {token}"))
+        .header("content-type", "application/json")
+        .header("idempotency-key", new_uuid().to_string())
+        .body(Body::from(asked.to_string()))
+        .unwrap();
+    let answer = relay.router.clone().oneshot(request).await.unwrap();
+    assert_eq!(answer.status(), StatusCode::CREATED);
+    let good = file(&native(1, syntax::EXPLICIT_LITTLE), syntax::EXPLICIT_LITTLE);
+    let answer = relay.send(&token, "studies", TYPE, body(&[&good])).await;
+    assert_eq!(answer.status, StatusCode::OK);
+    // The centre that was asked to read sees them now.
+    let reader = relay.login(&relay.centre.clone(), Role::Reader).await;
+    let found = relay.get(&reader, "studies", &[]).await;
+    assert_eq!(found.header("x-total-count"), "1");
+}
