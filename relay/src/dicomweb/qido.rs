@@ -18,6 +18,7 @@ use tancho_store::instances;
 use super::JSON_MEDIA;
 use super::accept;
 use super::address::{Address, find_study};
+use super::model;
 use super::wado::not_acceptable;
 use crate::error::ApiError;
 use crate::http::caller::Caller;
@@ -209,7 +210,12 @@ async fn answer(
 ) -> Result<Response, ApiError> {
     let media = accept::choose_media(headers, &JSON_MEDIA).ok_or_else(not_acceptable)?;
     let asked = Search::parse(parameters)?;
-    let found = search::search(app, caller, level, within, &asked, level.page_max()).await?;
+    let mut found = search::search(app, caller, level, within, &asked, level.page_max()).await?;
+    let base = model::base_url(app);
+    found
+        .models
+        .iter_mut()
+        .for_each(|found| model::complete_addresses(found, base));
     let n_left = found
         .total
         .saturating_sub(asked.offset)

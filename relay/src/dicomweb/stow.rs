@@ -24,7 +24,7 @@ use tancho_store::studies::Origin;
 use tokio::sync::Semaphore;
 
 use super::wado::not_acceptable;
-use super::{JSON_MEDIA, accept};
+use super::{JSON_MEDIA, accept, model};
 use crate::error::ApiError;
 use crate::http::caller::Caller;
 use crate::http::problem::OwnDocument;
@@ -125,7 +125,7 @@ async fn store(
             Received::Refused(failure) => outcome.failed.push(failure),
         }
     }
-    outcome.answer(media)
+    outcome.answer(media, model::base_url(app))
 }
 
 /// The site's place for what people store, as the line has nodes.
@@ -174,7 +174,7 @@ struct Outcome {
 
 impl Outcome {
     /// The response of PS3.18 section 10.5.3 with the model of table 10.5.3-2.
-    fn answer(self, media: &'static str) -> Result<Response, ApiError> {
+    fn answer(self, media: &'static str, base: &str) -> Result<Response, ApiError> {
         let status = match (self.stored.is_empty(), self.failed.is_empty()) {
             (true, true) => {
                 return Err(ApiError::bad_request(
@@ -186,7 +186,7 @@ impl Outcome {
             (false, false) => StatusCode::ACCEPTED,
             (true, false) => StatusCode::CONFLICT,
         };
-        let mut model = serde_json::Map::new();
+        let mut results = serde_json::Map::new();
         let studies: BTreeSet<&str> = self
             .stored
             .iter()
@@ -195,27 +195,30 @@ impl Outcome {
         let study = studies.first().filter(|_| studies.len() == 1);
         let address = study.map(|id| format!("/dicom-web/studies/{id}"));
         if let Some(address) = &address {
-            model.insert("00081190".to_owned(), json!({ "vr": "UR", "Value": [address] }));
+            results.insert("00081190".to_owned(), json!({ "vr": "UR", "Value": [address] }));
         }
         let sequence = |items: Vec<Value>| json!({ "vr": "SQ", "Value": items });
         if !self.stored.is_empty() {
             let items = self.stored.iter().map(Stored::item).collect();
-            model.insert("00081199".to_owned(), sequence(items));
+            results.insert("00081199".to_owned(), sequence(items));
         }
         let (named, others): (Vec<&Failure>, Vec<&Failure>) =
             self.failed.iter().partition(|failure| failure.identity.is_some());
         if !named.is_empty() {
             let items = named.into_iter().map(Failure::item).collect();
-            model.insert("00081198".to_owned(), sequence(items));
+            results.insert("00081198".to_owned(), sequence(items));
         }
         if !others.is_empty() {
             let items = others.into_iter().map(Failure::item).collect();
-            model.insert("0008119A".to_owned(), sequence(items));
+            results.insert("0008119A".to_owned(), sequence(items));
         }
-        let body = Value::Object(model).to_string();
+        let mut results = Value::Object(results);
+        model::complete_addresses(&mut results, base);
+        let body = results.to_string();
         let mut response = (status, [(CONTENT_TYPE, media)], body).into_response();
         response.extensions_mut().insert(OwnDocument);
-        if let Some(location) = address.and_then(|address| address.parse().ok()) {
+        let location = address.map(|address| format!("{base}{address}"));
+        if let Some(location) = location.and_then(|address| address.parse().ok()) {
             response.headers_mut().insert(LOCATION, location);
         }
         Ok(response)

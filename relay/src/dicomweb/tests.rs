@@ -94,11 +94,15 @@ impl Answer {
 
 impl Relay {
     async fn new() -> Self {
+        Self::with(|_| {}).await
+    }
+
+    async fn with(change: impl FnOnce(&mut Config)) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let clock = Arc::new(ManualClock::at(NOW_MS));
-        let app = AppState::open(Config::on_free_ports(dir.path()), clock.clone())
-            .await
-            .unwrap();
+        let mut config = Config::on_free_ports(dir.path());
+        change(&mut config);
+        let app = AppState::open(config, clock.clone()).await.unwrap();
         let network_id = NetworkId::new(new_uuid());
         let scope = Scope {
             network_id: network_id.clone(),

@@ -99,6 +99,7 @@ async fn metadata_of(
         digest.update(instance.container_sha256.as_bytes());
     }
     digest.update(env!("CARGO_PKG_VERSION").as_bytes());
+    digest.update(model::base_url(app).as_bytes());
     let etag = format!("W/\"{}\"", hex(&digest.finalize().into()));
     if ranges::is_known(headers, &etag) {
         return Ok((StatusCode::NOT_MODIFIED, [(ETAG, etag)]).into_response());
@@ -739,9 +740,10 @@ pub(super) fn refusal(error: BlobError) -> ApiError {
 pub(super) fn describe(
     instance: &Instance,
     mut container: Container<File>,
+    base_url: &str,
 ) -> anyhow::Result<serde_json::Value> {
     let options = MetadataOptions {
-        bulk_data_base_url: Some(model::instance_address(instance)),
+        bulk_data_base_url: Some(format!("{base_url}{}", model::instance_address(instance))),
         inline_bytes_max: INLINE_BYTES_MAX,
         limits: ScanLimits::default(),
     };
@@ -758,6 +760,7 @@ pub(super) fn describe(
 pub(super) struct Reader {
     blobs: Blobs,
     network_id: NetworkId,
+    base_url: String,
 }
 
 impl Reader {
@@ -765,6 +768,7 @@ impl Reader {
         Self {
             blobs: app.blobs.clone(),
             network_id: caller.scope.network_id.clone(),
+            base_url: model::base_url(app).to_owned(),
         }
     }
 
@@ -776,7 +780,9 @@ impl Reader {
     /// The metadata of an instance. One bad instance does not hide the others of its series: where its bytes cannot
     /// be read, what the index knows stands for it.
     pub(super) fn metadata(&self, instance: &Instance) -> serde_json::Value {
-        let read = || -> anyhow::Result<serde_json::Value> { describe(instance, self.container(instance)?) };
+        let read = || -> anyhow::Result<serde_json::Value> {
+            describe(instance, self.container(instance)?, &self.base_url)
+        };
         read().unwrap_or_else(|error| {
             tracing::error!(instance.id = %instance.id, error = format!("{error:#}"), "metadata not readable");
             model::instance(instance)

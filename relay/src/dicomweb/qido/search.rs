@@ -30,6 +30,7 @@ const PATIENT_NAME: Tag = Tag(0x0010, 0x0010);
 const PATIENT_ID: Tag = Tag(0x0010, 0x0020);
 const STUDY_DATE: Tag = Tag(0x0008, 0x0020);
 const ACCESSION_NUMBER: Tag = Tag(0x0008, 0x0050);
+const MODALITIES_IN_STUDY: Tag = Tag(0x0008, 0x0061);
 
 /// Attributes of the rows of a study, series and instance.
 const STUDY_ROW: [Tag; 14] = [
@@ -37,7 +38,7 @@ const STUDY_ROW: [Tag; 14] = [
     Tag(0x0008, 0x0030),
     ACCESSION_NUMBER,
     Tag(0x0008, 0x0056),
-    Tag(0x0008, 0x0061),
+    MODALITIES_IN_STUDY,
     Tag(0x0008, 0x1030),
     PATIENT_NAME,
     PATIENT_ID,
@@ -327,6 +328,14 @@ impl<'a> Run<'a> {
         study: &Study,
         series: Option<&SeriesInstanceUid>,
     ) -> Result<Vec<Hit>, ApiError> {
+        let row = model::study(study, &[]);
+        let of_row = self.of_study.iter().filter(|key| !key.is(MODALITIES_IN_STUDY));
+        if !of_row
+            .into_iter()
+            .all(|key| matching::matches(&row, &key.path, &key.pattern))
+        {
+            return Ok(Vec::new());
+        }
         let mut tx = self.app.db.read().await?;
         let scope = &self.caller.scope;
         let modalities = instances::list_modalities(&mut tx, scope, &study.id).await?;

@@ -386,3 +386,34 @@ async fn stored_images_join_the_request_that_waits_for_them() {
     let found = relay.get(&reader, "studies", &[]).await;
     assert_eq!(found.header("x-total-count"), "1");
 }
+
+#[tokio::test]
+async fn addresses_are_whole_where_the_relay_knows_its_own() {
+    let base = "https://localhost";
+    let relay = Relay::with(|config| config.http.public_url = Some(base.to_owned())).await;
+    let token = relay.referrer().await;
+    let good = file(&native(1, syntax::EXPLICIT_LITTLE), syntax::EXPLICIT_LITTLE);
+    let stored = relay.send(&token, "studies", TYPE, body(&[&good])).await;
+    assert_eq!(stored.status, StatusCode::OK);
+    let study = stored.json()["00081190"]["Value"][0].as_str().unwrap().to_owned();
+    assert!(
+        study.starts_with("https://localhost/dicom-web/studies/"),
+        "{study}"
+    );
+    assert_eq!(stored.header("location"), study);
+    let instance = stored.json()["00081199"]["Value"][0]["00081190"]["Value"][0].clone();
+    assert!(instance.as_str().unwrap().starts_with(&study));
+    for (path, expected) in [
+        ("studies", &study),
+        ("instances", &instance.as_str().unwrap().to_owned()),
+    ] {
+        let found = relay.get(&token, path, &[]).await.json();
+        assert_eq!(found[0]["00081190"]["Value"][0], *expected);
+    }
+    let metadata = relay
+        .get(&token, &format!("studies/{STUDY}/metadata"), &[])
+        .await
+        .json();
+    let pixels = metadata[0]["7FE00010"]["BulkDataURI"].as_str().unwrap();
+    assert!(pixels.starts_with(instance.as_str().unwrap()));
+}
