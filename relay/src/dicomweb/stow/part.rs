@@ -297,14 +297,14 @@ fn code(
     let mut data_set = DataSet::new(source, meta.data_set_offset)?;
     let scan = scan::scan(&mut data_set, &meta.transfer_syntax, &limits).map_err(|error| match error {
         ScanError::Io(error) => Fault::from(error),
-        _ => refusal(stated.clone(), reason::NOT_UNDERSTOOD),
+        other => {
+            tracing::info!(code = other.code(), "an object was not stored");
+            refusal(stated, reason::NOT_UNDERSTOOD)
+        }
     })?;
+    // Files are renamed and their headers forgotten: what the data set says counts, as everywhere.
     let identity = &scan.identity;
     let named = (identity.sop_class_uid.clone(), identity.sop_instance_uid.clone());
-    if stated.is_some_and(|stated| stated.1 != named.1) {
-        // The file's header names another instance than its data set.
-        return Err(refusal(Some(named), reason::NOT_UNDERSTOOD));
-    }
     if study.is_some_and(|study| *study != identity.study_instance_uid) {
         return Err(refusal(Some(named), reason::OTHER_STUDY));
     }
