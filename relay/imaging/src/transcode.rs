@@ -8,7 +8,7 @@ use std::io::{self, Cursor, Read, Seek, Write};
 use crate::container::{Container, ContainerError, ContainerHeader, FrameGeometry};
 use crate::element::{Tag, Vr};
 use crate::elements::{ElementsError, Visitor, behind_pixels, bounded, pixel_data, walk, walk_tail};
-use crate::htj2k;
+use crate::htj2k::{self, ImageShape};
 use crate::limits::ScanLimits;
 use crate::scan::{PixelDescription, ScanError};
 use crate::syntax::{self, Codestream, Syntax};
@@ -129,9 +129,26 @@ impl FrameDecoder {
     ) -> Result<Vec<u8>, TranscodeError> {
         let codestream = container.frame(number)?;
         let shape = self.geometry.shape();
-        self.decoder
+        if self
+            .decoder
             .decode(&codestream, &shape, &mut self.samples)
-            .map_err(|_| TranscodeError::NotDecodable)?;
+            .is_err()
+        {
+            // Many coders state Bits Allocated as the precision; the samples still have Bits Stored.
+            let wide = ImageShape {
+                precision: self.geometry.bits_allocated,
+                ..shape
+            };
+            self.decoder
+                .decode(&codestream, &wide, &mut self.samples)
+                .map_err(|_| TranscodeError::NotDecodable)?;
+            let sign_bits = u32::from(shape.signed);
+            let limit = 1_i32 << (u32::from(shape.precision) - sign_bits);
+            let range = if shape.signed { -limit..limit } else { 0..limit };
+            if !self.samples.iter().all(|sample| range.contains(sample)) {
+                return Err(TranscodeError::NotDecodable);
+            }
+        }
         let mut frame = Vec::new();
         self.geometry.frame(&self.samples, &mut frame);
         Ok(frame)
@@ -269,6 +286,16 @@ impl<W: Write> Rewriter<'_, W> {
         if tag.is_group_length() {
             return Ok(());
         }
+        if tag == Tag::PIXEL_REPRESENTATION && element.depth == 0 && len == 2 {
+            let mut value = walker.read_value(len).map_err(inflate_error)?;
+            // Decides between US and SS for what follows in an implicit encoding.
+            walker.set_signed(value.contains(&1));
+            if element.encoding.is_big_endian() {
+                value.reverse();
+            }
+            self.header(tag, Vr::US, 2)?;
+            return Ok(self.out.write_all(&value)?);
+        }
         if self.is_decoded && element.depth == 0 {
             match tag {
                 EXTENDED_OFFSET_TABLE | EXTENDED_OFFSET_TABLE_LENGTHS => return Ok(()),
@@ -385,6 +412,8 @@ mod tests {
         let mut writer = ElementWriter::new(&TransferSyntaxUid::parse(transfer_syntax).unwrap());
         let slice = CtSlice::default();
         slice.write_head(&mut writer).unwrap();
+        // US or SS, by Pixel Representation.
+        writer.ss(Tag(0x0028, 0x1101), &[256, -200, 16]);
         writer.begin_sequence(Tag(0x0040, 0x0275)).begin_item();
         writer.ascii(Tag(0x0040, 0x0009), Vr::SH, "S1");
         writer.end_item().end_sequence();
@@ -439,6 +468,44 @@ mod tests {
         let limits = ScanLimits::default();
         let (mut a, mut b) = (Cursor::new(&out), Cursor::new(&native));
         assert!(same_elements(&mut a, &explicit, &mut b, &explicit, &limits).unwrap());
+    }
+
+    #[test]
+    fn a_codestream_may_state_more_bits_than_are_stored() {
+        let slice = CtSlice {
+            rows: 48,
+            columns: 40,
+            samples: (0..48 * 40).map(|n: i32| (n % 40 - 20) as i16).collect(),
+            ..CtSlice::default()
+        };
+        let explicit = TransferSyntaxUid::parse(syntax::EXPLICIT_LITTLE).unwrap();
+        let native = slice.data_set(&explicit).unwrap();
+        let codestream = contained(syntax::EXPLICIT_LITTLE, &native)
+            .codestream(1)
+            .unwrap()
+            .unwrap();
+        let htj2k = TransferSyntaxUid::parse(syntax::HTJ2K_LOSSLESS_RPCL).unwrap();
+        let mut writer = ElementWriter::new(&htj2k);
+        slice.write_head(&mut writer).unwrap();
+        writer.fragments(&[], &[&codestream]);
+        let with_bits = |bits_stored: u8| {
+            let mut data_set = writer.finish();
+            for (element, value) in [(0x01, bits_stored), (0x02, bits_stored - 1)] {
+                let header = [0x28, 0, element, 0x01, b'U', b'S', 2, 0];
+                let at = data_set.windows(8).position(|window| window == header).unwrap();
+                data_set[at + 8] = value;
+            }
+            contained(syntax::HTJ2K_LOSSLESS_RPCL, &data_set)
+        };
+        let mut container = with_bits(6);
+        let mut decoder = FrameDecoder::new(&mut container).unwrap();
+        let frame = decoder.frame(&mut container, 1).unwrap();
+        assert!(native.ends_with(&frame));
+        // 20 does not fit into five bits with a sign.
+        let mut container = with_bits(5);
+        let mut decoder = FrameDecoder::new(&mut container).unwrap();
+        let refused = decoder.frame(&mut container, 1);
+        assert!(matches!(refused, Err(TranscodeError::NotDecodable)));
     }
 
     #[test]
