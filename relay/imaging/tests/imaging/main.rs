@@ -10,3 +10,4 @@ mod hostile;
 mod metadata;
 mod oracle;
 mod real;
+mod transcode;
