@@ -1,8 +1,11 @@
-//! DICOMweb: QIDO-RS (PS3.18 section 10.6) and WADO-RS (section 10.4) over what has fully arrived.
+//! DICOMweb: QIDO-RS (PS3.18 section 10.6) and WADO-RS (section 10.4) over what has fully arrived, and STOW-RS (section
+//! 10.5).
 //!
-//! Read only. Queries take UIDs and no patient data, because addresses are logged by others. A study may be named by
-//! its UID or by our id; our id is the one for addresses people see. Nothing is transcoded: native frames leave in
-//! little endian, compressed ones in their own transfer syntax. Viewing is on record before a byte leaves.
+//! Searches are the standard's, so an address of another program may hold patient data: no log of ours has one,
+//! and our own page searches in a body. A study may be named by its UID or by our id; our id is the one for addresses
+//! people see. What was received leaves as it is, native frames in little endian; only a client that does not take it gets
+//! Explicit VR Little Endian, from any native transfer syntax and from lossless HTJ2K. Viewing is on record before a byte
+//! leaves.
 
 mod accept;
 mod access;
@@ -11,6 +14,8 @@ mod arriving;
 mod model;
 mod qido;
 mod ranges;
+mod rendered;
+mod stow;
 mod stream;
 mod wado;
 
@@ -26,6 +31,8 @@ use crate::state::AppState;
 
 /// Media type of the DICOM JSON model.
 pub const DICOM_JSON: &str = "application/dicom+json";
+/// What JSON answers are called, as the relay likes best.
+const JSON_MEDIA: [&str; 2] = [DICOM_JSON, "application/json"];
 /// MiB of frames held in memory for answers at once; more wait.
 pub const FRAME_MIB_MAX: usize = 1024;
 
@@ -36,6 +43,7 @@ pub struct Serving {
     noted: Mutex<access::Noted>,
     /// One permit for each MiB of a frame in memory.
     frame_mib: Semaphore,
+    storing: stow::Storing,
 }
 
 impl Default for Serving {
@@ -43,6 +51,7 @@ impl Default for Serving {
         Self {
             noted: Mutex::default(),
             frame_mib: Semaphore::new(FRAME_MIB_MAX),
+            storing: stow::Storing::default(),
         }
     }
 }
@@ -60,9 +69,13 @@ impl Serving {
 pub fn routes() -> OpenApiRouter<AppState> {
     let json = OpenApiRouter::new()
         .routes(routes!(qido::search_studies))
+        .routes(routes!(qido::search_all_series))
+        .routes(routes!(qido::search_all_instances))
         .routes(routes!(qido::search_series))
         .routes(routes!(qido::search_study_instances))
         .routes(routes!(qido::search_series_instances))
+        .routes(routes!(stow::store_instances))
+        .routes(routes!(stow::store_instances_of_study))
         .routes(routes!(wado::study_metadata))
         .routes(routes!(wado::series_metadata))
         .routes(routes!(wado::instance_metadata))
@@ -74,6 +87,14 @@ pub fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(wado::retrieve_instance))
         .routes(routes!(wado::retrieve_frames))
         .routes(routes!(wado::retrieve_bulk_data))
+        .routes(routes!(rendered::render_study))
+        .routes(routes!(rendered::render_series))
+        .routes(routes!(rendered::render_instance))
+        .routes(routes!(rendered::render_frames))
+        .routes(routes!(rendered::study_thumbnail))
+        .routes(routes!(rendered::series_thumbnail))
+        .routes(routes!(rendered::instance_thumbnail))
+        .routes(routes!(rendered::frame_thumbnail))
         .routes(routes!(arriving::frame_preview));
     json.merge(bytes)
 }

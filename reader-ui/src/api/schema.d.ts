@@ -795,6 +795,40 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/dicom-web/instances": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Searches the whole instances of all studies within reach; as for studies. */
+        get: operations["search_all_instances"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/dicom-web/series": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Searches the series of all studies within reach; as for studies. */
+        get: operations["search_all_series"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/dicom-web/studies": {
         parameters: {
             query?: never;
@@ -802,10 +836,15 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Searches studies within reach, the latest arrival first. */
+        /**
+         * Searches studies within reach, the latest arrival first. Any attribute may be a key, by keyword or tag; `StudyDate`
+         *     and its like take ranges, text takes `*` and `?`, UIDs may be a list, and an attribute of a sequence is written behind
+         *     it and a full stop.
+         */
         get: operations["search_studies"];
         put?: never;
-        post?: never;
+        /** Stores DICOM files at the person's site; per-instance results are in the answer. */
+        post: operations["store_instances"];
         delete?: never;
         options?: never;
         head?: never;
@@ -822,7 +861,8 @@ export interface paths {
         /** Every whole instance of a study, as DICOM files. */
         get: operations["retrieve_study"];
         put?: never;
-        post?: never;
+        /** As storing without a study; instances of other studies are refused. */
+        post: operations["store_instances_of_study"];
         delete?: never;
         options?: never;
         head?: never;
@@ -855,6 +895,23 @@ export interface paths {
         };
         /** Metadata of every whole instance of a study. */
         get: operations["get_study_metadata"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/dicom-web/studies/{study}/rendered": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Every picture of a study. */
+        get: operations["render_study"];
         put?: never;
         post?: never;
         delete?: never;
@@ -921,7 +978,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** One instance as a DICOM file, in the transfer syntax it was received in; its data set is the original. */
+        /** One instance as a DICOM file: its data set is the original, unless the Accept header names Explicit VR Little Endian. */
         get: operations["retrieve_instance"];
         put?: never;
         post?: never;
@@ -968,6 +1025,40 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/dicom-web/studies/{study}/series/{series}/instances/{instance}/frames/{frames}/rendered": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Frames of an instance as pictures; as for instances. */
+        get: operations["render_frames"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/dicom-web/studies/{study}/series/{series}/instances/{instance}/frames/{frames}/thumbnail": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** A small picture of a frame. */
+        get: operations["frame_thumbnail"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/dicom-web/studies/{study}/series/{series}/instances/{instance}/metadata": {
         parameters: {
             query?: never;
@@ -985,6 +1076,40 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/dicom-web/studies/{study}/series/{series}/instances/{instance}/rendered": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** An instance as a picture for each frame, by window, viewport and quality. */
+        get: operations["render_instance"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/dicom-web/studies/{study}/series/{series}/instances/{instance}/thumbnail": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** A small picture that stands for an instance: its middle frame. */
+        get: operations["instance_thumbnail"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/dicom-web/studies/{study}/series/{series}/metadata": {
         parameters: {
             query?: never;
@@ -994,6 +1119,57 @@ export interface paths {
         };
         /** Metadata of every whole instance of a series. */
         get: operations["get_series_metadata"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/dicom-web/studies/{study}/series/{series}/rendered": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Every picture of a series. */
+        get: operations["render_series"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/dicom-web/studies/{study}/series/{series}/thumbnail": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** A small picture that stands for a series: one from its middle. */
+        get: operations["series_thumbnail"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/dicom-web/studies/{study}/thumbnail": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** A small picture that stands for a study: one from its middle. */
+        get: operations["study_thumbnail"];
         put?: never;
         post?: never;
         delete?: never;
@@ -4188,11 +4364,87 @@ export interface operations {
             };
         };
     };
+    search_all_instances: {
+        parameters: {
+            query?: {
+                SOPInstanceUID?: string;
+                /** @description at most 5000 */
+                limit?: number;
+                offset?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/dicom+json": unknown;
+                };
+            };
+            /** @description refused or failed */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    search_all_series: {
+        parameters: {
+            query?: {
+                Modality?: string;
+                /** @description at most 500 */
+                limit?: number;
+                offset?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/dicom+json": unknown;
+                };
+            };
+            /** @description refused or failed */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     search_studies: {
         parameters: {
             query?: {
-                /** @description only this study */
+                /** @description only these studies, separated by commas */
                 StudyInstanceUID?: string;
+                PatientID?: string;
+                PatientName?: string;
+                /** @description `YYYYMMDD`, or a range with `-` */
+                StudyDate?: string;
+                AccessionNumber?: string;
+                ModalitiesInStudy?: string;
+                /** @description a name is found by kanji, kana or romaji */
+                fuzzymatching?: boolean;
+                /** @description `all`, or attributes separated by commas */
+                includefield?: string;
                 /** @description at most 200 */
                 limit?: number;
                 offset?: number;
@@ -4204,6 +4456,63 @@ export interface operations {
         requestBody?: never;
         responses: {
             200: {
+                headers: {
+                    /** @description how many match */
+                    "x-total-count"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/dicom+json": unknown;
+                };
+            };
+            /** @description refused or failed */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    store_instances: {
+        parameters: {
+            query?: never;
+            header: {
+                /** @description a UUID made where the person acted; repeating it gives the first answer */
+                "Idempotency-Key": string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        /** @description DICOM files, each as a part of application/dicom */
+        requestBody?: {
+            content: {
+                "multipart/related": unknown;
+            };
+        };
+        responses: {
+            /** @description all are stored */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/dicom+json": unknown;
+                };
+            };
+            /** @description some are stored */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/dicom+json": unknown;
+                };
+            };
+            /** @description none is stored */
+            409: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -4240,6 +4549,64 @@ export interface operations {
                 };
                 content: {
                     "multipart/related": unknown;
+                };
+            };
+            /** @description refused or failed */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    store_instances_of_study: {
+        parameters: {
+            query?: never;
+            header: {
+                /** @description a UUID made where the person acted; repeating it gives the first answer */
+                "Idempotency-Key": string;
+            };
+            path: {
+                /** @description Study Instance UID; the study need not be there yet */
+                study: string;
+            };
+            cookie?: never;
+        };
+        /** @description DICOM files, each as a part of application/dicom */
+        requestBody?: {
+            content: {
+                "multipart/related": unknown;
+            };
+        };
+        responses: {
+            /** @description all are stored */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/dicom+json": unknown;
+                };
+            };
+            /** @description some are stored */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/dicom+json": unknown;
+                };
+            };
+            /** @description none is stored */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/dicom+json": unknown;
                 };
             };
             /** @description refused or failed */
@@ -4302,6 +4669,37 @@ export interface operations {
                 };
                 content: {
                     "application/dicom+json": unknown;
+                };
+            };
+            /** @description refused or failed */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    render_study: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Study Instance UID or the relay's own study id */
+                study: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "multipart/related": unknown;
                 };
             };
             /** @description refused or failed */
@@ -4516,6 +4914,80 @@ export interface operations {
             };
         };
     };
+    render_frames: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                study: string;
+                series: string;
+                instance: string;
+                /** @description numbers from 1, separated by commas */
+                frames: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "image/jpeg": unknown;
+                };
+            };
+            406: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description refused or failed */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    frame_thumbnail: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                study: string;
+                series: string;
+                instance: string;
+                /** @description a number from 1 */
+                frames: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "image/jpeg": unknown;
+                };
+            };
+            /** @description refused or failed */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     get_instance_metadata: {
         parameters: {
             query?: never;
@@ -4548,6 +5020,85 @@ export interface operations {
             };
         };
     };
+    render_instance: {
+        parameters: {
+            query?: {
+                /** @description center, width and `linear`, `linear-exact` or `sigmoid` */
+                window?: string;
+                /** @description a window of the header by its number or explanation; for CT also brain, stroke, subdural, bone, soft-tissue */
+                preset?: string;
+                /** @description width, height and the region shown: left, top, width, height */
+                viewport?: string;
+                /** @description 1 to 100, for JPEG */
+                quality?: number;
+            };
+            header?: never;
+            path: {
+                study: string;
+                series: string;
+                instance: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "image/jpeg": unknown;
+                };
+            };
+            406: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description refused or failed */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    instance_thumbnail: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                study: string;
+                series: string;
+                instance: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "image/jpeg": unknown;
+                };
+            };
+            /** @description refused or failed */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     get_series_metadata: {
         parameters: {
             query?: never;
@@ -4566,6 +5117,99 @@ export interface operations {
                 };
                 content: {
                     "application/dicom+json": unknown;
+                };
+            };
+            /** @description refused or failed */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    render_series: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                study: string;
+                series: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "multipart/related": unknown;
+                };
+            };
+            /** @description refused or failed */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    series_thumbnail: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                study: string;
+                series: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "image/jpeg": unknown;
+                };
+            };
+            /** @description refused or failed */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    study_thumbnail: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Study Instance UID or the relay's own study id */
+                study: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "image/jpeg": unknown;
                 };
             };
             /** @description refused or failed */

@@ -150,6 +150,8 @@ pub enum Action {
     ViewStudy,
     /// Fetch pixel data and metadata over DICOMweb.
     ViewImages,
+    /// Store instances at one's own site over DICOMweb.
+    StoreInstances,
     /// Read the audit trail.
     ViewAudit,
     /// Create and change sites.
@@ -339,6 +341,11 @@ pub const ACCESS_TABLE: &[AccessRule] = &[
         action: Action::ViewImages,
         name: "view_images",
         allowed: &[(Technologist, InReach), (Referrer, InReach), (Reader, InReach)],
+    },
+    AccessRule {
+        action: Action::StoreInstances,
+        name: "store_instances",
+        allowed: REQUESTER,
     },
     AccessRule {
         action: Action::ViewAudit,

@@ -1,14 +1,16 @@
-//! The standard's data dictionary (PS3.6), for encodings that leave the value representation out.
+//! The standard's data dictionary (PS3.6), for encodings that leave the value representation out and for searches that
+//! name attributes by keyword.
 
 use dicom_core::Tag as CoreTag;
-use dicom_core::dictionary::{DataDictionary, DataDictionaryEntry, VirtualVr};
+use dicom_core::dictionary::{DataDictionary, DataDictionaryEntry, TagRange, VirtualVr};
 use dicom_dictionary_std::StandardDataDictionary;
 
 use crate::element::{Tag, Vr};
 
 /// The value representation of a tag. Where the standard leaves a choice, `signed` (Pixel Representation)
 /// decides between US and SS, and OW stands for pixel-like data, as implicit encodings demand.
-pub(crate) fn vr_of(tag: Tag, signed: bool) -> Vr {
+#[must_use]
+pub fn vr_of(tag: Tag, signed: bool) -> Vr {
     if tag.is_group_length() {
         return Vr::UL;
     }
@@ -32,5 +34,28 @@ pub(crate) fn vr_of(tag: Tag, signed: bool) -> Vr {
         Some(VirtualVr::Xs) => Vr::US,
         Some(VirtualVr::Ox | VirtualVr::Px | VirtualVr::Lt) => Vr::OW,
         _ => Vr::UN,
+    }
+}
+
+/// The tag of a keyword of the standard, such as `PatientName`; none for attributes that repeat over groups.
+#[must_use]
+pub fn tag_of_keyword(keyword: &str) -> Option<Tag> {
+    match StandardDataDictionary.by_name(keyword)?.tag_range() {
+        TagRange::Single(CoreTag(group, element)) => Some(Tag(group, element)),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keywords_are_the_standards() {
+        assert_eq!(tag_of_keyword("PatientName"), Some(Tag(0x0010, 0x0010)));
+        assert_eq!(tag_of_keyword("ModalitiesInStudy"), Some(Tag(0x0008, 0x0061)));
+        for unknown in ["", "patientname", "Patient Name", "OverlayRows", "(0010,0010)"] {
+            assert_eq!(tag_of_keyword(unknown), None, "{unknown}");
+        }
     }
 }

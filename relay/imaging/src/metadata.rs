@@ -1,20 +1,24 @@
-//! The DICOM JSON model (PS3.18 annex F) of an object's head, for WADO-RS metadata.
+//! The DICOM JSON model (PS3.18 annex F) of an object, for WADO-RS metadata.
 //!
 //! Text is decoded with the object's character sets and leaves as UTF-8. Long binary values are left out
-//! and named by an address below the instance; [`bulk_value`] finds them again. Pixel data is never here.
+//! and named by an address below the instance; [`bulk_value`] finds them again. Pixel Data is only ever named.
 
 mod build;
+mod bulk;
 
-use std::io::Cursor;
+use std::io::{self, Cursor, Read, Seek};
 
 use serde_json::Value;
 use tancho_domain::dicom::TransferSyntaxUid;
 
-use crate::element::Tag;
+use crate::container::Container;
+pub use crate::elements::{ElementsError, Extent};
+use crate::elements::{bounded, walk, walk_container};
 use crate::limits::ScanLimits;
 use crate::scan::ScanError;
-use crate::walk::{AnyWalker, Event, inflate_error, open};
+use crate::walk::{AnyWalker, Element, inflate_error, open};
 use build::Builder;
+use bulk::BulkFinder;
 
 /// How metadata is made.
 #[derive(Debug, Clone)]
@@ -24,7 +28,7 @@ pub struct MetadataOptions {
     pub bulk_data_base_url: Option<String>,
     /// Longest binary value carried inline, in bytes.
     pub inline_bytes_max: u64,
-    /// Limits of the walk.
+    /// Limits of the walk. All values carried inline are together no longer than `max_head_bytes`.
     pub limits: ScanLimits,
 }
 
@@ -38,7 +42,7 @@ impl Default for MetadataOptions {
     }
 }
 
-/// The DICOM JSON model of the elements in `head`: the bytes before the first frame, or a whole data set.
+/// The DICOM JSON model of the elements in `head`: the bytes before the first frame, or a data set without frames.
 ///
 /// # Errors
 /// When the bytes cannot be walked.
@@ -47,75 +51,60 @@ pub fn dicom_json(
     transfer_syntax: &TransferSyntaxUid,
     options: &MetadataOptions,
 ) -> Result<Value, ScanError> {
-    let mut walker = open_head(head, transfer_syntax, &options.limits)?;
     let mut builder = Builder::new(options);
-    loop {
-        match walker.step().map_err(inflate_error)? {
-            Event::End | Event::PixelDataHeader(_) => return Ok(builder.finish()),
-            Event::Element(element) => {
-                if builder.wants_value(element) {
-                    let value = walker.read_value(u64::MAX).map_err(inflate_error)?;
-                    if element.tag == Tag::PIXEL_REPRESENTATION && element.depth == 0 {
-                        walker.set_signed(value.contains(&1));
-                    }
-                    builder.element(element, &value);
-                } else {
-                    builder.left_out(element);
-                }
-            }
-            Event::SequenceStart(element) => builder.sequence_start(element.tag),
-            Event::ItemStart => builder.item_start(),
-            Event::ItemEnd => builder.item_end(),
-            Event::SequenceEnd => builder.sequence_end(),
-            Event::FragmentsStart(_) | Event::Fragment { .. } | Event::FragmentsEnd => {}
-        }
-    }
+    let limits = bounded(&options.limits);
+    let walker = open(Cursor::new(head), transfer_syntax, &limits)?.stop_at_pixel_data();
+    walk(walker, &mut builder)?;
+    Ok(builder.finish())
+}
+
+/// The DICOM JSON model of the object in a container. Memory is bounded by the limits, not by the object.
+///
+/// # Errors
+/// When the object cannot be walked, or a section differs from its digest.
+pub fn of_container<R: Read + Seek>(
+    container: &mut Container<R>,
+    extent: Extent,
+    options: &MetadataOptions,
+) -> Result<Value, ElementsError> {
+    let mut builder = Builder::new(options);
+    walk_container(container, extent, &options.limits, &mut builder)?;
+    Ok(builder.finish())
 }
 
 /// The binary value at `path`, as metadata names it: tags and item numbers from 1, joined by full stops
-/// (`00291010`, `00081140.1.00291010`), little endian whatever it came in. `None` when there is none.
+/// (`00291010`, `00081140.1.00291010`), little endian whatever it came in. `None` when there is none; Pixel Data of the
+/// object itself is none: it is given frame by frame.
 ///
 /// # Errors
-/// When the bytes cannot be walked.
-pub fn bulk_value(
-    head: &[u8],
-    transfer_syntax: &TransferSyntaxUid,
+/// When the object cannot be walked as far, or a section differs from its digest.
+pub fn bulk_value<R: Read + Seek>(
+    container: &mut Container<R>,
     path: &str,
     limits: &ScanLimits,
-) -> Result<Option<Vec<u8>>, ScanError> {
-    let mut walker = open_head(head, transfer_syntax, limits)?;
-    let mut place = build::Place::default();
-    loop {
-        match walker.step().map_err(inflate_error)? {
-            Event::End | Event::PixelDataHeader(_) => return Ok(None),
-            Event::Element(element) if element.vr.is_bulk() && place.path_of(element.tag) == path => {
-                let mut value = walker.read_value(u64::MAX).map_err(inflate_error)?;
-                if element.encoding.is_big_endian() {
-                    value
-                        .chunks_exact_mut(element.vr.number_bytes())
-                        .for_each(<[u8]>::reverse);
-                }
-                return Ok(Some(value));
-            }
-            Event::SequenceStart(element) => place.enter(element.tag),
-            Event::ItemStart => place.next_item(),
-            Event::SequenceEnd => place.leave(),
-            _ => {}
-        }
-    }
+) -> Result<Option<Vec<u8>>, ElementsError> {
+    let mut finder = BulkFinder::new(path, limits.max_value_bytes);
+    walk_container(container, Extent::Whole, limits, &mut finder)?;
+    Ok(finder.found)
 }
 
-fn open_head<'a>(
-    head: &'a [u8],
-    transfer_syntax: &TransferSyntaxUid,
-    limits: &ScanLimits,
-) -> Result<AnyWalker<'a>, ScanError> {
-    // What inflates is held as JSON, so the head limit holds for it too.
-    let limits = ScanLimits {
-        max_inflated_bytes: limits.max_head_bytes,
-        ..limits.clone()
-    };
-    Ok(open(Cursor::new(head), transfer_syntax, &limits)?.stop_at_pixel_data())
+/// Reads the rest of the current value, the bytes of each number in little endian order.
+fn little_endian_value(walker: &mut AnyWalker<'_>, element: Element) -> Result<Vec<u8>, ScanError> {
+    let mut value = walker.read_value(u64::MAX).map_err(inflate_error)?;
+    if element.encoding.is_big_endian() {
+        let unit = element.vr.number_bytes();
+        value.chunks_exact_mut(unit).for_each(<[u8]>::reverse);
+    }
+    Ok(value)
+}
+
+/// A fragment with its item header, as compressed values that are not the object's frames are carried.
+fn append_fragment(walker: &mut AnyWalker<'_>, out: &mut Vec<u8>, len: u64) -> Result<(), ScanError> {
+    let stated = u32::try_from(len).map_err(|_| io::Error::from(io::ErrorKind::InvalidData))?;
+    out.extend_from_slice(&[0xFE, 0xFF, 0x00, 0xE0]);
+    out.extend_from_slice(&stated.to_le_bytes());
+    out.extend_from_slice(&walker.read_value(u64::MAX).map_err(inflate_error)?);
+    Ok(())
 }
 
 #[cfg(test)]

@@ -17,7 +17,7 @@ use crate::syntax::Encoding;
 
 pub(crate) use detect::plausible_elements;
 pub(crate) use inflate::{BoundedInflate, scan_error as inflate_error};
-pub(crate) use opening::{AnyWalker, find_encoding, open};
+pub(crate) use opening::{AnyWalker, find_encoding, open, open_input};
 pub(crate) use source::{BUFFER_BYTES, ForwardInput, Input, SeekInput, Source};
 
 const UNDEFINED: u32 = u32::MAX;
@@ -128,6 +128,12 @@ impl<I: Input> Walker<I> {
     /// Ends the walk at the header of Pixel Data: the bytes are a head.
     pub(crate) fn stop_at_pixel_data(mut self) -> Self {
         self.stop_at_pixel_data = true;
+        self
+    }
+
+    /// The bytes are those after Pixel Data: what is no element there does not spoil those before.
+    pub(crate) fn after_pixel_data(mut self) -> Self {
+        self.pixel_data_seen = true;
         self
     }
 

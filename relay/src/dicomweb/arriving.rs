@@ -16,7 +16,7 @@ use tancho_wire::Digest;
 
 use super::address::{Address, find_study};
 use super::wado::{FrameForm, Reader, blocking, describe, frame_numbers};
-use super::{DICOM_JSON, access, stream};
+use super::{DICOM_JSON, access, model, stream};
 use crate::blobs::{BlobError, hex};
 use crate::error::ApiError;
 use crate::http::caller::Caller;
@@ -60,7 +60,7 @@ pub(super) async fn listed_metadata(
                 // Moved to the blob store just now, or its head is not readable yet: the next answer has it.
                 let read = part.or_else(|_| reader.container(instance));
                 let read = read.map_err(anyhow::Error::from);
-                match read.and_then(|part| describe(instance, part)) {
+                match read.and_then(|part| describe(instance, part, model::base_url(&app))) {
                     Ok(metadata) => metadata,
                     Err(error) => {
                         tracing::warn!(instance.id = %instance.id, error = format!("{error:#}"),

@@ -4,6 +4,8 @@ use serde_json::{Map, Value, json};
 use tancho_store::instances::{Instance, Series, Study};
 use tancho_store::studies::UncertainElements;
 
+use crate::state::AppState;
+
 /// A data set under construction; elements without a value are left out.
 #[derive(Debug, Default)]
 pub(super) struct Model(Map<String, Value>);
@@ -96,6 +98,7 @@ pub(super) fn study(study: &Study, modalities: &[String]) -> Value {
         .text("00100030", "DA", study.patient_birth_date.as_deref())
         .text("00100040", "CS", study.patient_sex.as_deref())
         .text("0020000D", "UI", Some(&study.study_instance_uid))
+        .number("00201206", "IS", Some(study.n_series))
         .number("00201208", "IS", Some(study.n_verified));
     if !modalities.is_empty() {
         model
@@ -146,6 +149,22 @@ pub(super) fn instance(instance: &Instance) -> Value {
         .number("00280010", "US", instance.frame_rows)
         .number("00280011", "US", instance.frame_columns)
         .finish()
+}
+
+/// The address that clients reach the relay by, without a slash at its end; empty when only they know it.
+pub(super) fn base_url(app: &AppState) -> &str {
+    let public_url = app.config.http.public_url.as_deref();
+    public_url.unwrap_or_default().trim_end_matches('/')
+}
+
+/// Puts the base in front of Retrieve URL, also in the items of Referenced SOP Sequence.
+pub(super) fn complete_addresses(model: &mut Value, base: &str) {
+    if let Some(Value::String(address)) = model.pointer_mut("/00081190/Value/0") {
+        address.insert_str(0, base);
+    }
+    if let Some(items) = model.pointer_mut("/00081199/Value").and_then(Value::as_array_mut) {
+        items.iter_mut().for_each(|item| complete_addresses(item, base));
+    }
 }
 
 /// Address of an instance, by our study id.

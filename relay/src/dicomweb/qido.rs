@@ -1,60 +1,133 @@
-//! QIDO-RS (PS3.18 section 10.6): searching by UID.
+//! QIDO-RS (PS3.18 section 10.6): searching studies, series and instances by any attribute.
 //!
-//! Matching by patient is not offered: it would put patient data into addresses. An unknown parameter is an error,
-//! not an unfiltered answer.
+//! `query` reads the address, `matching` compares, `search` looks. An unknown parameter is an error, not an unfiltered
+//! answer. How many match is in `X-Total-Count`, whatever part of them was asked for.
+
+mod matching;
+mod query;
+mod search;
 
 use axum::extract::{Path, Query, State};
-use axum::http::header::CONTENT_TYPE;
+use axum::http::header::{CONTENT_TYPE, WARNING};
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use axum::response::{IntoResponse, Response};
 use serde_json::Value;
 use tancho_domain::access::Action;
-use tancho_domain::dicom::StudyInstanceUid;
-use tancho_store::instances::{self, Instance, STUDIES_PAGE_MAX};
+use tancho_store::instances;
 
+use super::JSON_MEDIA;
+use super::accept;
 use super::address::{Address, find_study};
-use super::{DICOM_JSON, model};
+use super::model;
+use super::wado::not_acceptable;
 use crate::error::ApiError;
 use crate::http::caller::Caller;
 use crate::state::AppState;
+use query::Search;
+use search::{Level, Within};
+
+/// How many match.
+const TOTAL_COUNT: HeaderName = HeaderName::from_static("x-total-count");
 
 type Parameters = Query<Vec<(String, String)>>;
 
-/// What a search asks for.
-#[derive(Debug, Default, PartialEq, Eq)]
-struct Search {
-    study_instance_uid: Option<StudyInstanceUid>,
-    limit: Option<usize>,
-    offset: usize,
+impl Level {
+    /// Most models of one answer.
+    fn page_max(self) -> usize {
+        match self {
+            Self::Study => 200,
+            Self::Series => 500,
+            Self::Instance => 5_000,
+        }
+    }
 }
 
-/// Searches studies within reach, the latest arrival first.
+/// Searches studies within reach, the latest arrival first. Any attribute may be a key, by keyword or tag; `StudyDate`
+/// and its like take ranges, text takes `*` and `?`, UIDs may be a list, and an attribute of a sequence is written behind
+/// it and a full stop.
 #[utoipa::path(
     get, path = "/dicom-web/studies", tag = "dicomweb", operation_id = "search_studies",
     params(
-        ("StudyInstanceUID" = Option<String>, Query, description = "only this study"),
+        ("StudyInstanceUID" = Option<String>, Query, description = "only these studies, separated by commas"),
+        ("PatientID" = Option<String>, Query), ("PatientName" = Option<String>, Query),
+        ("StudyDate" = Option<String>, Query, description = "`YYYYMMDD`, or a range with `-`"),
+        ("AccessionNumber" = Option<String>, Query), ("ModalitiesInStudy" = Option<String>, Query),
+        ("fuzzymatching" = Option<bool>, Query, description = "a name is found by kanji, kana or romaji"),
+        ("includefield" = Option<String>, Query, description = "`all`, or attributes separated by commas"),
         ("limit" = Option<u32>, Query, description = "at most 200"), ("offset" = Option<u32>, Query),
     ),
-    responses((status = OK, content_type = "application/dicom+json"))
+    responses((
+        status = OK, content_type = "application/dicom+json",
+        headers(("x-total-count" = u32, description = "how many match"))
+    ))
 )]
 pub(super) async fn search_studies(
     State(app): State<AppState>,
     caller: Caller,
     Query(parameters): Parameters,
+    headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     caller.require(Action::ViewImages)?;
-    let search = Search::parse(&parameters)?;
-    let limit = search.limit.map_or(STUDIES_PAGE_MAX, |limit| {
-        i64::try_from(limit).unwrap_or(STUDIES_PAGE_MAX)
-    });
-    let offset = i64::try_from(search.offset).unwrap_or(i64::MAX);
-    let uid = search.study_instance_uid.as_ref();
-    let mut tx = app.db.read().await?;
-    let mut found = Vec::new();
-    for study in instances::list_studies(&mut tx, &caller.scope, uid, limit, offset).await? {
-        let modalities = instances::list_modalities(&mut tx, &caller.scope, &study.id).await?;
-        found.push(model::study(&study, &modalities));
-    }
-    Ok(answer(found))
+    answer(
+        &app,
+        &caller,
+        Level::Study,
+        Within::default(),
+        (&parameters, &headers),
+    )
+    .await
+}
+
+/// Searches the series of all studies within reach; as for studies.
+#[utoipa::path(
+    get, path = "/dicom-web/series", tag = "dicomweb", operation_id = "search_all_series",
+    params(
+        ("Modality" = Option<String>, Query), ("limit" = Option<u32>, Query, description = "at most 500"),
+        ("offset" = Option<u32>, Query),
+    ),
+    responses((status = OK, content_type = "application/dicom+json"))
+)]
+pub(super) async fn search_all_series(
+    State(app): State<AppState>,
+    caller: Caller,
+    Query(parameters): Parameters,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    caller.require(Action::ViewImages)?;
+    answer(
+        &app,
+        &caller,
+        Level::Series,
+        Within::default(),
+        (&parameters, &headers),
+    )
+    .await
+}
+
+/// Searches the whole instances of all studies within reach; as for studies.
+#[utoipa::path(
+    get, path = "/dicom-web/instances", tag = "dicomweb", operation_id = "search_all_instances",
+    params(
+        ("SOPInstanceUID" = Option<String>, Query), ("limit" = Option<u32>, Query, description = "at most 5000"),
+        ("offset" = Option<u32>, Query),
+    ),
+    responses((status = OK, content_type = "application/dicom+json"))
+)]
+pub(super) async fn search_all_instances(
+    State(app): State<AppState>,
+    caller: Caller,
+    Query(parameters): Parameters,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    caller.require(Action::ViewImages)?;
+    answer(
+        &app,
+        &caller,
+        Level::Instance,
+        Within::default(),
+        (&parameters, &headers),
+    )
+    .await
 }
 
 /// The series of a study.
@@ -68,14 +141,10 @@ pub(super) async fn search_series(
     caller: Caller,
     Path(study): Path<String>,
     Query(parameters): Parameters,
+    headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    let study = find_study(&app, &caller, &Address::of_study(study)).await?;
-    let search = Search::parse(&parameters)?;
-    let mut tx = app.db.read().await?;
-    let found = instances::list_series(&mut tx, &caller.scope, &study.id, None).await?;
-    Ok(answer(
-        search.page(found.iter().map(|series| model::series(&study, series))),
-    ))
+    let within = within(&app, &caller, &Address::of_study(study)).await?;
+    answer(&app, &caller, Level::Series, within, (&parameters, &headers)).await
 }
 
 /// The instances of a study that are whole.
@@ -89,8 +158,10 @@ pub(super) async fn search_study_instances(
     caller: Caller,
     Path(study): Path<String>,
     Query(parameters): Parameters,
+    headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    search_instances(&app, &caller, &Address::of_study(study), &parameters).await
+    let within = within(&app, &caller, &Address::of_study(study)).await?;
+    answer(&app, &caller, Level::Instance, within, (&parameters, &headers)).await
 }
 
 /// The instances of a series that are whole.
@@ -108,76 +179,56 @@ pub(super) async fn search_series_instances(
     caller: Caller,
     Path(path): Path<(String, String)>,
     Query(parameters): Parameters,
+    headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    search_instances(&app, &caller, &Address::of_series(path), &parameters).await
+    let within = within(&app, &caller, &Address::of_series(path)).await?;
+    answer(&app, &caller, Level::Instance, within, (&parameters, &headers)).await
 }
 
-async fn search_instances(
+async fn within(app: &AppState, caller: &Caller, address: &Address) -> Result<Within, ApiError> {
+    let study = find_study(app, caller, address).await?;
+    let series = address.series_uid()?;
+    if series.is_some() {
+        let mut tx = app.db.read().await?;
+        let found = instances::list_series(&mut tx, &caller.scope, &study.id, series.as_ref()).await?;
+        if found.is_empty() {
+            return Err(ApiError::not_found());
+        }
+    }
+    Ok(Within {
+        study: Some(study),
+        series,
+    })
+}
+
+async fn answer(
     app: &AppState,
     caller: &Caller,
-    address: &Address,
-    parameters: &[(String, String)],
+    level: Level,
+    within: Within,
+    (parameters, headers): (&[(String, String)], &HeaderMap),
 ) -> Result<Response, ApiError> {
-    let study = find_study(app, caller, address).await?;
-    let search = Search::parse(parameters)?;
-    let series_uid = address.series_uid()?;
-    let mut tx = app.db.read().await?;
-    if let Some(uid) = &series_uid
-        && instances::list_series(&mut tx, &caller.scope, &study.id, Some(uid))
-            .await?
-            .is_empty()
-    {
-        return Err(ApiError::not_found());
+    let media = accept::choose_media(headers, &JSON_MEDIA).ok_or_else(not_acceptable)?;
+    let asked = Search::parse(parameters)?;
+    let mut found = search::search(app, caller, level, within, &asked, level.page_max()).await?;
+    let base = model::base_url(app);
+    found
+        .models
+        .iter_mut()
+        .for_each(|found| model::complete_addresses(found, base));
+    let n_left = found
+        .total
+        .saturating_sub(asked.offset)
+        .saturating_sub(found.models.len());
+    let is_cut = n_left > 0 && asked.limit.is_none_or(|limit| limit > found.models.len());
+    let body = Value::Array(found.models).to_string();
+    let mut response = ([(CONTENT_TYPE, media)], body).into_response();
+    let headers = response.headers_mut();
+    headers.insert(TOTAL_COUNT, HeaderValue::from(found.total));
+    if is_cut {
+        // PS3.18 section 10.6.3.
+        let text = format!("299 tancho \"There are {n_left} additional results that can be requested\"");
+        headers.insert(WARNING, HeaderValue::from_str(&text).map_err(ApiError::internal)?);
     }
-    let found =
-        instances::list_instances(&mut tx, &caller.scope, &study.id, series_uid.as_ref(), None).await?;
-    Ok(answer(
-        search.page(
-            found
-                .iter()
-                .filter(|instance| instance.is_verified())
-                .map(model_of),
-        ),
-    ))
-}
-
-fn model_of(instance: &Instance) -> Value {
-    model::instance(instance)
-}
-
-fn answer(found: Vec<Value>) -> Response {
-    ([(CONTENT_TYPE, DICOM_JSON)], Value::Array(found).to_string()).into_response()
-}
-
-impl Search {
-    fn parse(parameters: &[(String, String)]) -> Result<Self, ApiError> {
-        let mut search = Self::default();
-        let malformed = |name: &str| ApiError::bad_request("query_malformed", format!("{name} is malformed"));
-        for (name, value) in parameters {
-            match name.as_str() {
-                "StudyInstanceUID" | "0020000D" => {
-                    let uid = StudyInstanceUid::parse(value).map_err(|_| malformed(name))?;
-                    search.study_instance_uid = Some(uid);
-                }
-                "limit" => search.limit = Some(value.parse().map_err(|_| malformed(name))?),
-                "offset" => search.offset = value.parse().map_err(|_| malformed(name))?,
-                // All we have is returned anyway.
-                "includefield" | "fuzzymatching" => {}
-                _ => {
-                    return Err(ApiError::bad_request(
-                        "query_not_supported",
-                        "matching is by StudyInstanceUID only: an address must not hold patient data",
-                    ));
-                }
-            }
-        }
-        Ok(search)
-    }
-
-    fn page(&self, found: impl Iterator<Item = Value>) -> Vec<Value> {
-        found
-            .skip(self.offset)
-            .take(self.limit.unwrap_or(usize::MAX))
-            .collect()
-    }
+    Ok(response)
 }

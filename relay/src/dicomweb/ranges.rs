@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use axum::http::HeaderMap;
-use axum::http::header::{IF_RANGE, RANGE};
+use axum::http::header::{IF_NONE_MATCH, IF_RANGE, RANGE};
 
 /// What a Range header asks of a body.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,6 +58,17 @@ pub(super) fn asked(headers: &HeaderMap, total: usize, etag: &str) -> Asked {
     }
 }
 
+/// Whether the client has the content with this entity tag already (If-None-Match, RFC 9110 section 13.1.2).
+pub(super) fn is_known(headers: &HeaderMap, etag: &str) -> bool {
+    let opaque = |tag: &str| tag.trim().trim_start_matches("W/").to_owned();
+    headers
+        .get_all(IF_NONE_MATCH)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .any(|known| known.trim() == "*" || opaque(known) == opaque(etag))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -100,5 +111,19 @@ mod tests {
         for other in ["\"two\"", "W/\"one\"", "one", "Sat, 29 Oct 1994 19:43:31 GMT", ""] {
             assert_eq!(of(other), Asked::Whole, "{other}");
         }
+    }
+
+    #[test]
+    fn known_content_is_told_by_its_tag() {
+        let of = |known: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(IF_NONE_MATCH, known.parse().unwrap());
+            is_known(&headers, "\"one\"")
+        };
+        for known in ["\"one\"", "W/\"one\"", "\"two\", \"one\"", "*"] {
+            assert!(of(known), "{known}");
+        }
+        assert!(!of("\"two\""));
+        assert!(!is_known(&HeaderMap::new(), "\"one\""));
     }
 }

@@ -1,6 +1,7 @@
 //! Bodies that are made on a blocking thread while they are sent: memory holds a few pieces, never the whole.
 
 use std::io::{self, Write};
+use std::ops::Range;
 
 use axum::body::{Body, Bytes};
 use tokio::sync::mpsc;
@@ -59,6 +60,47 @@ impl Write for BodyWriter {
         self.sender
             .blocking_send(Ok(piece.into()))
             .map_err(|_| io::ErrorKind::BrokenPipe.into())
+    }
+}
+
+/// A part of what is written to it; the rest is dropped, and once the part is whole, refused.
+pub(super) struct Window<'a, W> {
+    out: &'a mut W,
+    to_skip: usize,
+    to_take: usize,
+}
+
+impl<'a, W: Write> Window<'a, W> {
+    pub(super) fn new(out: &'a mut W, range: Range<usize>) -> Self {
+        Self {
+            out,
+            to_skip: range.start,
+            to_take: range.len(),
+        }
+    }
+
+    /// The part is whole.
+    pub(super) fn is_full(&self) -> bool {
+        self.to_take == 0
+    }
+}
+
+impl<W: Write> Write for Window<'_, W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.is_full() {
+            return Err(io::ErrorKind::WriteZero.into());
+        }
+        let skipped = self.to_skip.min(bytes.len());
+        self.to_skip -= skipped;
+        let taken = &bytes[skipped..];
+        let taken = &taken[..taken.len().min(self.to_take)];
+        self.out.write_all(taken)?;
+        self.to_take -= taken.len();
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
     }
 }
 

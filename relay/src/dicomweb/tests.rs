@@ -1,6 +1,10 @@
 //! The routes in process: what a viewer gets, and what nobody gets.
 
 mod arriving;
+mod qido;
+mod rendered;
+mod stow;
+mod wado;
 
 use std::io::{Cursor, Read};
 use std::sync::Arc;
@@ -90,11 +94,15 @@ impl Answer {
 
 impl Relay {
     async fn new() -> Self {
+        Self::with(|_| {}).await
+    }
+
+    async fn with(change: impl FnOnce(&mut Config)) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let clock = Arc::new(ManualClock::at(NOW_MS));
-        let app = AppState::open(Config::on_free_ports(dir.path()), clock.clone())
-            .await
-            .unwrap();
+        let mut config = Config::on_free_ports(dir.path());
+        change(&mut config);
+        let app = AppState::open(config, clock.clone()).await.unwrap();
         let network_id = NetworkId::new(new_uuid());
         let scope = Scope {
             network_id: network_id.clone(),
@@ -233,6 +241,11 @@ impl Relay {
             patient_name_alphabetic: name.alphabetic,
             patient_name_ideographic: name.ideographic,
             patient_name_phonetic: name.phonetic,
+            patient_birth_date: scan.identity.birth_date,
+            patient_sex: scan.identity.sex,
+            study_date: scan.identity.study_date,
+            study_time: scan.identity.study_time,
+            study_description: scan.identity.study_description,
             ..StudyFacts::default()
         };
         let instance = InstanceFacts {
@@ -258,7 +271,9 @@ impl Relay {
             priority: Priority::Stat,
             study: &study,
             series: &SeriesFacts {
-                modality: "CT".to_owned(),
+                modality: scan.identity.modality.unwrap_or_default(),
+                series_number: scan.identity.series_number,
+                body_part: scan.identity.body_part,
                 ..SeriesFacts::default()
             },
             instance: &instance,
@@ -625,7 +640,7 @@ async fn instances_come_back_as_files_around_the_original_bytes() {
 }
 
 #[tokio::test]
-async fn searches_are_by_uid_and_know_only_what_has_arrived() {
+async fn searches_know_only_what_has_arrived() {
     let relay = Relay::new().await;
     let token = relay.referrer().await;
     relay
@@ -673,7 +688,7 @@ async fn searches_are_by_uid_and_know_only_what_has_arrived() {
         assert_eq!(found[0]["00080018"]["Value"][0], format!("{SERIES}.1"));
     }
     relay
-        .get(&token, "studies?PatientName=X", &[])
+        .get(&token, "studies?PatientsName=X", &[])
         .await
         .refused(StatusCode::BAD_REQUEST, "query_not_supported");
     relay

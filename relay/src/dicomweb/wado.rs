@@ -4,23 +4,27 @@ use std::fs::File;
 use std::io::{self, Write};
 
 use axum::extract::{Path, State};
-use axum::http::header::{ACCEPT_RANGES, CONTENT_RANGE, CONTENT_TYPE, ETAG, RANGE};
+use axum::http::header::{
+    ACCEPT, ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, RANGE, VARY,
+};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
-use tancho_domain::dicom::TransferSyntaxUid;
+use sha2::{Digest as _, Sha256};
+use tancho_domain::dicom::{SopClassUid, SopInstanceUid, TransferSyntaxUid};
 use tancho_domain::ids::NetworkId;
 use tancho_imaging::container::{Container, ContainerError};
 use tancho_imaging::limits::ScanLimits;
-use tancho_imaging::metadata::{self, MetadataOptions};
+use tancho_imaging::metadata::{self, ElementsError, Extent, MetadataOptions};
 use tancho_imaging::part10;
 use tancho_imaging::syntax::{self, Codestream, Syntax};
+use tancho_imaging::transcode::{self, FrameDecoder, Route, TranscodeError};
 use tancho_store::instances::Instance;
 
-use super::accept::{self, Wrapping};
+use super::accept::{self, Origin, Rendition, Wrapping};
 use super::address::{Address, locate};
 use super::ranges::{self, Asked};
-use super::{DICOM_JSON, model, stream};
-use crate::blobs::{BlobError, Blobs, parse_hex};
+use super::{JSON_MEDIA, model, stream};
+use crate::blobs::{BlobError, Blobs, hex, parse_hex};
 use crate::error::ApiError;
 use crate::http::caller::Caller;
 use crate::state::AppState;
@@ -31,6 +35,8 @@ const FRAMES_MAX: usize = 1000;
 const INLINE_BYTES_MAX: u64 = 8 * 1024;
 const OCTETS: &str = "application/octet-stream";
 const DICOM: &str = "application/dicom";
+/// Path of Pixel Data among bulk data.
+const PIXEL_DATA: &str = "7FE00010";
 
 /// Metadata of every whole instance of a study.
 #[utoipa::path(
@@ -42,8 +48,9 @@ pub(super) async fn study_metadata(
     State(app): State<AppState>,
     caller: Caller,
     Path(study): Path<String>,
+    headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    metadata_of(&app, &caller, &Address::of_study(study)).await
+    metadata_of(&app, &caller, &Address::of_study(study), &headers).await
 }
 
 /// Metadata of every whole instance of a series.
@@ -57,8 +64,9 @@ pub(super) async fn series_metadata(
     State(app): State<AppState>,
     caller: Caller,
     Path(path): Path<(String, String)>,
+    headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    metadata_of(&app, &caller, &Address::of_series(path)).await
+    metadata_of(&app, &caller, &Address::of_series(path), &headers).await
 }
 
 /// Metadata of one instance.
@@ -72,12 +80,30 @@ pub(super) async fn instance_metadata(
     State(app): State<AppState>,
     caller: Caller,
     Path(path): Path<(String, String, String)>,
+    headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    metadata_of(&app, &caller, &Address::of_instance(path)).await
+    metadata_of(&app, &caller, &Address::of_instance(path), &headers).await
 }
 
-async fn metadata_of(app: &AppState, caller: &Caller, address: &Address) -> Result<Response, ApiError> {
+async fn metadata_of(
+    app: &AppState,
+    caller: &Caller,
+    address: &Address,
+    headers: &HeaderMap,
+) -> Result<Response, ApiError> {
+    let media = accept::choose_media(headers, &JSON_MEDIA).ok_or_else(not_acceptable)?;
     let instances = locate(app, caller, address).await?;
+    // Weak: an encoding may be put over it, and another version of the relay may write the same in other bytes.
+    let mut digest = Sha256::new();
+    for instance in &instances {
+        digest.update(instance.container_sha256.as_bytes());
+    }
+    digest.update(env!("CARGO_PKG_VERSION").as_bytes());
+    digest.update(model::base_url(app).as_bytes());
+    let etag = format!("W/\"{}\"", hex(&digest.finalize().into()));
+    if ranges::is_known(headers, &etag) {
+        return Ok((StatusCode::NOT_MODIFIED, [(ETAG, etag)]).into_response());
+    }
     let reader = Reader::new(app, caller);
     let body = stream::body("metadata", move |out| {
         for (idx, instance) in instances.iter().enumerate() {
@@ -86,7 +112,12 @@ async fn metadata_of(app: &AppState, caller: &Caller, address: &Address) -> Resu
         }
         out.write_all(b"]")
     });
-    Ok(([(CONTENT_TYPE, DICOM_JSON)], body).into_response())
+    let fixed = [
+        (CONTENT_TYPE, media.to_owned()),
+        (ETAG, etag),
+        (VARY, "accept".to_owned()),
+    ];
+    Ok((fixed, body).into_response())
 }
 
 /// Every whole instance of a study, as DICOM files.
@@ -119,7 +150,7 @@ pub(super) async fn retrieve_series(
     retrieve(&app, &caller, &Address::of_series(path), &headers).await
 }
 
-/// One instance as a DICOM file, in the transfer syntax it was received in; its data set is the original.
+/// One instance as a DICOM file: its data set is the original, unless the Accept header names Explicit VR Little Endian.
 #[utoipa::path(
     get, path = "/dicom-web/studies/{study}/series/{series}/instances/{instance}", tag = "dicomweb",
     operation_id = "retrieve_instance",
@@ -143,39 +174,159 @@ async fn retrieve(
 ) -> Result<Response, ApiError> {
     let instances = locate(app, caller, address).await?;
     let several = address.instance.is_none();
-    let acceptable =
-        |instance: &Instance| accept::choose(headers, DICOM, &instance.transfer_syntax_uid, several);
-    let wrappings: Option<Vec<Wrapping>> = instances.iter().map(acceptable).collect();
-    // Nothing said about wrapping means the standard's form.
-    let wrapping = match wrappings.as_deref() {
-        Some([Wrapping::Single, ..]) if headers.contains_key(axum::http::header::ACCEPT) && !several => {
-            Wrapping::Single
+    let mut files = Vec::with_capacity(instances.len());
+    let mut wrapping = Wrapping::Multipart;
+    for instance in instances {
+        let renditions = file_renditions(&instance);
+        let (at, wrapped) = accept::choose(headers, &renditions, several).ok_or_else(not_acceptable)?;
+        // Nothing said about wrapping means the standard's form.
+        if wrapped == Wrapping::Single && headers.contains_key(ACCEPT) && !several {
+            wrapping = Wrapping::Single;
         }
-        Some(_) => Wrapping::Multipart,
-        None => return Err(not_acceptable()),
-    };
-    let reader = Reader::new(app, caller);
-    let opened = reader.clone();
-    let first = instances[0].clone();
-    // What is missing or damaged at the start is an answer, not a broken connection.
-    blocking(move || opened.container(&first).map(drop)).await?;
-    if wrapping == Wrapping::Single {
-        let instance = instances[0].clone();
-        let body = stream::body("an instance", move |out| reader.write_file(&instance, out));
-        return Ok(([(CONTENT_TYPE, DICOM)], body).into_response());
+        let is_transcoded = renditions[at].origin == Origin::Transcoded;
+        files.push(InstanceFile {
+            instance,
+            is_transcoded,
+        });
     }
-    let boundary = boundary(&instances[0]);
+    let reader = Reader::new(app, caller);
+    let opening = reader.clone();
+    // What is missing, damaged or not decodable at the start is an answer, not a broken connection.
+    let (files, is_decodable) = blocking(move || {
+        opening.container(&files[0].instance)?;
+        for file in files.iter().filter(|file| file.is_transcoded) {
+            let mut container = opening.container(&file.instance)?;
+            if Route::from(&container.header().transfer_syntax) == Some(Route::Decoded) {
+                let decoded = FrameDecoder::new(&mut container)
+                    .and_then(|mut decoder| decoder.frame(&mut container, 1).map(drop));
+                if decodable(decoded)?.is_none() {
+                    return Ok((files, false));
+                }
+            }
+        }
+        Ok((files, true))
+    })
+    .await?;
+    if !is_decodable {
+        return Err(not_acceptable());
+    }
+    match <[InstanceFile; 1]>::try_from(files) {
+        Ok([file]) if wrapping == Wrapping::Single => Ok(file_answer(headers, reader, file)),
+        Ok([file]) => Ok(files_answer(reader, vec![file])),
+        Err(files) => Ok(files_answer(reader, files)),
+    }
+}
+
+/// An instance on its way out as a DICOM file.
+struct InstanceFile {
+    instance: Instance,
+    is_transcoded: bool,
+}
+
+impl InstanceFile {
+    fn transfer_syntax(&self) -> &str {
+        if self.is_transcoded {
+            syntax::EXPLICIT_LITTLE
+        } else {
+            &self.instance.transfer_syntax_uid
+        }
+    }
+}
+
+/// The transfer syntaxes an instance can be given in as a file.
+fn file_renditions(instance: &Instance) -> Vec<Rendition> {
+    let received = instance.transfer_syntax_uid.clone();
+    let route = TransferSyntaxUid::parse(&received).ok();
+    let route = route.and_then(|uid| Route::from(&uid)).filter(|route| {
+        received != syntax::EXPLICIT_LITTLE && (*route != Route::Decoded || instance.number_of_frames > 0)
+    });
+    let file = |transfer_syntax, origin| Rendition {
+        media: DICOM,
+        transfer_syntax,
+        origin,
+    };
+    let mut renditions = vec![file(received, Origin::Received)];
+    if route.is_some() {
+        renditions.push(file(syntax::EXPLICIT_LITTLE.to_owned(), Origin::Transcoded));
+    }
+    renditions
+}
+
+/// One file alone. As it was received it is the same bytes each time, so a range of them can be had.
+fn file_answer(headers: &HeaderMap, reader: Reader, file: InstanceFile) -> Response {
+    let etag = format!(
+        "\"{}-{}\"",
+        file.instance.container_sha256,
+        file.transfer_syntax()
+    );
+    if ranges::is_known(headers, &etag) {
+        return (StatusCode::NOT_MODIFIED, [(ETAG, etag)]).into_response();
+    }
+    let fixed = [
+        (CONTENT_TYPE, DICOM.to_owned()),
+        (VARY, "accept".to_owned()),
+        (ETAG, etag.clone()),
+    ];
+    let total = received_len(&file);
+    let Some(total) = total else {
+        let body = stream::body("an instance", move |out| reader.write_file(&file, out));
+        return (fixed, [(ACCEPT_RANGES, "none")], body).into_response();
+    };
+    let (status, range) = match ranges::asked(headers, total, &etag) {
+        Asked::Whole => (StatusCode::OK, 0..total),
+        Asked::Part(range) => (StatusCode::PARTIAL_CONTENT, range),
+        Asked::Unsatisfiable => return unsatisfiable(total),
+    };
+    let mut answer = (status, fixed, [(ACCEPT_RANGES, "bytes")]).into_response();
+    let answered = answer.headers_mut();
+    answered.insert(CONTENT_LENGTH, range.len().into());
+    if status == StatusCode::PARTIAL_CONTENT {
+        let content_range = format!("bytes {}-{}/{total}", range.start, range.end - 1);
+        answered.extend(content_range.parse().map(|value| (CONTENT_RANGE, value)));
+    }
+    *answer.body_mut() = stream::body("an instance", move |out| {
+        let mut window = stream::Window::new(out, range);
+        match reader.write_file(&file, &mut window) {
+            Err(_) if window.is_full() => Ok(()),
+            written => written,
+        }
+    });
+    answer
+}
+
+/// Bytes of a file around what was received; `None` for one that is made while it is sent.
+fn received_len(file: &InstanceFile) -> Option<usize> {
+    if file.is_transcoded {
+        return None;
+    }
+    let instance = &file.instance;
+    let header = part10::header(
+        &TransferSyntaxUid::parse(&instance.transfer_syntax_uid).ok()?,
+        &SopClassUid::parse(&instance.sop_class_uid).ok()?,
+        &SopInstanceUid::parse(&instance.sop_instance_uid).ok()?,
+    );
+    header
+        .len()
+        .checked_add(usize::try_from(instance.original_len).ok()?)
+}
+
+fn files_answer(reader: Reader, files: Vec<InstanceFile>) -> Response {
+    let boundary = files
+        .first()
+        .map(|file| boundary(&file.instance))
+        .unwrap_or_default();
     let content_type = format!("multipart/related; type=\"{DICOM}\"; boundary={boundary}");
     let body = stream::body("an instance", move |out| {
-        for instance in &instances {
-            let of_part = format!("{DICOM};transfer-syntax={}", instance.transfer_syntax_uid);
+        for file in &files {
+            let of_part = format!("{DICOM};transfer-syntax={}", file.transfer_syntax());
             stream::begin_part(out, &boundary, &of_part)?;
-            reader.write_file(instance, out)?;
+            reader.write_file(file, out)?;
             stream::end_part(out)?;
         }
         stream::end_parts(out, &boundary)
     });
-    Ok(([(CONTENT_TYPE, content_type)], body).into_response())
+    let fixed = [(CONTENT_TYPE, content_type), (VARY, "accept".to_owned())];
+    (fixed, body).into_response()
 }
 
 /// Frames of an instance: one alone or several as `multipart/related`; one takes a Range, with If-Range where it goes on
@@ -198,7 +349,17 @@ pub(super) async fn retrieve_frames(
     let located = locate(&app, &caller, &Address::of_instance((study, series, instance))).await?;
     let numbers = frame_numbers(&frames)?;
     let instance = located.into_iter().next().ok_or_else(ApiError::not_found)?;
-    let reader = Reader::new(&app, &caller);
+    frames_of(&app, &caller, instance, numbers, &headers).await
+}
+
+async fn frames_of(
+    app: &AppState,
+    caller: &Caller,
+    instance: Instance,
+    numbers: Vec<u32>,
+    headers: &HeaderMap,
+) -> Result<Response, ApiError> {
+    let reader = Reader::new(app, caller);
     let (opening, of) = (reader.clone(), instance.clone());
     let asked = numbers.clone();
     let (mut container, frame_bytes, has_codestreams) = blocking(move || {
@@ -213,70 +374,95 @@ pub(super) async fn retrieve_frames(
     })
     .await?;
     if numbers.iter().any(|number| *number > container.frame_count()) {
-        return Err(if container.frame_count() == 0 && instance.frame_rows.is_some() {
-            ApiError::new(
-                StatusCode::NOT_FOUND,
-                "not_displayable",
-                "its frames cannot be shown safely; the original can be retrieved",
-            )
-        } else {
-            ApiError::not_found()
-        });
+        return Err(not_displayable(&instance, container.frame_count()));
     }
     let several = numbers.len() > 1;
-    let coded = FrameForm::htj2k();
-    let wrapping_coded = if has_codestreams {
-        accept::choose_named(&headers, coded.media, &coded.transfer_syntax, several)
-    } else {
-        None
-    };
-    let form = match wrapping_coded {
-        Some(_) => coded,
-        None => FrameForm::of(&instance.transfer_syntax_uid),
-    };
+    let forms = FrameForm::all_of(&instance.transfer_syntax_uid, has_codestreams);
+    let renditions: Vec<Rendition> = forms.iter().map(|form| form.0.clone()).collect();
+    let chosen = accept::choose(headers, &renditions, several);
     // A range is of the frame's own bytes, so that the next one fits to it.
-    let wrapping = if headers.contains_key(RANGE) && numbers.len() == 1 {
-        Wrapping::Single
-    } else {
-        wrapping_coded
-            .or_else(|| accept::choose(&headers, form.media, &form.transfer_syntax, several))
-            .ok_or_else(not_acceptable)?
+    let (at, wrapping) = match chosen {
+        Some((at, _)) if headers.contains_key(RANGE) && !several => (at, Wrapping::Single),
+        Some(chosen) => chosen,
+        None if headers.contains_key(RANGE) && !several => {
+            let received = renditions.iter().position(|one| one.origin == Origin::Received);
+            (received.unwrap_or(0), Wrapping::Single)
+        }
+        None => return Err(not_acceptable()),
     };
+    let form = forms[at].clone();
     // Decoding a codestream takes its samples and as much again for the wavelet.
-    let memory = if container.header().geometry.is_some() && !form.is_stored_htj2k {
-        frame_bytes * 5
-    } else {
-        frame_bytes
+    let side = |pixels: Option<i64>| pixels.unwrap_or(0).clamp(0, i64::from(u16::MAX)) as u64;
+    let memory = match form.0.origin {
+        Origin::Transcoded => side(instance.frame_rows) * side(instance.frame_columns) * 3 * 10,
+        Origin::Received if container.header().geometry.is_some() => frame_bytes * 5,
+        Origin::Received | Origin::Resting => frame_bytes,
     };
     let permit = app.dicomweb.frame_permit(memory).await?;
     let content_type = form.content_type();
     if wrapping == Wrapping::Single {
         let number = numbers[0];
         let etag = form.etag(&instance.container_sha256, number);
-        let frame = blocking(move || {
-            let frame = form.read(&mut container, number);
-            frame
-                .inspect_err(|error| reader.suspect(&instance, error))
-                .map_err(BlobError::from)
-        })
-        .await?;
+        if ranges::is_known(headers, &etag) {
+            return Ok((StatusCode::NOT_MODIFIED, [(ETAG, etag)]).into_response());
+        }
+        let frame =
+            blocking(move || decodable(reader.frame(&instance, &mut container, &form, number))).await?;
         drop(permit);
-        return Ok(frame_answer(&headers, frame, &content_type, &etag));
+        let frame = frame.ok_or_else(not_acceptable)?;
+        return Ok(frame_answer(headers, frame, &content_type, &etag));
     }
     drop(permit);
     let boundary = boundary(&instance);
-    let outer = format!("multipart/related; type=\"{}\"; boundary={boundary}", form.media);
+    let outer = format!(
+        "multipart/related; type=\"{}\"; boundary={boundary}",
+        form.0.media
+    );
+    let first = numbers[0];
+    // A frame that cannot be decoded is a refusal, not a broken connection.
+    let (checking, of, wanted) = (reader.clone(), instance.clone(), form.clone());
+    let opened = blocking(move || {
+        let read = if wanted.0.origin == Origin::Transcoded {
+            decodable(checking.frame(&of, &mut container, &wanted, first))?
+        } else {
+            Some(Vec::new())
+        };
+        Ok(read.map(|_| container))
+    });
+    let mut container = opened.await?.ok_or_else(not_acceptable)?;
     let body = stream::body("frames", move |out| {
         for number in numbers {
             stream::begin_part(out, &boundary, &content_type)?;
-            let frame = form.read(&mut container, number);
-            let frame = frame.inspect_err(|error| reader.suspect(&instance, error));
+            let frame = reader.frame(&instance, &mut container, &form, number);
             out.write_all(&frame.map_err(io::Error::other)?)?;
             stream::end_part(out)?;
         }
         stream::end_parts(out, &boundary)
     });
-    Ok(([(CONTENT_TYPE, outer)], body).into_response())
+    let fixed = [(CONTENT_TYPE, outer), (VARY, "accept".to_owned())];
+    Ok((fixed, body).into_response())
+}
+
+fn not_displayable(instance: &Instance, frame_count: u32) -> ApiError {
+    if frame_count == 0 && instance.frame_rows.is_some() {
+        ApiError::new(
+            StatusCode::NOT_FOUND,
+            "not_displayable",
+            "its frames cannot be shown safely; the original can be retrieved",
+        )
+    } else {
+        ApiError::not_found()
+    }
+}
+
+/// What was read; `None` when it is coded in a way that is not decoded here.
+fn decodable<T>(read: Result<T, TranscodeError>) -> Result<Option<T>, BlobError> {
+    match read {
+        Ok(read) => Ok(Some(read)),
+        Err(TranscodeError::NotDecodable | TranscodeError::Elements(ElementsError::Scan(_))) => Ok(None),
+        Err(TranscodeError::Elements(ElementsError::Container(error))) => Err(error.into()),
+        Err(TranscodeError::Io(error)) => Err(error.into()),
+    }
 }
 
 /// A long binary value that metadata names.
@@ -293,73 +479,168 @@ pub(super) async fn retrieve_bulk_data(
     State(app): State<AppState>,
     caller: Caller,
     Path((study, series, instance, path)): Path<(String, String, String, String)>,
+    headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let located = locate(&app, &caller, &Address::of_instance((study, series, instance))).await?;
     let instance = located.into_iter().next().ok_or_else(ApiError::not_found)?;
+    if path == PIXEL_DATA {
+        return pixel_data(&app, &caller, instance, &headers).await;
+    }
+    let etag = format!("\"{}-{path}\"", instance.container_sha256);
+    if ranges::is_known(&headers, &etag) {
+        return Ok((StatusCode::NOT_MODIFIED, [(ETAG, etag)]).into_response());
+    }
+    let octets = [Rendition {
+        media: OCTETS,
+        transfer_syntax: syntax::EXPLICIT_LITTLE.to_owned(),
+        origin: Origin::Received,
+    }];
+    let (_, wrapping) = accept::choose(&headers, &octets, false).ok_or_else(not_acceptable)?;
+    let boundary = boundary(&instance);
+    let permit = app
+        .dicomweb
+        .frame_permit(ScanLimits::default().max_value_bytes)
+        .await?;
     let reader = Reader::new(&app, &caller);
     let value = blocking(move || {
-        let limits = ScanLimits::default();
         let mut container = reader.container(&instance)?;
-        let head = container.head_bytes(limits.max_head_bytes)?;
-        let ts = container.header().transfer_syntax.clone();
-        Ok(metadata::bulk_value(&head, &ts, &path, &limits).ok().flatten())
+        match metadata::bulk_value(&mut container, &path, &ScanLimits::default()) {
+            Ok(value) => Ok(value),
+            Err(ElementsError::Scan(_)) => Ok(None),
+            Err(ElementsError::Container(error)) => {
+                reader.suspect(&instance, &error);
+                Err(error.into())
+            }
+        }
     })
     .await?;
-    Ok(([(CONTENT_TYPE, OCTETS)], value.ok_or_else(ApiError::not_found)?).into_response())
+    drop(permit);
+    let value = value.ok_or_else(ApiError::not_found)?;
+    if wrapping == Wrapping::Single {
+        return Ok(frame_answer(&headers, value, OCTETS, &etag));
+    }
+    let mut body = Vec::new();
+    stream::begin_part(&mut body, &boundary, OCTETS)
+        .and_then(|()| body.write_all(&value))
+        .and_then(|()| stream::end_part(&mut body))
+        .and_then(|()| stream::end_parts(&mut body, &boundary))
+        .map_err(ApiError::internal)?;
+    let outer = format!("multipart/related; type=\"{OCTETS}\"; boundary={boundary}");
+    Ok(([(CONTENT_TYPE, outer)], body).into_response())
+}
+
+/// All frames of an instance: native ones behind each other in one value, compressed ones each as a part.
+async fn pixel_data(
+    app: &AppState,
+    caller: &Caller,
+    instance: Instance,
+    headers: &HeaderMap,
+) -> Result<Response, ApiError> {
+    let n_frames = u32::try_from(instance.number_of_frames).unwrap_or(0);
+    if n_frames == 0 {
+        return Err(not_displayable(&instance, 0));
+    }
+    let received = FrameForm::of(&instance.transfer_syntax_uid);
+    if n_frames == 1 || received.0.media != OCTETS {
+        return frames_of(app, caller, instance, (1..=n_frames).collect(), headers).await;
+    }
+    let (_, wrapping) =
+        accept::choose(headers, std::slice::from_ref(&received.0), false).ok_or_else(not_acceptable)?;
+    let reader = Reader::new(app, caller);
+    let (opening, of) = (reader.clone(), instance.clone());
+    let mut container = blocking(move || opening.container(&of)).await?;
+    let (boundary, content_type) = (boundary(&instance), received.content_type());
+    let outer = match wrapping {
+        Wrapping::Single => content_type.clone(),
+        Wrapping::Multipart => format!("multipart/related; type=\"{OCTETS}\"; boundary={boundary}"),
+    };
+    let body = stream::body("pixel data", move |out| {
+        if wrapping == Wrapping::Multipart {
+            stream::begin_part(out, &boundary, &content_type)?;
+        }
+        for number in 1..=n_frames {
+            let frame = reader.frame(&instance, &mut container, &received, number);
+            out.write_all(&frame.map_err(io::Error::other)?)?;
+        }
+        if wrapping == Wrapping::Multipart {
+            stream::end_part(out)?;
+            stream::end_parts(out, &boundary)?;
+        }
+        Ok(())
+    });
+    Ok(([(CONTENT_TYPE, outer)], body).into_response())
 }
 
 /// How frames of a transfer syntax leave.
-pub(super) struct FrameForm {
-    media: &'static str,
-    transfer_syntax: String,
-    /// Native frames leave as the codestreams they are stored as.
-    is_stored_htj2k: bool,
-}
+#[derive(Debug, Clone)]
+pub(super) struct FrameForm(Rendition);
 
 impl FrameForm {
+    /// As they were received; native ones in little endian.
     fn of(transfer_syntax: &str) -> Self {
         let encapsulated =
             TransferSyntaxUid::parse(transfer_syntax).is_ok_and(|uid| Syntax::of(&uid).encapsulated);
-        if !encapsulated || syntax::codestream_of(transfer_syntax) == Codestream::Uncompressed {
-            return Self {
-                media: OCTETS,
-                transfer_syntax: syntax::EXPLICIT_LITTLE.to_owned(),
-                is_stored_htj2k: false,
-            };
-        }
-        Self {
-            media: syntax::frame_media_type(transfer_syntax),
+        let is_native = !encapsulated || syntax::codestream_of(transfer_syntax) == Codestream::Uncompressed;
+        let (media, transfer_syntax) = if is_native {
+            (OCTETS, syntax::EXPLICIT_LITTLE)
+        } else {
+            (syntax::frame_media_type(transfer_syntax), transfer_syntax)
+        };
+        Self(Rendition {
+            media,
             transfer_syntax: transfer_syntax.to_owned(),
-            is_stored_htj2k: false,
-        }
+            origin: Origin::Received,
+        })
     }
 
     /// Frames that were received uncompressed, in the form they travelled in.
     pub(super) fn htj2k() -> Self {
-        Self {
+        Self(Rendition {
             media: syntax::frame_media_type(syntax::HTJ2K_LOSSLESS_RPCL),
             transfer_syntax: syntax::HTJ2K_LOSSLESS_RPCL.to_owned(),
-            is_stored_htj2k: true,
-        }
+            origin: Origin::Resting,
+        })
     }
 
-    fn read(&self, container: &mut Container<File>, number: u32) -> Result<Vec<u8>, ContainerError> {
-        if self.is_stored_htj2k {
-            let codestream = container.codestream(number)?;
-            return codestream.ok_or(ContainerError::NoSuchFrame(number));
+    /// Every form that frames of this transfer syntax can have.
+    fn all_of(transfer_syntax: &str, has_codestreams: bool) -> Vec<Self> {
+        let mut forms = Vec::new();
+        if has_codestreams {
+            forms.push(Self::htj2k());
         }
-        container.frame_little_endian(number)
+        forms.push(Self::of(transfer_syntax));
+        if TransferSyntaxUid::parse(transfer_syntax)
+            .is_ok_and(|uid| Route::from(&uid) == Some(Route::Decoded))
+        {
+            forms.push(Self(Rendition {
+                media: OCTETS,
+                transfer_syntax: syntax::EXPLICIT_LITTLE.to_owned(),
+                origin: Origin::Transcoded,
+            }));
+        }
+        forms
+    }
+
+    fn read(&self, container: &mut Container<File>, number: u32) -> Result<Vec<u8>, TranscodeError> {
+        match self.0.origin {
+            Origin::Resting => {
+                let codestream = container.codestream(number)?;
+                Ok(codestream.ok_or(ContainerError::NoSuchFrame(number))?)
+            }
+            Origin::Transcoded => FrameDecoder::new(container)?.frame(container, number),
+            Origin::Received => Ok(container.frame_little_endian(number)?),
+        }
     }
 
     /// Strong (RFC 9110 section 8.8.3): a container never changes, and a frame leaves it in each form as one sequence of
     /// bytes.
     pub(super) fn etag(&self, container_sha256: &str, number: u32) -> String {
-        format!("\"{container_sha256}-{number}-{}\"", self.transfer_syntax)
+        format!("\"{container_sha256}-{number}-{}\"", self.0.transfer_syntax)
     }
 
     /// The transfer syntax is always named: viewers guess wrongly without it.
     pub(super) fn content_type(&self) -> String {
-        format!("{};transfer-syntax={}", self.media, self.transfer_syntax)
+        format!("{};transfer-syntax={}", self.0.media, self.0.transfer_syntax)
     }
 }
 
@@ -369,6 +650,7 @@ fn frame_answer(headers: &HeaderMap, frame: Vec<u8>, content_type: &str, etag: &
         (CONTENT_TYPE, content_type.to_owned()),
         (ACCEPT_RANGES, "bytes".to_owned()),
         (ETAG, etag.to_owned()),
+        (VARY, "accept".to_owned()),
     ];
     match ranges::asked(headers, total, etag) {
         Asked::Whole => (fixed, frame).into_response(),
@@ -383,15 +665,17 @@ fn frame_answer(headers: &HeaderMap, frame: Vec<u8>, content_type: &str, etag: &
             )
                 .into_response()
         }
-        Asked::Unsatisfiable => {
-            let refusal = ApiError::new(
-                StatusCode::RANGE_NOT_SATISFIABLE,
-                "range_beyond_frame",
-                format!("a range within {total} bytes expected"),
-            );
-            ([(CONTENT_RANGE, format!("bytes */{total}"))], refusal).into_response()
-        }
+        Asked::Unsatisfiable => unsatisfiable(total),
     }
+}
+
+fn unsatisfiable(total: usize) -> Response {
+    let refusal = ApiError::new(
+        StatusCode::RANGE_NOT_SATISFIABLE,
+        "range_beyond_frame",
+        format!("a range within {total} bytes expected"),
+    );
+    ([(CONTENT_RANGE, format!("bytes */{total}"))], refusal).into_response()
 }
 
 pub(super) fn frame_numbers(text: &str) -> Result<Vec<u32>, ApiError> {
@@ -412,16 +696,16 @@ pub(super) fn frame_numbers(text: &str) -> Result<Vec<u32>, ApiError> {
     }
 }
 
-fn not_acceptable() -> ApiError {
+pub(super) fn not_acceptable() -> ApiError {
     ApiError::new(
         StatusCode::NOT_ACCEPTABLE,
         "not_acceptable",
-        "nothing is transcoded: take the stored transfer syntax, or name none",
+        "it cannot be given so: take what was received with transfer-syntax=*, or name no media type",
     )
 }
 
 /// The same for every answer about one instance, and in no content by chance.
-fn boundary(instance: &Instance) -> String {
+pub(super) fn boundary(instance: &Instance) -> String {
     format!(
         "tancho-{}",
         &instance.container_sha256[..40.min(instance.container_sha256.len())]
@@ -438,7 +722,7 @@ pub(super) async fn blocking<T: Send + 'static>(
 }
 
 /// Damage is never shown: the client is told, the log names the cause, the scrub finds the blob.
-fn refusal(error: BlobError) -> ApiError {
+pub(super) fn refusal(error: BlobError) -> ApiError {
     match error {
         BlobError::Damaged(ContainerError::TooLarge(_)) => ApiError::not_found(),
         BlobError::Damaged(_) | BlobError::Missing | BlobError::NotItsDigest => {
@@ -452,19 +736,23 @@ fn refusal(error: BlobError) -> ApiError {
     }
 }
 
-/// The metadata of an instance, from the head in its container.
+/// The metadata of an instance, from its container; while it arrives, from the head.
 pub(super) fn describe(
     instance: &Instance,
     mut container: Container<File>,
+    base_url: &str,
 ) -> anyhow::Result<serde_json::Value> {
     let options = MetadataOptions {
-        bulk_data_base_url: Some(model::instance_address(instance)),
+        bulk_data_base_url: Some(format!("{base_url}{}", model::instance_address(instance))),
         inline_bytes_max: INLINE_BYTES_MAX,
         limits: ScanLimits::default(),
     };
-    let head = container.head_bytes(options.limits.max_head_bytes)?;
-    let ts = container.header().transfer_syntax.clone();
-    Ok(metadata::dicom_json(&head, &ts, &options)?)
+    let extent = if instance.is_verified() {
+        Extent::Whole
+    } else {
+        Extent::Head
+    };
+    Ok(metadata::of_container(&mut container, extent, &options)?)
 }
 
 /// Opens the containers of one network.
@@ -472,6 +760,7 @@ pub(super) fn describe(
 pub(super) struct Reader {
     blobs: Blobs,
     network_id: NetworkId,
+    base_url: String,
 }
 
 impl Reader {
@@ -479,6 +768,7 @@ impl Reader {
         Self {
             blobs: app.blobs.clone(),
             network_id: caller.scope.network_id.clone(),
+            base_url: model::base_url(app).to_owned(),
         }
     }
 
@@ -490,7 +780,9 @@ impl Reader {
     /// The metadata of an instance. One bad instance does not hide the others of its series: where its bytes cannot
     /// be read, what the index knows stands for it.
     pub(super) fn metadata(&self, instance: &Instance) -> serde_json::Value {
-        let read = || -> anyhow::Result<serde_json::Value> { describe(instance, self.container(instance)?) };
+        let read = || -> anyhow::Result<serde_json::Value> {
+            describe(instance, self.container(instance)?, &self.base_url)
+        };
         read().unwrap_or_else(|error| {
             tracing::error!(instance.id = %instance.id, error = format!("{error:#}"), "metadata not readable");
             model::instance(instance)
@@ -498,22 +790,45 @@ impl Reader {
     }
 
     /// The instance as a DICOM file. Every section is checked as it passes, the whole at the end.
-    fn write_file(&self, instance: &Instance, out: &mut impl Write) -> io::Result<()> {
-        let mut container = self.container(instance).map_err(io::Error::other)?;
+    fn write_file(&self, file: &InstanceFile, out: &mut impl Write) -> io::Result<()> {
+        let mut container = self.container(&file.instance).map_err(io::Error::other)?;
         let header = container.header();
+        let transfer_syntax = TransferSyntaxUid::parse(file.transfer_syntax()).map_err(io::Error::other)?;
         out.write_all(&part10::header(
-            &header.transfer_syntax,
+            &transfer_syntax,
             &header.sop_class_uid,
             &header.sop_instance_uid,
         ))?;
+        if file.is_transcoded {
+            return transcode::explicit_little(&mut container, out)
+                .inspect_err(|error| self.suspect_transcoded(&file.instance, error))
+                .map_err(io::Error::other);
+        }
         let rebuilt = container.rebuild(out);
         rebuilt
-            .inspect_err(|error| self.suspect(instance, error))
+            .inspect_err(|error| self.suspect(&file.instance, error))
             .map_err(|error| match error {
                 ContainerError::Io(error) => error,
                 other => io::Error::other(other),
             })?;
         Ok(())
+    }
+
+    fn frame(
+        &self,
+        instance: &Instance,
+        container: &mut Container<File>,
+        form: &FrameForm,
+        number: u32,
+    ) -> Result<Vec<u8>, TranscodeError> {
+        form.read(container, number)
+            .inspect_err(|error| self.suspect_transcoded(instance, error))
+    }
+
+    fn suspect_transcoded(&self, instance: &Instance, error: &TranscodeError) {
+        if let TranscodeError::Elements(ElementsError::Container(error)) = error {
+            self.suspect(instance, error);
+        }
     }
 
     /// Has the scrub look at a container that could not be read.

@@ -92,8 +92,13 @@ fn method_label(method: &Method) -> &'static str {
     }
 }
 
+/// Marks an answer with an error's status whose body another standard than RFC 9457 decides: it stays as it is.
+#[derive(Debug, Clone, Copy)]
+pub struct OwnDocument;
+
 fn is_error(response: &Response) -> bool {
-    response.status().is_client_error() || response.status().is_server_error()
+    let is_error = response.status().is_client_error() || response.status().is_server_error();
+    is_error && response.extensions().get::<OwnDocument>().is_none()
 }
 
 fn with_request_id(mut response: Response, id: &str) -> Response {

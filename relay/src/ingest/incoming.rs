@@ -22,6 +22,8 @@ use super::space::{self, Room};
 use crate::durable::{self, crash_point};
 use crate::state::make_private_dir;
 
+/// Beginning of the names of files that live only as long as the request that stores them.
+pub const UPLOAD_PREFIX: &str = "upload-";
 /// Partial files kept open for writing; others are opened again when their next range comes.
 const FILES_OPEN_MAX: usize = 128;
 /// Parts made durable in one turn, so that a turn stays short.
@@ -123,7 +125,14 @@ impl Incoming {
         }
         for entry in fs::read_dir(&dir)? {
             let entry = entry?;
-            let Some(key) = entry.file_name().to_str().and_then(parse_name) else {
+            let name = entry.file_name();
+            let name = name.to_str().unwrap_or_default();
+            if name.starts_with(UPLOAD_PREFIX) {
+                // Of a request that ended with the run before.
+                fs::remove_file(entry.path())?;
+                continue;
+            }
+            let Some(key) = parse_name(name) else {
                 continue;
             };
             let on_disk = entry.metadata()?.len();

@@ -6,6 +6,7 @@
 use tancho_domain::access::Scope;
 use tancho_domain::dicom::{SeriesInstanceUid, SopInstanceUid, StudyInstanceUid};
 use tancho_domain::ids::{InstanceId, NetworkId, SiteId, StudyId};
+use tancho_domain::search_key::{SEARCH_WORDS_MAX, SearchWord};
 
 use crate::db::Tx;
 use crate::error::StoreError;
@@ -13,7 +14,7 @@ use crate::reading::site_of_reach;
 use crate::studies::{UncertainElements, Withheld};
 
 /// Most studies one page gives.
-pub const STUDIES_PAGE_MAX: i64 = 200;
+pub const STUDIES_PAGE_MAX: i64 = 500;
 /// Most instances one answer gives.
 pub const INSTANCES_MAX: i64 = 20_000;
 
@@ -55,6 +56,8 @@ pub struct Study {
     pub accession_number: Option<String>,
     /// Study Description (0008,1030).
     pub study_description: Option<String>,
+    /// Series of which a head is there.
+    pub n_series: i64,
     /// Displayed instances of which the head is there.
     pub n_received: i64,
     /// Displayed instances that are whole and durable.
@@ -193,8 +196,8 @@ macro_rules! study_columns {
     () => {
         "s.id, s.site_id, s.study_instance_uid, s.patient_id, s.issuer_of_patient_id, s.patient_name_alphabetic, \
          s.patient_name_ideographic, s.patient_name_phonetic, s.patient_name_uncertain, s.uncertain_elements, s.patient_birth_date, \
-         s.patient_sex, s.study_date, s.study_time, s.accession_number, s.study_description, s.n_received, \
-         s.n_verified, s.announced_instances, s.bytes_received, s.closed_at_ms, s.first_arrival_at_ms, \
+         s.patient_sex, s.study_date, s.study_time, s.accession_number, s.study_description, \
+         (select count(*) from series c where c.study_id = s.id) as n_series, s.n_received, s.n_verified, s.announced_instances, s.bytes_received, s.closed_at_ms, s.first_arrival_at_ms, \
          s.last_arrival_at_ms, s.conflict_at_ms, s.held_at_ms, s.withheld"
     };
 }
@@ -207,14 +210,61 @@ macro_rules! instance_columns {
     };
 }
 
-/// A page of the studies within reach, the latest arrival first; with a UID only those that have it.
+/// Which studies are asked for; what is left out asks for everything.
+#[derive(Debug, Clone, Default)]
+pub struct StudyFilter<'a> {
+    /// Study Instance UIDs, separated by commas.
+    pub study_instance_uids: Option<&'a str>,
+    /// Series Instance UIDs of which the study has one, separated by commas.
+    pub series_instance_uids: Option<&'a str>,
+    /// SOP Instance UIDs of which the study shows one, separated by commas.
+    pub sop_instance_uids: Option<&'a str>,
+    /// Exactly this Patient ID.
+    pub patient_id: Option<&'a str>,
+    /// Exactly this Accession Number.
+    pub accession_number: Option<&'a str>,
+    /// `YYYYMMDD`, the first Study Date.
+    pub study_date_from: Option<&'a str>,
+    /// `YYYYMMDD`, the last Study Date.
+    pub study_date_to: Option<&'a str>,
+    /// Each a part of what the patient is found by; at most [`SEARCH_WORDS_MAX`] count.
+    pub words: &'a [SearchWord],
+}
+
+/// A word of a search in a study's key, as written or as spoken.
+macro_rules! study_has_word {
+    ($written:literal, $spoken:literal) => {
+        concat!(
+            "and ($",
+            $written,
+            " is null or coalesce(s.search_key, '') like $",
+            $written,
+            " or coalesce(s.search_key, '') like $",
+            $spoken,
+            ") "
+        )
+    };
+}
+
+/// The list `$n` of UIDs holds the column's; a UID has no character that means something in a pattern.
+macro_rules! uid_is_listed {
+    ($list:literal, $column:literal) => {
+        concat!("',' || $", $list, " || ',' like '%,' || ", $column, " || ',%'")
+    };
+}
+
+/// A page of the studies within reach that match, the latest arrival first.
 pub async fn list_studies(
     tx: &mut Tx,
     scope: &Scope,
-    uid: Option<&StudyInstanceUid>,
+    filter: &StudyFilter<'_>,
     limit: i64,
     offset: i64,
 ) -> Result<Vec<Study>, StoreError> {
+    const { assert!(SEARCH_WORDS_MAX == 4, "the statement has a place for each word") };
+    let word = |n: usize| filter.words.get(n);
+    let written = |n| word(n).map(|word| format!("%{}%", word.written));
+    let spoken = |n| Some(format!("%{}%", word(n)?.spoken.as_ref()?));
     fetch_all!(
         tx,
         Study,
@@ -223,12 +273,38 @@ pub async fn list_studies(
             study_columns!(),
             " from studies s where ",
             study_in_reach!(),
-            " and ($3 is null or s.study_instance_uid = $3) \
-             order by s.last_arrival_at_ms desc, s.id limit $4 offset $5"
+            " and ($3 is null or ",
+            uid_is_listed!("3", "s.study_instance_uid"),
+            ") and ($4 is null or exists (select 1 from series e where e.study_id = s.id and ",
+            uid_is_listed!("4", "e.series_instance_uid"),
+            ")) and ($5 is null or exists (select 1 from instances i where i.study_id = s.id and i.revision = 1 \
+             and i.state <> 'held' and ",
+            uid_is_listed!("5", "i.sop_instance_uid"),
+            ")) and ($6 is null or s.patient_id = $6) and ($7 is null or s.accession_number = $7) \
+             and ($8 is null or s.study_date >= $8) and ($9 is null or s.study_date <= $9) ",
+            study_has_word!("10", "11"),
+            study_has_word!("12", "13"),
+            study_has_word!("14", "15"),
+            study_has_word!("16", "17"),
+            "order by s.last_arrival_at_ms desc, s.id limit $18 offset $19"
         ),
         scope.network_id.as_str(),
         site_of_reach(scope),
-        uid.map(StudyInstanceUid::as_str),
+        filter.study_instance_uids,
+        filter.series_instance_uids,
+        filter.sop_instance_uids,
+        filter.patient_id,
+        filter.accession_number,
+        filter.study_date_from,
+        filter.study_date_to,
+        written(0),
+        spoken(0),
+        written(1),
+        spoken(1),
+        written(2),
+        spoken(2),
+        written(3),
+        spoken(3),
         limit.clamp(0, STUDIES_PAGE_MAX),
         offset.max(0)
     )
@@ -299,6 +375,35 @@ pub async fn list_series(
         site_of_reach(scope),
         study.as_str(),
         uid.map(SeriesInstanceUid::as_str)
+    )
+}
+
+/// The first whole shown instance of each series of a study, by series; with a UID of that series only.
+pub async fn list_first_instances(
+    tx: &mut Tx,
+    scope: &Scope,
+    study: &StudyId,
+    series_uid: Option<&SeriesInstanceUid>,
+) -> Result<Vec<Instance>, StoreError> {
+    fetch_all!(
+        tx,
+        Instance,
+        concat!(
+            "select ",
+            instance_columns!(),
+            " from (select n.*, row_number() over (partition by n.series_id \
+             order by coalesce(n.instance_number, 2147483647), n.sop_instance_uid) as place from instances n \
+             where n.study_id = $3 and n.revision = 1 and n.state = 'verified') i \
+             join series e on e.id = i.series_id join studies s on s.id = i.study_id where ",
+            study_in_reach!(),
+            " and i.place = 1 and ($4 is null or e.series_instance_uid = $4) \
+             order by coalesce(e.series_number, 2147483647), e.series_instance_uid limit $5"
+        ),
+        scope.network_id.as_str(),
+        site_of_reach(scope),
+        study.as_str(),
+        series_uid.map(SeriesInstanceUid::as_str),
+        INSTANCES_MAX
     )
 }
 

@@ -286,6 +286,38 @@ macro_rules! select_nodes {
     };
 }
 
+/// The node that stands for what people store at a site over DICOMweb, made when there is none. No certificate is ever
+/// made for it, and no list of nodes shows it.
+pub async fn ensure_upload_node(
+    tx: &mut Tx,
+    scope: &Scope,
+    site_id: &SiteId,
+    new_id: &NodeId,
+    now_ms: i64,
+) -> Result<NodeId, StoreError> {
+    execute!(
+        tx,
+        "insert into nodes (id, network_id, site_id, state, enrolled_at_ms, denied_at_ms, kind) \
+         select $1, t.network_id, t.id, 'denied', $4, $4, 'upload' from sites t where t.network_id = $2 and t.id = $3 \
+         and ($5 is null or t.id = $5) on conflict do nothing",
+        new_id.as_str(),
+        scope.network_id.as_str(),
+        site_id.as_str(),
+        now_ms,
+        site_of(scope)
+    )?;
+    let (id,) = fetch_one!(
+        tx,
+        (String,),
+        "select id from nodes where network_id = $1 and site_id = $2 and ($3 is null or site_id = $3) \
+         and kind = 'upload'",
+        scope.network_id.as_str(),
+        site_id.as_str(),
+        site_of(scope)
+    )?;
+    Ok(NodeId::parse(&id)?)
+}
+
 async fn find_node(tx: &mut Tx, id: &NodeId) -> Result<Node, StoreError> {
     fetch_one!(tx, Node, select_nodes!("where n.id = $1"), id.as_str())
 }
@@ -295,7 +327,9 @@ pub async fn get_node(tx: &mut Tx, scope: &Scope, id: &NodeId) -> Result<Node, S
     fetch_one!(
         tx,
         Node,
-        select_nodes!("where n.network_id = $1 and ($2 is null or n.site_id = $2) and n.id = $3"),
+        select_nodes!(
+            "where n.kind = 'agent' and n.network_id = $1 and ($2 is null or n.site_id = $2) and n.id = $3"
+        ),
         scope.network_id.as_str(),
         site_of(scope),
         id.as_str()
@@ -307,7 +341,9 @@ pub async fn list_nodes(tx: &mut Tx, scope: &Scope) -> Result<Vec<Node>, StoreEr
     fetch_all!(
         tx,
         Node,
-        select_nodes!("where n.network_id = $1 and ($2 is null or n.site_id = $2) order by n.id"),
+        select_nodes!(
+            "where n.kind = 'agent' and n.network_id = $1 and ($2 is null or n.site_id = $2) order by n.id"
+        ),
         scope.network_id.as_str(),
         site_of(scope)
     )
@@ -384,7 +420,11 @@ pub async fn deny_node(tx: &mut Tx, scope: &Scope, id: &NodeId, now_ms: i64) -> 
 
 /// Ids of the nodes on the deny-list, over all networks: what live connections are checked against.
 pub async fn list_denied_nodes(tx: &mut Tx) -> Result<Vec<NodeId>, StoreError> {
-    let rows = fetch_all!(tx, (String,), "select id from nodes where state = 'denied'")?;
+    let rows = fetch_all!(
+        tx,
+        (String,),
+        "select id from nodes where kind = 'agent' and state = 'denied'"
+    )?;
     rows.into_iter()
         .map(|(id,)| NodeId::parse(&id).map_err(StoreError::from))
         .collect()

@@ -74,9 +74,11 @@ fn routes(hospital: &Hospital) -> Vec<Route> {
                 Some(line) => routes.push(Route {
                     method: method.to_uppercase().parse().unwrap(),
                     path: filled(path, hospital),
-                    names_an_object: [path.as_str(), line.body].iter().any(|text| {
-                        text.contains("/{") || text.contains("\"STUDY\"") || text.contains("\"REQUEST\"")
-                    }),
+                    // Storing to a study makes or adds to the person's own site's, whoever else has one of that UID.
+                    names_an_object: line.needs != Some(Action::StoreInstances)
+                        && [path.as_str(), line.body].iter().any(|text| {
+                            text.contains("/{") || text.contains("\"STUDY\"") || text.contains("\"REQUEST\"")
+                        }),
                     needs: line.needs,
                     body: line
                         .body

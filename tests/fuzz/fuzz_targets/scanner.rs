@@ -12,7 +12,9 @@ use sha2::{Digest, Sha256};
 use tancho_domain::dicom::TransferSyntaxUid;
 use tancho_imaging::container::{Container, encode};
 use tancho_imaging::limits::ScanLimits;
-use tancho_imaging::metadata::{MetadataOptions, dicom_json};
+use tancho_imaging::metadata::{Extent, MetadataOptions, bulk_value, dicom_json, of_container};
+use tancho_imaging::render::{Look, picture};
+use tancho_imaging::transcode::{FrameDecoder, explicit_little};
 use tancho_imaging::{part10, scan, syntax};
 
 const SYNTAXES: [&str; 9] = [
@@ -69,5 +71,29 @@ fn take(bytes: &[u8], transfer_syntax: &TransferSyntaxUid) {
     for number in 0..container.frame_count().min(4) {
         let _ = container.frame(number);
         let _ = container.low_frame(number);
+    }
+    serve(&mut container);
+}
+
+/// What a browser or another program is given of it.
+fn serve(container: &mut Container<Cursor<Vec<u8>>>) {
+    let options = MetadataOptions::default();
+    if let Ok(model) = of_container(container, Extent::Whole, &options)
+        && let (Ok(look), Some(geometry)) = (Look::of(&model, 1), container.header().geometry)
+        && let Ok(frame) = container.frame_little_endian(1)
+    {
+        if let Ok(picture) = picture(&frame, &geometry, &look, None) {
+            let small = picture.fitted(16, 16);
+            assert!(small.width <= 16 && small.height <= 16);
+        }
+    }
+    let _ = bulk_value(container, "00091010", &options.limits);
+    let mut explicit = Vec::new();
+    if explicit_little(container, &mut explicit).is_ok() {
+        let explicit_little_endian = TransferSyntaxUid::parse(syntax::EXPLICIT_LITTLE).expect("a constant");
+        let _ = dicom_json(&explicit, &explicit_little_endian, &options);
+    }
+    if let Ok(mut decoder) = FrameDecoder::new(container) {
+        let _ = decoder.frame(container, 1);
     }
 }

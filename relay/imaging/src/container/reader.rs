@@ -174,6 +174,38 @@ impl<R: Read + Seek> Container<R> {
         Ok(head)
     }
 
+    /// The bytes after the last frame: the rest of the Pixel Data value and the elements behind it. Empty for an object
+    /// without frames, or when they are more than `bytes_max`.
+    ///
+    /// # Errors
+    /// When a section differs from its digest.
+    pub(crate) fn tail_bytes(&mut self, bytes_max: u64) -> Result<Vec<u8>, ContainerError> {
+        let sections = &self.header.sections;
+        let of_tail = |idx: &usize| sections[*idx].kind == SectionKind::Tail;
+        let parts: Vec<usize> = (0..sections.len()).filter(of_tail).collect();
+        let len: u64 = parts.iter().map(|idx| sections[*idx].expanded_len).sum();
+        let mut tail = Vec::new();
+        if len <= bytes_max {
+            let mut buffers = Buffers::default();
+            for idx in parts {
+                tail.extend_from_slice(self.expand(idx, &mut buffers)?);
+            }
+        }
+        Ok(tail)
+    }
+
+    /// The original data set, section by section as it is read.
+    pub(crate) fn original(&mut self) -> Expanding<'_, R> {
+        Expanding {
+            container: self,
+            next: 0,
+            buffers: Buffers::default(),
+            at: 0,
+            len: 0,
+            fault: None,
+        }
+    }
+
     /// Identity and geometry of the object, from its head section or, without one, from the whole of it.
     ///
     /// # Errors
@@ -188,14 +220,7 @@ impl<R: Read + Seek> Container<R> {
             return Ok(scan::scan_head(&head, &transfer_syntax, limits));
         }
         let total = self.header.original_len;
-        let mut expanding = Expanding {
-            container: self,
-            next: 0,
-            buffers: Buffers::default(),
-            at: 0,
-            len: 0,
-            fault: None,
-        };
+        let mut expanding = self.original();
         let scanned = scan::scan_forward(&mut expanding, total, &transfer_syntax, limits);
         match expanding.fault {
             Some(fault) => Err(fault),
@@ -443,13 +468,14 @@ impl<W: Write> Write for Hashed<'_, W> {
 }
 
 /// The original bytes of an opaque object as a reader.
-struct Expanding<'a, R> {
+pub(crate) struct Expanding<'a, R> {
     container: &'a mut Container<R>,
     next: usize,
     buffers: Buffers,
     at: usize,
     len: usize,
-    fault: Option<ContainerError>,
+    /// Why reading failed.
+    pub(crate) fault: Option<ContainerError>,
 }
 
 impl<R: Read + Seek> Read for Expanding<'_, R> {

@@ -67,7 +67,7 @@ impl FrameGeometry {
     }
 
     /// The image as the coder sees it.
-    pub(super) fn shape(&self) -> ImageShape {
+    pub(crate) fn shape(&self) -> ImageShape {
         ImageShape {
             width: u32::from(self.columns),
             height: u32::from(self.rows),
@@ -99,7 +99,7 @@ impl FrameGeometry {
     }
 
     /// The samples of a little endian frame, by pixel.
-    pub(super) fn samples(&self, frame: &[u8], out: &mut Vec<i32>) {
+    pub(crate) fn samples(&self, frame: &[u8], out: &mut Vec<i32>) {
         out.clear();
         out.reserve(self.n_samples());
         if self.bits_allocated == 8 {
@@ -139,7 +139,7 @@ impl FrameGeometry {
     }
 
     /// The little endian frame of these samples, without its side bits.
-    pub(super) fn frame(&self, samples: &[i32], out: &mut Vec<u8>) {
+    pub(crate) fn frame(&self, samples: &[i32], out: &mut Vec<u8>) {
         out.clear();
         out.reserve(samples.len() * self.sample_bytes());
         if self.is_planar {

@@ -3,10 +3,12 @@
 use base64::Engine as _;
 use serde_json::{Map, Number, Value, json};
 
-use super::MetadataOptions;
+use super::{MetadataOptions, append_fragment};
 use crate::element::{Tag, Vr};
+use crate::elements::{Visitor, pixel_data};
+use crate::scan::ScanError;
 use crate::text::{self, CharacterSets};
-use crate::walk::Element;
+use crate::walk::{AnyWalker, Element, Event, inflate_error};
 
 /// Where the walk is: sequences with the item each is at.
 #[derive(Debug, Default)]
@@ -49,6 +51,56 @@ pub(super) struct Builder<'a> {
     options: &'a MetadataOptions,
     place: Place,
     levels: Vec<Level>,
+    /// Compressed value that is not the object's frames, while the walk is in it; `None` inside when it is too long.
+    fragments: Option<(Element, Option<Vec<u8>>)>,
+    /// Bytes of values that are carried inline.
+    inline_bytes: u64,
+}
+
+impl Visitor for Builder<'_> {
+    fn step(&mut self, walker: &mut AnyWalker<'_>, event: Event) -> Result<bool, ScanError> {
+        if let Some(pixels) = pixel_data(event) {
+            self.left_out(pixels);
+            return Ok(true);
+        }
+        match event {
+            Event::Element(element) if self.wants_value(element) => {
+                self.inline_bytes += element.len.unwrap_or(0);
+                if self.inline_bytes > self.options.limits.max_head_bytes {
+                    return Err(ScanError::ValueTooLong(element.tag));
+                }
+                let value = walker.read_value(u64::MAX).map_err(inflate_error)?;
+                if element.tag == Tag::PIXEL_REPRESENTATION && element.depth == 0 {
+                    walker.set_signed(value.contains(&1));
+                }
+                self.element(element, &value);
+            }
+            Event::Element(element) => self.left_out(element),
+            Event::SequenceStart(element) => self.sequence_start(element.tag),
+            Event::ItemStart => self.item_start(),
+            Event::ItemEnd => self.item_end(),
+            Event::SequenceEnd => self.sequence_end(),
+            Event::FragmentsStart(element) => self.fragments = Some((element, Some(Vec::new()))),
+            Event::Fragment { len, .. } => {
+                if let Some((_, fragments)) = &mut self.fragments
+                    && let Some(bytes) = fragments
+                {
+                    if bytes.len() as u64 + len > self.options.inline_bytes_max {
+                        *fragments = None;
+                    } else {
+                        append_fragment(walker, bytes, len)?;
+                    }
+                }
+            }
+            Event::FragmentsEnd => match self.fragments.take() {
+                Some((element, Some(bytes))) => self.element(element, &bytes),
+                Some((element, None)) => self.left_out(element),
+                None => {}
+            },
+            Event::PixelDataHeader(_) | Event::End => {}
+        }
+        Ok(true)
+    }
 }
 
 impl<'a> Builder<'a> {
@@ -62,6 +114,8 @@ impl<'a> Builder<'a> {
             options,
             place: Place::default(),
             levels: vec![top],
+            fragments: None,
+            inline_bytes: 0,
         }
     }
 
@@ -72,7 +126,7 @@ impl<'a> Builder<'a> {
     }
 
     /// Whether the value is carried inline.
-    pub(super) fn wants_value(&self, element: Element) -> bool {
+    fn wants_value(&self, element: Element) -> bool {
         !element.vr.is_bulk()
             || element
                 .len
@@ -80,7 +134,7 @@ impl<'a> Builder<'a> {
     }
 
     /// Names a value that is not carried inline.
-    pub(super) fn left_out(&mut self, element: Element) {
+    fn left_out(&mut self, element: Element) {
         if let Some(base) = &self.options.bulk_data_base_url {
             let address = format!("{base}/bulkdata/{}", self.place.path_of(element.tag));
             self.insert(
@@ -90,8 +144,14 @@ impl<'a> Builder<'a> {
         }
     }
 
-    pub(super) fn element(&mut self, element: Element, value: &[u8]) {
+    fn element(&mut self, element: Element, value: &[u8]) {
         let tag = element.tag;
+        // A private creator is LO whatever it was sent as (PS3.5 section 7.8.1).
+        let is_creator = tag.is_private() && matches!(tag.1, 0x0010..=0x00FF) && element.vr == Vr::UN;
+        let element = Element {
+            vr: if is_creator { Vr::LO } else { element.vr },
+            ..element
+        };
         if tag.is_group_length() || tag == Tag::TRAILING_PADDING {
             return;
         }
@@ -123,12 +183,12 @@ impl<'a> Builder<'a> {
         self.insert(tag, Value::Object(model));
     }
 
-    pub(super) fn sequence_start(&mut self, tag: Tag) {
+    fn sequence_start(&mut self, tag: Tag) {
         self.place.enter(tag);
         self.level().sequences.push((tag, Vec::new()));
     }
 
-    pub(super) fn item_start(&mut self) {
+    fn item_start(&mut self) {
         self.place.next_item();
         // An item without its own character sets has those around it (PS3.3 section C.12.1.1.2).
         let sets = self.level().sets.clone();
@@ -139,7 +199,7 @@ impl<'a> Builder<'a> {
         });
     }
 
-    pub(super) fn item_end(&mut self) {
+    fn item_end(&mut self) {
         if self.levels.len() < 2 {
             return;
         }
@@ -149,7 +209,7 @@ impl<'a> Builder<'a> {
         }
     }
 
-    pub(super) fn sequence_end(&mut self) {
+    fn sequence_end(&mut self) {
         self.place.leave();
         if let Some((tag, items)) = self.level().sequences.pop() {
             let model = if items.is_empty() {
@@ -267,12 +327,12 @@ fn numbers(vr: Vr, value: &[u8], big_endian: bool) -> Vec<Value> {
         .collect()
 }
 
-/// JSON has no NaN and no infinities; PS3.18 section F.2.2 names them in text.
+/// JSON has no NaN and no infinities; they are text (PS3.18 section F.2.3).
 fn float(number: f64) -> Value {
     match Number::from_f64(number) {
         Some(number) => Value::Number(number),
         None if number.is_nan() => Value::from("NaN"),
-        None if number > 0.0 => Value::from("Infinity"),
-        None => Value::from("-Infinity"),
+        None if number > 0.0 => Value::from("inf"),
+        None => Value::from("-inf"),
     }
 }

@@ -62,7 +62,16 @@ pub(crate) fn open<'a, R: Read + Seek + 'a>(
     limits: &ScanLimits,
 ) -> Result<AnyWalker<'a>, ScanError> {
     let (input, total) = SeekInput::new(src)?;
-    let input: Box<dyn Input + 'a> = Box::new(input);
+    open_input(Box::new(input), total, transfer_syntax, limits)
+}
+
+/// As [`open`], over an input of `total` bytes.
+pub(crate) fn open_input<'a>(
+    input: Box<dyn Input + 'a>,
+    total: u64,
+    transfer_syntax: &TransferSyntaxUid,
+    limits: &ScanLimits,
+) -> Result<AnyWalker<'a>, ScanError> {
     let mut source = Source::new(input, Some(total));
     let found = find_encoding(&mut source, total, Syntax::of(transfer_syntax))?;
     if found.deflated {

@@ -7,5 +7,7 @@ mod dictionary;
 mod frames;
 mod golden;
 mod hostile;
+mod metadata;
 mod oracle;
 mod real;
+mod transcode;

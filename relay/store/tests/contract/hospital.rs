@@ -116,6 +116,8 @@ impl Hospital {
             patient_name_alphabetic: "DOTO^HANAKO".to_owned(),
             patient_name_ideographic: "道東^花子".to_owned(),
             patient_name_phonetic: "ドウトウ^ハナコ".to_owned(),
+            study_date: Some("20260112".to_owned()),
+            accession_number: Some("A-1".to_owned()),
             ..StudyFacts::default()
         };
         let instance = InstanceFacts {

@@ -1,8 +1,9 @@
 //! Studies, series and instances read back on both databases.
 
 use tancho_domain::access::{Reach, Scope};
-use tancho_domain::dicom::{SeriesInstanceUid, SopInstanceUid, StudyInstanceUid};
-use tancho_store::instances::{self, StudyKey};
+use tancho_domain::dicom::{SeriesInstanceUid, SopInstanceUid};
+use tancho_domain::search_key::search_words;
+use tancho_store::instances::{self, StudyFilter, StudyKey};
 use tancho_store::reading;
 use tancho_store::studies::{Origin, Relation, VerifiedInstance, verify_instance};
 use tancho_store::{Db, StoreError};
@@ -21,7 +22,7 @@ on_both_databases! {
         let seen = async |scope: &Scope| {
             let mut tx = db.read().await.unwrap();
             let found = instances::get_study(&mut tx, scope, &key).await;
-            let listed = instances::list_studies(&mut tx, scope, None, 10, 0).await.unwrap().len();
+            let listed = instances::list_studies(&mut tx, scope, &StudyFilter::default(), 10, 0).await.unwrap().len();
             let series = instances::list_series(&mut tx, scope, &hospital.study_id, None).await.unwrap().len();
             let all = instances::list_instances(&mut tx, scope, &hospital.study_id, None, None).await.unwrap().len();
             let sop_uid = SopInstanceUid::parse(SOP_UID).unwrap();
@@ -74,10 +75,9 @@ on_both_databases! {
         assert!(instances::list_instances(&mut tx, &scope, study, None, Some(&other)).await.unwrap().is_empty());
         let other = SeriesInstanceUid::parse("1.2.3").unwrap();
         assert!(instances::list_series(&mut tx, &scope, study, Some(&other)).await.unwrap().is_empty());
-        let other = StudyInstanceUid::parse("1.2.3").unwrap();
-        assert!(instances::list_studies(&mut tx, &scope, Some(&other), 10, 0).await.unwrap().is_empty());
-        assert!(instances::list_studies(&mut tx, &scope, None, 10, 1).await.unwrap().is_empty());
+        assert!(instances::list_studies(&mut tx, &scope, &StudyFilter::default(), 10, 1).await.unwrap().is_empty());
         assert_eq!(instances::list_series(&mut tx, &scope, study, None).await.unwrap()[0].n_verified, 0);
+        assert!(instances::list_first_instances(&mut tx, &scope, study, None).await.unwrap().is_empty());
         assert!(instances::list_expected_blobs(&mut tx, None, 10).await.unwrap().is_empty());
         assert!(instances::is_blob_expected(&mut tx, &hospital.network_id, &digest).await.unwrap());
         assert!(!instances::is_blob_expected(&mut tx, &id(99), &digest).await.unwrap());
@@ -92,6 +92,11 @@ on_both_databases! {
 
         let mut tx = db.read().await.unwrap();
         assert_eq!(instances::list_series(&mut tx, &scope, study, None).await.unwrap()[0].n_verified, 1);
+        let first = instances::list_first_instances(&mut tx, &scope, study, Some(&series_uid)).await.unwrap();
+        assert_eq!((first.len(), first[0].sop_instance_uid.as_str()), (1, SOP_UID));
+        assert!(instances::list_first_instances(&mut tx, &scope, study, Some(&other)).await.unwrap().is_empty());
+        let outside = hospital.scope_of(&hospital.other_site);
+        assert!(instances::list_first_instances(&mut tx, &outside, study, None).await.unwrap().is_empty());
         let blobs = instances::list_expected_blobs(&mut tx, None, 10).await.unwrap();
         assert_eq!((blobs.len(), blobs[0].container_sha256.as_str()), (1, digest.as_str()));
         let after = instances::list_expected_blobs(&mut tx, Some(&blobs[0].instance_id), 10).await.unwrap();
@@ -99,5 +104,42 @@ on_both_databases! {
         let versions = instances::list_versions(&mut tx, &scope, &sop_uid).await.unwrap();
         assert_eq!((versions[0].site_code.as_str(), versions[0].revision), ("doto", 1));
         assert_eq!(versions[0].verified_at_ms, Some(NOW_MS + 1));
+    }
+
+    /// Every part of a filter narrows by itself.
+    async fn studies_are_found_by_what_the_filter_says(db: &Db) {
+        let hospital = Hospital::new(db).await;
+        let scope = hospital.network_scope();
+        let mut tx = db.read().await.unwrap();
+        let everything = StudyFilter::default();
+        let study = instances::list_studies(&mut tx, &scope, &everything, 10, 0).await.unwrap().remove(0);
+        assert_eq!((study.n_series, study.study_date.as_deref()), (1, Some("20260112")));
+        let uid = study.study_instance_uid.clone();
+        let (uids, other_uids) = (format!("1.2.3,{uid}"), format!("{uid}0,1.2.3"));
+        let (patient_id, accession_number) = (study.patient_id.clone(), study.accession_number.clone().unwrap());
+        let (found, missing) = (search_words("どうとう はなこ"), search_words("山田"));
+        let series = [format!("{SERIES_UID},1.2"), "1.2".to_owned()];
+        let instance = [format!("1.2,{SOP_UID}"), "1.2".to_owned()];
+        for (filter, is_found) in [
+            (StudyFilter { study_instance_uids: Some(&uids), ..everything.clone() }, true),
+            (StudyFilter { study_instance_uids: Some(&other_uids), ..everything.clone() }, false),
+            (StudyFilter { series_instance_uids: Some(&series[0]), ..everything.clone() }, true),
+            (StudyFilter { series_instance_uids: Some(&series[1]), ..everything.clone() }, false),
+            (StudyFilter { sop_instance_uids: Some(&instance[0]), ..everything.clone() }, true),
+            (StudyFilter { sop_instance_uids: Some(&instance[1]), ..everything.clone() }, false),
+            (StudyFilter { patient_id: Some(&patient_id), ..everything.clone() }, true),
+            (StudyFilter { patient_id: Some("0"), ..everything.clone() }, false),
+            (StudyFilter { accession_number: Some(&accession_number), ..everything.clone() }, true),
+            (StudyFilter { accession_number: Some("0"), ..everything.clone() }, false),
+            (StudyFilter { study_date_from: Some("20260112"), ..everything.clone() }, true),
+            (StudyFilter { study_date_from: Some("20260113"), ..everything.clone() }, false),
+            (StudyFilter { study_date_to: Some("20260112"), ..everything.clone() }, true),
+            (StudyFilter { study_date_to: Some("20260111"), ..everything.clone() }, false),
+            (StudyFilter { words: &found, ..everything.clone() }, true),
+            (StudyFilter { words: &missing, ..everything.clone() }, false),
+        ] {
+            let listed = instances::list_studies(&mut tx, &scope, &filter, 10, 0).await.unwrap();
+            assert_eq!(listed.len(), usize::from(is_found), "{filter:?}");
+        }
     }
 }

@@ -123,4 +123,28 @@ on_both_databases! {
         nodes::deny_node(&mut tx, &whole(&network), &node.id, NOW_MS).await.unwrap();
         assert!(matches!(nodes::find_node_by_certificate(&mut tx, "77").await, Err(StoreError::NotFound)));
     }
+
+    /// A site has one place for what people store; it is no node that anybody sees or that may connect.
+    async fn a_site_has_one_place_for_uploads(db: &Db) {
+        let (network, centre, _) = small_network(db).await;
+        let scope = whole(&network);
+        let mut tx = db.write().await.unwrap();
+        let other = site(&mut tx, &network, "OTHER", SiteKind::Both).await;
+        let (first, second) = (NodeId::new(uuid()), NodeId::new(uuid()));
+        let made = nodes::ensure_upload_node(&mut tx, &scope, &centre.id, &first, NOW_MS).await.unwrap();
+        assert_eq!(made, first);
+        let again = nodes::ensure_upload_node(&mut tx, &scope, &centre.id, &second, NOW_MS).await.unwrap();
+        assert_eq!(again, first);
+        let of_other = nodes::ensure_upload_node(&mut tx, &scope, &other.id, &second, NOW_MS).await.unwrap();
+        assert_eq!(of_other, second);
+        assert!(nodes::list_nodes(&mut tx, &scope).await.unwrap().is_empty());
+        assert!(matches!(nodes::get_node(&mut tx, &scope, &first).await, Err(StoreError::NotFound)));
+        assert!(nodes::list_denied_nodes(&mut tx).await.unwrap().is_empty());
+        let reach = tancho_domain::access::Scope {
+            reach: tancho_domain::access::Reach::Site(other.id.clone()),
+            ..scope.clone()
+        };
+        let refused = nodes::ensure_upload_node(&mut tx, &reach, &centre.id, &NodeId::new(uuid()), NOW_MS).await;
+        assert!(matches!(refused, Err(StoreError::NotFound)));
+    }
 }

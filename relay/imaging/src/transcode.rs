@@ -1,0 +1,532 @@
+//! Objects in Explicit VR Little Endian, for those who do not take what was received: native ones with their elements
+//! written anew, and lossless HTJ2K ones with their frames decoded.
+//!
+//! What was received is never changed; this is a copy for one answer, made piece by piece while it is sent.
+
+use std::io::{self, Cursor, Read, Seek, Write};
+
+use crate::container::{Container, ContainerError, ContainerHeader, FrameGeometry};
+use crate::element::{Tag, Vr};
+use crate::elements::{ElementsError, Visitor, behind_pixels, bounded, pixel_data, walk, walk_tail};
+use crate::htj2k::{self, ImageShape};
+use crate::limits::ScanLimits;
+use crate::scan::{PixelDescription, ScanError};
+use crate::syntax::{self, Codestream, Syntax};
+use crate::walk::{AnyWalker, Element, Event, ForwardInput, Input, inflate_error, open, open_input};
+
+/// Bytes of a value that are copied at once; a multiple of every number's size.
+const PIECE_BYTES: usize = 64 * 1024;
+
+const PHOTOMETRIC_INTERPRETATION: Tag = Tag(0x0028, 0x0004);
+const PLANAR_CONFIGURATION: Tag = Tag(0x0028, 0x0006);
+const EXTENDED_OFFSET_TABLE: Tag = Tag(0x7FE0, 0x0001);
+const EXTENDED_OFFSET_TABLE_LENGTHS: Tag = Tag(0x7FE0, 0x0002);
+
+/// Why an object was not transcoded.
+#[derive(Debug, thiserror::Error)]
+pub enum TranscodeError {
+    /// Its elements cannot be given.
+    #[error(transparent)]
+    Elements(#[from] ElementsError),
+    /// Its frames are not those of its header, or coded in a way that is not read.
+    #[error("frames cannot be decoded")]
+    NotDecodable,
+    /// The answer cannot be written.
+    #[error("writing failed")]
+    Io(#[from] io::Error),
+}
+
+impl From<ScanError> for TranscodeError {
+    fn from(error: ScanError) -> Self {
+        Self::Elements(error.into())
+    }
+}
+
+impl From<ContainerError> for TranscodeError {
+    fn from(error: ContainerError) -> Self {
+        Self::Elements(error.into())
+    }
+}
+
+/// How an object in this transfer syntax becomes Explicit VR Little Endian.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Route {
+    /// Its elements are written anew.
+    Rewritten,
+    /// Its frames are decoded as well, if they are lossless HTJ2K.
+    Decoded,
+}
+
+impl Route {
+    /// The route from a transfer syntax; `None` when there is none.
+    #[must_use]
+    pub fn from(transfer_syntax: &tancho_domain::dicom::TransferSyntaxUid) -> Option<Self> {
+        let syntax = Syntax::of(transfer_syntax);
+        // Pixels behind a link (JPIP) are not here.
+        let is_link = matches!(
+            transfer_syntax.as_str().rsplit('.').next(),
+            Some("94" | "95" | "204" | "205")
+        ) && transfer_syntax.as_str().starts_with("1.2.840.10008.1.2.4.");
+        if !syntax.known || is_link {
+            return None;
+        }
+        if !syntax.encapsulated {
+            return Some(Self::Rewritten);
+        }
+        let codestream = syntax::codestream_of(transfer_syntax.as_str());
+        (codestream == Codestream::Htj2k).then_some(Self::Decoded)
+    }
+}
+
+/// Decodes the frames of an object that came as HTJ2K.
+pub struct FrameDecoder {
+    geometry: FrameGeometry,
+    decoder: htj2k::Decoder,
+    samples: Vec<i32>,
+}
+
+impl FrameDecoder {
+    /// A decoder for the frames of a container, which must be displayable; their samples are by pixel.
+    ///
+    /// # Errors
+    /// [`TranscodeError::NotDecodable`] when there are none that this decoder reads.
+    pub fn new<R: Read + Seek>(container: &mut Container<R>) -> Result<Self, TranscodeError> {
+        let is_htj2k = Route::from(&container.header().transfer_syntax) == Some(Route::Decoded);
+        if !is_htj2k || container.frame_count() == 0 {
+            return Err(TranscodeError::NotDecodable);
+        }
+        let pixels = container.scan_identity(&ScanLimits::default())??.pixels;
+        let pixels = pixels.ok_or(TranscodeError::NotDecodable)?;
+        let pixels = PixelDescription {
+            planar_configuration: 0,
+            ..pixels
+        };
+        let samples =
+            u64::from(pixels.rows) * u64::from(pixels.columns) * u64::from(pixels.samples_per_pixel);
+        let frame_len = samples * u64::from(pixels.bits_allocated / 8);
+        let geometry = FrameGeometry::of(&pixels, frame_len).ok_or(TranscodeError::NotDecodable)?;
+        Ok(Self {
+            geometry,
+            decoder: htj2k::Decoder::default(),
+            samples: Vec::new(),
+        })
+    }
+
+    /// Bytes of a decoded frame.
+    #[must_use]
+    pub fn frame_len(&self) -> u64 {
+        self.geometry.frame_len()
+    }
+
+    /// Frame `number` in native little endian samples.
+    ///
+    /// # Errors
+    /// When it is not there, damaged, or not decodable.
+    pub fn frame<R: Read + Seek>(
+        &mut self,
+        container: &mut Container<R>,
+        number: u32,
+    ) -> Result<Vec<u8>, TranscodeError> {
+        let codestream = container.frame(number)?;
+        let shape = self.geometry.shape();
+        if self
+            .decoder
+            .decode(&codestream, &shape, &mut self.samples)
+            .is_err()
+        {
+            // Many coders state Bits Allocated as the precision; the samples still have Bits Stored.
+            let wide = ImageShape {
+                precision: self.geometry.bits_allocated,
+                ..shape
+            };
+            self.decoder
+                .decode(&codestream, &wide, &mut self.samples)
+                .map_err(|_| TranscodeError::NotDecodable)?;
+            let sign_bits = u32::from(shape.signed);
+            let limit = 1_i32 << (u32::from(shape.precision) - sign_bits);
+            let range = if shape.signed { -limit..limit } else { 0..limit };
+            if !self.samples.iter().all(|sample| range.contains(sample)) {
+                return Err(TranscodeError::NotDecodable);
+            }
+        }
+        let mut frame = Vec::new();
+        self.geometry.frame(&self.samples, &mut frame);
+        Ok(frame)
+    }
+}
+
+/// Writes the data set of a container in Explicit VR Little Endian.
+///
+/// # Errors
+/// When there is no [`Route`], or the object cannot be read; what was written must then not be used.
+pub fn explicit_little<R: Read + Seek, W: Write>(
+    container: &mut Container<R>,
+    out: &mut W,
+) -> Result<(), TranscodeError> {
+    match Route::from(&container.header().transfer_syntax) {
+        Some(Route::Rewritten) => rewritten(container, out),
+        Some(Route::Decoded) => decoded(container, out),
+        None => Err(TranscodeError::NotDecodable),
+    }
+}
+
+fn rewritten<R: Read + Seek, W: Write>(
+    container: &mut Container<R>,
+    out: &mut W,
+) -> Result<(), TranscodeError> {
+    let limits = ScanLimits::default();
+    let ContainerHeader {
+        transfer_syntax,
+        original_len,
+        swap_bytes,
+        ..
+    } = container.header().clone();
+    let mut rewriter = Rewriter {
+        out,
+        pixel_unit: (swap_bytes > 1).then_some(usize::from(swap_bytes)),
+        is_decoded: false,
+        is_written: true,
+    };
+    let mut original = container.original();
+    let input: Box<dyn Input + '_> = Box::new(ForwardInput(&mut original));
+    let walked = open_input(input, original_len, &transfer_syntax, &limits)
+        .and_then(|walker| walk(walker, &mut rewriter));
+    if let Some(fault) = original.fault {
+        return Err(fault.into());
+    }
+    walked?;
+    Ok(())
+}
+
+fn decoded<R: Read + Seek, W: Write>(
+    container: &mut Container<R>,
+    out: &mut W,
+) -> Result<(), TranscodeError> {
+    let mut decoder = FrameDecoder::new(container)?;
+    let n_frames = container.frame_count();
+    let len = decoder.frame_len() * u64::from(n_frames);
+    let padded = u32::try_from(len + len % 2).map_err(|_| TranscodeError::NotDecodable)?;
+    let limits = bounded(&ScanLimits::default());
+    let transfer_syntax = container.header().transfer_syntax.clone();
+    let head = container.head_bytes(limits.max_head_bytes)?;
+    let mut rewriter = Rewriter {
+        out,
+        pixel_unit: None,
+        is_decoded: true,
+        is_written: true,
+    };
+    let walker = open(Cursor::new(&head), &transfer_syntax, &limits)?.stop_at_pixel_data();
+    let pixels = walk(walker, &mut rewriter)?.ok_or(TranscodeError::NotDecodable)?;
+    let vr = if decoder.geometry.bits_allocated > 8 {
+        Vr::OW
+    } else {
+        Vr::OB
+    };
+    rewriter.header(Tag::PIXEL_DATA, vr, padded)?;
+    for number in 1..=n_frames {
+        let frame = decoder.frame(container, number)?;
+        rewriter.out.write_all(&frame)?;
+    }
+    if len % 2 == 1 {
+        rewriter.out.write_all(&[0])?;
+    }
+    let tail = container.tail_bytes(limits.max_head_bytes)?;
+    walk_tail(behind_pixels(&tail, pixels, 0), pixels, &limits, &mut rewriter)?;
+    if rewriter.is_written {
+        Ok(())
+    } else {
+        Err(io::Error::from(io::ErrorKind::BrokenPipe).into())
+    }
+}
+
+/// Writes each element as it is walked, sequences and items with delimiters.
+struct Rewriter<'a, W> {
+    out: &'a mut W,
+    /// Bytes of one number of native Pixel Data in big endian, where the geometry tells.
+    pixel_unit: Option<usize>,
+    /// The frames are decoded, so the elements that describe how they were coded change or go.
+    is_decoded: bool,
+    /// Nothing failed to be written, also behind Pixel Data, where a walk that fails just ends.
+    is_written: bool,
+}
+
+impl<W: Write> Visitor for Rewriter<'_, W> {
+    fn step(&mut self, walker: &mut AnyWalker<'_>, event: Event) -> Result<bool, ScanError> {
+        let stepped = self.rewrite(walker, event);
+        self.is_written &= stepped.is_ok();
+        stepped.map(|()| true)
+    }
+}
+
+impl<W: Write> Rewriter<'_, W> {
+    fn rewrite(&mut self, walker: &mut AnyWalker<'_>, event: Event) -> Result<(), ScanError> {
+        match event {
+            Event::Element(element) => self.element(walker, element, pixel_data(event).is_some()),
+            Event::SequenceStart(element) => self.header(element.tag, Vr::SQ, u32::MAX),
+            Event::SequenceEnd | Event::FragmentsEnd => self.delimiter(Tag::SEQUENCE_DELIMITER, 0),
+            Event::ItemStart => self.delimiter(Tag::ITEM, u32::MAX),
+            Event::ItemEnd => self.delimiter(Tag::ITEM_DELIMITER, 0),
+            Event::FragmentsStart(element) => self.header(element.tag, Vr::OB, u32::MAX),
+            Event::Fragment { len, .. } => {
+                self.delimiter(Tag::ITEM, stated(len)?)?;
+                self.copy(walker, 1)
+            }
+            Event::PixelDataHeader(_) | Event::End => Ok(()),
+        }
+    }
+
+    fn element(
+        &mut self,
+        walker: &mut AnyWalker<'_>,
+        element: Element,
+        is_pixel_data: bool,
+    ) -> Result<(), ScanError> {
+        let Element { tag, vr, .. } = element;
+        let len = element.len.unwrap_or(0);
+        if tag.is_group_length() {
+            return Ok(());
+        }
+        if tag == Tag::PIXEL_REPRESENTATION && element.depth == 0 && len == 2 {
+            let mut value = walker.read_value(len).map_err(inflate_error)?;
+            // Decides between US and SS for what follows in an implicit encoding.
+            walker.set_signed(value.contains(&1));
+            if element.encoding.is_big_endian() {
+                value.reverse();
+            }
+            self.header(tag, Vr::US, 2)?;
+            return Ok(self.out.write_all(&value)?);
+        }
+        if self.is_decoded && element.depth == 0 {
+            match tag {
+                EXTENDED_OFFSET_TABLE | EXTENDED_OFFSET_TABLE_LENGTHS => return Ok(()),
+                PHOTOMETRIC_INTERPRETATION => {
+                    let value = walker.read_value(u64::MAX).map_err(inflate_error)?;
+                    // The decoder gives red, green and blue back (PS3.5 section 8.2.14).
+                    let is_transformed = value.starts_with(b"YBR");
+                    let value = if is_transformed { b"RGB " } else { value.as_slice() };
+                    self.header(tag, vr, stated(value.len() as u64)?)?;
+                    return Ok(self.out.write_all(value)?);
+                }
+                PLANAR_CONFIGURATION => {
+                    self.header(tag, Vr::US, 2)?;
+                    return Ok(self.out.write_all(&[0, 0])?);
+                }
+                _ => {}
+            }
+        }
+        let padded = len + len % 2;
+        // What a short header cannot say is of unknown representation (PS3.5 section 6.2.2).
+        let is_long = padded > u64::from(u16::MAX) && !vr.has_long_header();
+        let written = if is_long || !vr.is_known() { Vr::UN } else { vr };
+        self.header(tag, written, stated(padded)?)?;
+        let unit = match (element.encoding.is_big_endian(), self.pixel_unit) {
+            (false, _) => 1,
+            (true, Some(unit)) if is_pixel_data => unit,
+            (true, _) => vr.number_bytes(),
+        };
+        self.copy(walker, unit)?;
+        if len % 2 == 1 {
+            let padding = if vr.is_bulk() || vr == Vr::UI { 0 } else { b' ' };
+            self.out.write_all(&[padding])?;
+        }
+        Ok(())
+    }
+
+    /// Copies the current value, the bytes of each number turned round.
+    fn copy(&mut self, walker: &mut AnyWalker<'_>, unit: usize) -> Result<(), ScanError> {
+        let mut piece = vec![0; PIECE_BYTES];
+        let mut n_held = 0;
+        loop {
+            let n_read = walker.read_some(&mut piece[n_held..]).map_err(inflate_error)?;
+            n_held += n_read;
+            if n_held < piece.len() && n_read > 0 {
+                continue;
+            }
+            let held = &mut piece[..n_held];
+            if unit > 1 {
+                held.chunks_exact_mut(unit).for_each(<[u8]>::reverse);
+            }
+            self.out.write_all(held)?;
+            if n_read == 0 {
+                return Ok(());
+            }
+            n_held = 0;
+        }
+    }
+
+    fn header(&mut self, tag: Tag, vr: Vr, len: u32) -> Result<(), ScanError> {
+        let mut header = Vec::with_capacity(12);
+        header.extend_from_slice(&tag.0.to_le_bytes());
+        header.extend_from_slice(&tag.1.to_le_bytes());
+        header.extend_from_slice(&vr.0);
+        if vr.has_long_header() {
+            header.extend_from_slice(&[0, 0]);
+            header.extend_from_slice(&len.to_le_bytes());
+        } else {
+            let len = u16::try_from(len).map_err(|_| io::Error::from(io::ErrorKind::InvalidData))?;
+            header.extend_from_slice(&len.to_le_bytes());
+        }
+        Ok(self.out.write_all(&header)?)
+    }
+
+    fn delimiter(&mut self, tag: Tag, len: u32) -> Result<(), ScanError> {
+        let mut header = Vec::with_capacity(8);
+        header.extend_from_slice(&tag.0.to_le_bytes());
+        header.extend_from_slice(&tag.1.to_le_bytes());
+        header.extend_from_slice(&len.to_le_bytes());
+        Ok(self.out.write_all(&header)?)
+    }
+}
+
+fn stated(len: u64) -> Result<u32, ScanError> {
+    let too_long = || io::Error::from(io::ErrorKind::InvalidData);
+    Ok(u32::try_from(len)
+        .ok()
+        .filter(|len| *len < u32::MAX)
+        .ok_or_else(too_long)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use sha2::{Digest, Sha256};
+    use tancho_domain::dicom::TransferSyntaxUid;
+
+    use super::*;
+    use crate::compare::same_elements;
+    use crate::container::encode;
+    use crate::scan::scan;
+    use crate::synthetic::{CtSlice, ElementWriter};
+
+    fn contained(transfer_syntax: &str, data_set: &[u8]) -> Container<Cursor<Vec<u8>>> {
+        let transfer_syntax = TransferSyntaxUid::parse(transfer_syntax).unwrap();
+        let mut src = Cursor::new(data_set);
+        let scan = scan(&mut src, &transfer_syntax, &ScanLimits::default()).unwrap();
+        let sha256 = Sha256::digest(data_set).into();
+        let mut out = Cursor::new(Vec::new());
+        encode(&mut src, &scan, &transfer_syntax, &sha256, &mut out).unwrap();
+        Container::open(out).unwrap()
+    }
+
+    /// A slice with elements of several sizes in front of the pixels, and one behind.
+    fn written(transfer_syntax: &str) -> Vec<u8> {
+        let mut writer = ElementWriter::new(&TransferSyntaxUid::parse(transfer_syntax).unwrap());
+        let slice = CtSlice::default();
+        slice.write_head(&mut writer).unwrap();
+        // US or SS, by Pixel Representation.
+        writer.ss(Tag(0x0028, 0x1101), &[256, -200, 16]);
+        writer.begin_sequence(Tag(0x0040, 0x0275)).begin_item();
+        writer.ascii(Tag(0x0040, 0x0009), Vr::SH, "S1");
+        writer.end_item().end_sequence();
+        writer.pixels_i16(&slice.samples);
+        writer.ascii(Tag(0x7FE1, 0x0010), Vr::LO, "MAKER");
+        writer.finish()
+    }
+
+    #[test]
+    fn native_objects_are_written_as_if_they_had_been_explicit_little_endian() {
+        let explicit = written(syntax::EXPLICIT_LITTLE);
+        for transfer_syntax in [
+            syntax::EXPLICIT_LITTLE,
+            syntax::IMPLICIT_LITTLE,
+            syntax::EXPLICIT_BIG,
+        ] {
+            let mut container = contained(transfer_syntax, &written(transfer_syntax));
+            let mut out = Vec::new();
+            explicit_little(&mut container, &mut out).unwrap();
+            assert_eq!(out, explicit, "{transfer_syntax}");
+        }
+    }
+
+    #[test]
+    fn htj2k_objects_are_decoded() {
+        let slice = CtSlice {
+            rows: 48,
+            columns: 40,
+            samples: (0..48 * 40)
+                .map(|n: i32| (n % 40 * 13 - n / 40 * 7) as i16)
+                .collect(),
+            ..CtSlice::default()
+        };
+        let explicit = TransferSyntaxUid::parse(syntax::EXPLICIT_LITTLE).unwrap();
+        let native = slice.data_set(&explicit).unwrap();
+        let codestream = contained(syntax::EXPLICIT_LITTLE, &native)
+            .codestream(1)
+            .unwrap()
+            .unwrap();
+        let htj2k = TransferSyntaxUid::parse(syntax::HTJ2K_LOSSLESS_RPCL).unwrap();
+        let mut writer = ElementWriter::new(&htj2k);
+        slice.write_head(&mut writer).unwrap();
+        writer.fragments(&[], &[&codestream]);
+        let mut container = contained(syntax::HTJ2K_LOSSLESS_RPCL, &writer.finish());
+        let mut out = Vec::new();
+        explicit_little(&mut container, &mut out).unwrap();
+        assert_eq!(out, native);
+        let mut decoder = FrameDecoder::new(&mut container).unwrap();
+        let frame = decoder.frame(&mut container, 1).unwrap();
+        assert_eq!(frame.len() as u64, decoder.frame_len());
+        assert!(native.ends_with(&frame));
+        let limits = ScanLimits::default();
+        let (mut a, mut b) = (Cursor::new(&out), Cursor::new(&native));
+        assert!(same_elements(&mut a, &explicit, &mut b, &explicit, &limits).unwrap());
+    }
+
+    #[test]
+    fn a_codestream_may_state_more_bits_than_are_stored() {
+        let slice = CtSlice {
+            rows: 48,
+            columns: 40,
+            samples: (0..48 * 40).map(|n: i32| (n % 40 - 20) as i16).collect(),
+            ..CtSlice::default()
+        };
+        let explicit = TransferSyntaxUid::parse(syntax::EXPLICIT_LITTLE).unwrap();
+        let native = slice.data_set(&explicit).unwrap();
+        let codestream = contained(syntax::EXPLICIT_LITTLE, &native)
+            .codestream(1)
+            .unwrap()
+            .unwrap();
+        let htj2k = TransferSyntaxUid::parse(syntax::HTJ2K_LOSSLESS_RPCL).unwrap();
+        let mut writer = ElementWriter::new(&htj2k);
+        slice.write_head(&mut writer).unwrap();
+        writer.fragments(&[], &[&codestream]);
+        let with_bits = |bits_stored: u8| {
+            let mut data_set = writer.finish();
+            for (element, value) in [(0x01, bits_stored), (0x02, bits_stored - 1)] {
+                let header = [0x28, 0, element, 0x01, b'U', b'S', 2, 0];
+                let at = data_set.windows(8).position(|window| window == header).unwrap();
+                data_set[at + 8] = value;
+            }
+            contained(syntax::HTJ2K_LOSSLESS_RPCL, &data_set)
+        };
+        let mut container = with_bits(6);
+        let mut decoder = FrameDecoder::new(&mut container).unwrap();
+        let frame = decoder.frame(&mut container, 1).unwrap();
+        assert!(native.ends_with(&frame));
+        // 20 does not fit into five bits with a sign.
+        let mut container = with_bits(5);
+        let mut decoder = FrameDecoder::new(&mut container).unwrap();
+        let refused = decoder.frame(&mut container, 1);
+        assert!(matches!(refused, Err(TranscodeError::NotDecodable)));
+    }
+
+    #[test]
+    fn other_codestreams_are_refused() {
+        let jls: &[u8] = &[
+            0xFF, 0xD8, 0xFF, 0xF7, 0, 11, 16, 0, 8, 0, 8, 1, 1, 0x11, 0, 0xFF, 0xD9, 0,
+        ];
+        let jpeg_ls = "1.2.840.10008.1.2.4.80";
+        let mut writer = ElementWriter::new(&TransferSyntaxUid::parse(jpeg_ls).unwrap());
+        CtSlice::default().write_head(&mut writer).unwrap();
+        writer.fragments(&[], &[jls]);
+        let mut container = contained(jpeg_ls, &writer.finish());
+        let refused = explicit_little(&mut container, &mut io::sink());
+        assert!(matches!(refused, Err(TranscodeError::NotDecodable)));
+        assert!(FrameDecoder::new(&mut container).is_err());
+        for link in ["1.2.840.10008.1.2.4.94", "1.2.840.10008.1.2.4.205", "1.2.3"] {
+            assert_eq!(
+                Route::from(&TransferSyntaxUid::parse(link).unwrap()),
+                None,
+                "{link}"
+            );
+        }
+    }
+}
