@@ -158,6 +158,7 @@ impl Writer {
                 for answer in batch.answers {
                     answer(Err(&text));
                 }
+                self.undelivered.clear();
                 match index::list_studies(&self.db) {
                     Ok(rows) => {
                         self.studies = rows

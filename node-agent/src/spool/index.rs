@@ -26,7 +26,8 @@ pub use delivered::{
 };
 pub use held::{HeldRow, list_held, list_held_groups, set_held};
 pub use line::{
-    CodedObject, Queued, StoredObject, find_first_of_series, get_outbound, list_outbound, list_stored,
+    CodedObject, Queued, StoredObject, find_first_of_series, find_stored, get_outbound, list_outbound,
+    list_stored,
 };
 pub use objects::{
     NewObject, ObjectStanding, delete_object, find_object, find_same_bytes, forget_damaged_copy, has_object,
@@ -61,6 +62,23 @@ pub enum IndexError {
     /// A newer program wrote it.
     #[error("the index is of a newer version")]
     TooNew,
+}
+
+impl IndexError {
+    /// Whether the index itself is at fault, as against the disk or the system around it.
+    pub fn is_of_the_file(&self) -> bool {
+        use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase, SchemaChanged, TypeMismatch, Unknown};
+        match self {
+            Self::Malformed(_) | Self::Damaged | Self::TooNew => true,
+            Self::Engine(error) => match error.sqlite_error_code() {
+                Some(code) => matches!(
+                    code,
+                    DatabaseCorrupt | NotADatabase | SchemaChanged | TypeMismatch | Unknown
+                ),
+                None => true,
+            },
+        }
+    }
 }
 
 impl From<rusqlite::types::FromSqlError> for IndexError {

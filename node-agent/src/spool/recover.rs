@@ -26,6 +26,7 @@ pub fn open_index(layout: &Layout, limits: &ScanLimits, now_ms: i64) -> Result<I
     let path = layout.index_file();
     let (db, is_new) = match index::open_writer(&path) {
         Ok(opened) => opened,
+        Err(error) if !error.is_of_the_file() => return Err(error.into()),
         Err(error) => {
             tracing::error!(%error, "the spool's index is damaged; it is kept aside and rebuilt from the files");
             let aside = set_aside(layout, now_ms)?;
@@ -310,4 +311,23 @@ fn take_in_requests(layout: &Layout, db: &IndexDb) -> Result<(), SpoolError> {
         index::insert_request(db, &form.command_id, study, &json, form.created_at_ms)?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_index_that_cannot_be_opened_stays_and_one_that_is_none_is_kept_aside() {
+        let folder = tempfile::tempdir().unwrap();
+        let layout = Layout::open(folder.path()).unwrap();
+        let open = || open_index(&layout, &ScanLimits::default(), 5);
+        fs::create_dir(layout.index_file()).unwrap();
+        assert!(open().is_err());
+        assert!(layout.index_file().is_dir());
+        fs::remove_dir(layout.index_file()).unwrap();
+        fs::write(layout.index_file(), "no database, but a text that is long enough").unwrap();
+        assert!(open().is_ok());
+        assert!(layout.aside().join("index-5.sqlite3").is_file());
+    }
 }

@@ -186,7 +186,11 @@ impl Session {
     }
 
     fn welcome(&self, hello: &Hello) -> Result<(), End> {
-        let agreed = handshake::negotiate(hello)?;
+        let mut agreed = handshake::negotiate(hello)?;
+        if matches!(self.carrier, Carrier::Tcp(_)) {
+            // There is one stream: bytes that wait for an Offer would hold up the Offer itself.
+            agreed.features.retain(|feature| *feature != FEATURE_EARLY);
+        }
         if agreed.features.contains(&FEATURE_EARLY) {
             *self.receiver() = Receiver::new(OFFERS_OPEN_MAX).taking_early();
         }

@@ -87,10 +87,19 @@ impl Heads {
         if object.is_coded_again || !same_study || first.object.seq >= object.seq {
             return None;
         }
-        if first.head.is_none() {
-            first.head = Some(read(&first.object).map(Arc::new));
+        if let Some(head) = &first.head {
+            return head.clone();
         }
-        let head = first.head.clone().flatten();
+        // Read without the lock: a thread of low priority must not keep the others from it while it waits for the disk.
+        let source = first.object.clone();
+        drop(inner);
+        let head = read(&source).map(Arc::new);
+        let mut inner = self.lock();
+        if let Some(first) = inner.by_series.get_mut(&object.series_instance_uid)
+            && first.object.object_id == source.object_id
+        {
+            first.head = Some(head.clone());
+        }
         inner.forget_oldest();
         head
     }

@@ -177,18 +177,32 @@ impl<'a, 'c> Lane<'a, 'c> {
         if now < source.rests_until {
             return None;
         }
-        let is_old = now.duration_since(source.listed_at) > LIST_AGE_MAX;
-        if source.listed.is_empty() || is_old {
+        let mut is_fresh = false;
+        if now.duration_since(source.listed_at) > LIST_AGE_MAX {
             self.list(&mut source);
+            is_fresh = true;
         }
-        let mut in_work = self.coder.in_work();
         loop {
-            let object = source.listed.pop_front()?;
+            let Some(object) = source.listed.pop_front() else {
+                if is_fresh {
+                    return None;
+                }
+                self.list(&mut source);
+                is_fresh = true;
+                continue;
+            };
             let rests = |unreadable: &Unreadable| now < unreadable.rests_until;
             let is_free = !source.unreadable.get(&object.object_id).is_some_and(rests);
-            if is_free && in_work.insert(object.object_id.clone()) {
-                return Some(object);
+            if !is_free || !self.coder.in_work().insert(object.object_id.clone()) {
+                continue;
             }
+            // It may have been coded and let go since it was listed: its container must not be written again.
+            match index::find_stored(&source.db, &object.object_id) {
+                Ok(Some(object)) => return Some(object),
+                Ok(None) => {}
+                Err(error) => tracing::error!(%error, "the coder cannot read the index"),
+            }
+            self.coder.in_work().remove(&object.object_id);
         }
     }
 
@@ -336,6 +350,36 @@ mod tests {
             assert_eq!(count(bad_sector()), (true, 0));
         });
         tokio::task::spawn_blocking(|| counting.join().unwrap())
+            .await
+            .unwrap();
+        spool.stop();
+        workers.join().await;
+    }
+    #[tokio::test]
+    async fn an_object_that_was_settled_since_it_was_listed_is_not_coded_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let options = SpoolOptions::new(folder.path());
+        let (spool, workers) = Spool::open(options, Clock::system()).await.unwrap();
+        let shared = Arc::clone(&spool.shared);
+        let taking = std::thread::spawn(move || {
+            let coder = Coder::new(&shared);
+            let lane = Lane::open(&coder, false).unwrap();
+            let settled = StoredObject {
+                object_id: ObjectId::new(Uuid::from_u128(1)),
+                seq: 1,
+                folder: 1,
+                study_instance_uid: "2.25.1".to_owned().try_into().unwrap(),
+                series_instance_uid: "2.25.1.1".to_owned().try_into().unwrap(),
+                is_coded_again: false,
+                transfer_syntax: "1.2.840.10008.1.2.1".to_owned().try_into().unwrap(),
+                original_sha256: [0; 32],
+                original_len: 10,
+            };
+            lock(&lane.source).listed.push_back(settled);
+            assert!(lane.next().is_none());
+            assert!(coder.in_work().is_empty());
+        });
+        tokio::task::spawn_blocking(|| taking.join().unwrap())
             .await
             .unwrap();
         spool.stop();

@@ -67,6 +67,18 @@ pub fn list_stored(db: &IndexDb, is_stat: bool, limit: usize) -> IndexResult<Vec
          from objects where state = 'stored' and priority between ?1 and ?2 order by priority, seq limit ?3", params![priorities.start(), priorities.end(), limit as i64], stored)
 }
 
+/// An object, as long as it waits for the coder.
+pub fn find_stored(db: &IndexDb, id: &ObjectId) -> IndexResult<Option<StoredObject>> {
+    find(
+        db,
+        "select object_id, seq, folder, study_instance_uid, series_instance_uid, transfer_syntax, original_sha256,
+             original_len, coalesce(reason, '') = 'coded_again'
+         from objects where object_id = ?1 and state = 'stored'",
+        params![id.as_str()],
+        stored,
+    )
+}
+
 /// The object of a series that came first, of those that are sent or were sent.
 pub fn find_first_of_series(
     db: &IndexDb,
