@@ -199,7 +199,10 @@ pub(super) async fn store(
 
 async fn try_store(app: &AppState, request: &Request, file: NamedTempFile) -> Result<Stored, Fault> {
     let codings = &app.dicomweb.storing.codings;
-    let _turn = codings.acquire().await.map_err(ApiError::internal)?;
+    let _turn = tokio::select! {
+        turn = codings.acquire() => turn.map_err(ApiError::internal)?,
+        () = app.shutdown.cancelled() => return Err(ApiError::unavailable("the relay is stopping").into()),
+    };
     let now_ms = app.now_ms();
     let origin = &request.origin;
     let wanted = request.study.clone();
