@@ -4502,7 +4502,7 @@ export interface operations {
                     "application/dicom+json": unknown;
                 };
             };
-            /** @description some are stored */
+            /** @description some are stored, or some are kept and not shown */
             202: {
                 headers: {
                     [name: string]: unknown;
@@ -4591,7 +4591,7 @@ export interface operations {
                     "application/dicom+json": unknown;
                 };
             };
-            /** @description some are stored */
+            /** @description some are stored, or some are kept and not shown */
             202: {
                 headers: {
                     [name: string]: unknown;

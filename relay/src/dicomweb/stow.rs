@@ -3,12 +3,14 @@
 //! Each part is written to the disk as it comes, looked at by the bounded scanner, coded as a container and proved, as an
 //! agent and the line would do together; it counts as stored when its blob is durable and its rows, with the audit row, are
 //! committed in one transaction. Parts fail one by one, and the answer says which and why. The same instance again changes
-//! nothing.
+//! nothing. What is kept but not shown, as other content under a UID that is known or as another patient's under a known
+//! study, is answered with a Warning Reason and without an address.
 
 mod part;
 mod receive;
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::{Path, State};
@@ -30,24 +32,30 @@ use crate::http::caller::Caller;
 use crate::http::problem::OwnDocument;
 use crate::secrets;
 use crate::state::AppState;
-use part::{Failure, Stored};
+use part::{Failure, Request, Stored};
 use receive::{Parts, Received};
 
 /// Requests that store at once; more are put off.
-const REQUESTS_AT_ONCE_MAX: usize = 4;
+pub(super) const REQUESTS_AT_ONCE_MAX: usize = 4;
+/// Objects coded and proved at once. These turns are apart from those of the line, whose images wait for no upload.
+pub(super) const CODINGS_AT_ONCE_MAX: usize = 2;
 /// Seconds after which one that was put off may come again.
 const RETRY_AFTER_SECONDS: u64 = 10;
 
 /// What storing requests share.
 #[derive(Debug)]
 pub(super) struct Storing {
-    turns: Semaphore,
+    /// One permit for each request.
+    pub(super) requests: Arc<Semaphore>,
+    /// One permit for each object.
+    pub(super) codings: Semaphore,
 }
 
 impl Default for Storing {
     fn default() -> Self {
         Self {
-            turns: Semaphore::new(REQUESTS_AT_ONCE_MAX),
+            requests: Arc::new(Semaphore::new(REQUESTS_AT_ONCE_MAX)),
+            codings: Semaphore::new(CODINGS_AT_ONCE_MAX),
         }
     }
 }
@@ -58,7 +66,7 @@ impl Default for Storing {
     request_body(content_type = "multipart/related", description = "DICOM files, each as a part of application/dicom"),
     responses(
         (status = OK, content_type = "application/dicom+json", description = "all are stored"),
-        (status = ACCEPTED, content_type = "application/dicom+json", description = "some are stored"),
+        (status = ACCEPTED, content_type = "application/dicom+json", description = "some are stored, or some are kept and not shown"),
         (status = CONFLICT, content_type = "application/dicom+json", description = "none is stored"),
     )
 )]
@@ -79,7 +87,7 @@ pub(super) async fn store_instances(
     request_body(content_type = "multipart/related", description = "DICOM files, each as a part of application/dicom"),
     responses(
         (status = OK, content_type = "application/dicom+json", description = "all are stored"),
-        (status = ACCEPTED, content_type = "application/dicom+json", description = "some are stored"),
+        (status = ACCEPTED, content_type = "application/dicom+json", description = "some are stored, or some are kept and not shown"),
         (status = CONFLICT, content_type = "application/dicom+json", description = "none is stored"),
     )
 )]
@@ -104,7 +112,7 @@ async fn store(
 ) -> Result<Response, ApiError> {
     let media = accept::choose_media(headers, &JSON_MEDIA).ok_or_else(not_acceptable)?;
     let boundary = boundary_of(headers)?;
-    let Ok(_turn) = app.dicomweb.storing.turns.try_acquire() else {
+    let Ok(turn) = Arc::clone(&app.dicomweb.storing.requests).try_acquire_owned() else {
         let mut busy = ApiError::new(
             StatusCode::SERVICE_UNAVAILABLE,
             "storing_busy",
@@ -113,12 +121,17 @@ async fn store(
         busy.retry_after_seconds = Some(RETRY_AFTER_SECONDS);
         return Err(busy);
     };
-    let origin = origin_of(app, caller).await?;
+    let request = Arc::new(Request {
+        caller: caller.clone(),
+        origin: origin_of(app, caller).await?,
+        study,
+        _turn: turn,
+    });
     let mut parts = Parts::new(body, boundary);
     let mut outcome = Outcome::default();
     while let Some(received) = parts.next(app.incoming.dir()).await? {
         match received {
-            Received::File(file) => match part::store(app, caller, &origin, study.as_ref(), file).await? {
+            Received::File(file) => match part::store(app, &request, file).await? {
                 Ok(stored) => outcome.stored.push(stored),
                 Err(failure) => outcome.failed.push(failure),
             },
@@ -182,14 +195,15 @@ impl Outcome {
                     "at least one part with a DICOM file expected",
                 ));
             }
-            (false, true) => StatusCode::OK,
-            (false, false) => StatusCode::ACCEPTED,
+            (false, true) if self.stored.iter().all(Stored::is_shown) => StatusCode::OK,
+            (false, _) => StatusCode::ACCEPTED,
             (true, false) => StatusCode::CONFLICT,
         };
         let mut results = serde_json::Map::new();
         let studies: BTreeSet<&str> = self
             .stored
             .iter()
+            .filter(|stored| stored.is_shown())
             .map(|stored| stored.study_id.as_str())
             .collect();
         let study = studies.first().filter(|_| studies.len() == 1);

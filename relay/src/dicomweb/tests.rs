@@ -19,7 +19,7 @@ use sha2::{Digest, Sha256};
 use tancho_domain::access::{Reach, Role, Scope};
 use tancho_domain::dicom::{Priority, TransferSyntaxUid};
 use tancho_domain::ids::{NetworkId, NodeId, SessionId, SiteId, StudyId, UserId};
-use tancho_imaging::container;
+use tancho_imaging::container::{self, Coding, CodingTurns, Encoder, Object};
 use tancho_imaging::element::{Tag, Vr};
 use tancho_imaging::htj2k;
 use tancho_imaging::limits::ScanLimits;
@@ -228,12 +228,26 @@ impl Relay {
 
     /// Records the head of an object; its container is nowhere yet.
     async fn begin(&self, data_set: &[u8], transfer_syntax: &str) -> Begun {
+        self.begin_coded(data_set, transfer_syntax, &Coding::default())
+            .await
+    }
+
+    async fn begin_coded(&self, data_set: &[u8], transfer_syntax: &str, coding: &Coding<'_>) -> Begun {
         let ts = TransferSyntaxUid::parse(transfer_syntax).unwrap();
         let mut src = Cursor::new(data_set);
         let scan = scan(&mut src, &ts, &ScanLimits::default()).unwrap();
         let sha256: [u8; 32] = Sha256::digest(data_set).into();
         let mut out = Cursor::new(Vec::new());
-        let summary = container::encode(&mut src, &scan, &ts, &sha256, &mut out).unwrap();
+        let object = Object {
+            scan: &scan,
+            transfer_syntax: &ts,
+            original_sha256: &sha256,
+        };
+        let mut encoder = Encoder::new(Arc::new(CodingTurns::new(1, 1 << 20))).unwrap();
+        let mut gathered = Cursor::new(Vec::new());
+        let summary = encoder
+            .encode(&mut src, &object, coding, &mut gathered, &mut out)
+            .unwrap();
         let container_sha256 = container::digest(&mut out).unwrap();
         let name = scan.identity.patient_name.unwrap();
         let study = StudyFacts {

@@ -9,7 +9,7 @@ mod manifest;
 pub use arrival::{
     ArrivedInstance, ArrivingInstance, InstanceFacts, InstanceState, KnownInstance, Relation, SeriesFacts,
     StudyFacts, VerifiedInstance, begin_instance, find_by_container, find_by_original, find_first_revision,
-    find_instance_of_site, list_containers_of_series, verify_instance, withdraw_instance,
+    find_instance_of_site, list_containers_of_series, replace_lost_first, verify_instance, withdraw_instance,
 };
 pub use manifest::{
     Manifest, StudyArrival, StudyProgress, Withheld, get_study_arrival, get_study_progress, get_study_uid,

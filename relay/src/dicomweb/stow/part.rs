@@ -17,11 +17,13 @@ use tancho_imaging::part10::{self, Part10Error};
 use tancho_imaging::scan::{self, ScanError};
 use tancho_store::StoreError;
 use tancho_store::audit::{self, Entry};
-use tancho_store::studies::{self, Origin, Relation, VerifiedInstance};
+use tancho_store::studies::{self, InstanceState, KnownInstance, Origin, Relation, VerifiedInstance};
 use tancho_wire::Digest;
 use tancho_wire::frame::OfferItem;
 use tancho_wire::transfer::OfferedInstance;
 use tempfile::NamedTempFile;
+use tokio::sync::OwnedSemaphorePermit;
+use tracing::Instrument as _;
 
 use crate::blobs::BlobError;
 use crate::error::ApiError;
@@ -29,12 +31,21 @@ use crate::http::caller::Caller;
 use crate::ingest::head::{self, HeadFault, Heads};
 use crate::ingest::incoming::UPLOAD_PREFIX;
 use crate::ingest::requests::{Arrival, Arrivals};
+use crate::ingest::space;
 use crate::ingest::status;
 use crate::ingest::verify::{self, VerifyFault};
 use crate::state::AppState;
 
 /// Memory that coding one object may take besides one frame, in bytes.
 const CODING_BYTES: u64 = 64 << 20;
+
+/// Room that storing a file may take at its worst, in lengths of the file: the file itself is there, its planes are
+/// gathered, the container is written, and proving it may gather them once more.
+const ROOM_PER_BYTE: u64 = 4;
+
+/// Warning Reason (0008,1196), PS3.18 section I.2.1: the data set does not match what it was stored to. Here it is kept, but
+/// what is shown under its UID is another content, or its study is another patient's.
+const KEPT_ASIDE: u16 = 0xB007;
 
 /// Failure Reason (0008,1197), PS3.18 section I.2.2.
 pub(super) mod reason {
@@ -68,27 +79,50 @@ impl Failure {
     }
 }
 
+/// What the parts of a request have in common.
+#[derive(Debug)]
+pub(super) struct Request {
+    pub(super) caller: Caller,
+    pub(super) origin: Origin,
+    /// The only study whose instances are taken; any without it.
+    pub(super) study: Option<StudyInstanceUid>,
+    /// Held until the last part's work has ended, also when the client has gone.
+    pub(super) _turn: OwnedSemaphorePermit,
+}
+
 /// An instance that is durable.
 #[derive(Debug)]
 pub(super) struct Stored {
     pub(super) study_id: StudyId,
+    is_shown: bool,
     series_instance_uid: SeriesInstanceUid,
     sop_class_uid: SopClassUid,
     sop_instance_uid: SopInstanceUid,
 }
 
 impl Stored {
-    /// The item of Referenced SOP Sequence.
+    /// Whether its address gives what was stored.
+    pub(super) fn is_shown(&self) -> bool {
+        self.is_shown
+    }
+
+    /// The item of Referenced SOP Sequence. Retrieve URL has no value for what is not shown.
     pub(super) fn item(&self) -> Value {
         let address = format!(
             "/dicom-web/studies/{}/series/{}/instances/{}",
             self.study_id, self.series_instance_uid, self.sop_instance_uid
         );
-        json!({
+        let mut item = json!({
             "00081150": { "vr": "UI", "Value": [self.sop_class_uid.as_str()] },
             "00081155": { "vr": "UI", "Value": [self.sop_instance_uid.as_str()] },
-            "00081190": { "vr": "UR", "Value": [address] },
-        })
+            "00081190": { "vr": "UR" },
+        });
+        if self.is_shown {
+            item["00081190"]["Value"] = json!([address]);
+        } else {
+            item["00081196"] = json!({ "vr": "US", "Value": [KEPT_ASIDE] });
+        }
+        item
     }
 }
 
@@ -132,9 +166,12 @@ impl Coded {
         )
     }
 
-    fn stored(&self, study_id: StudyId) -> Stored {
+    /// The answer for an instance that is durable as `known`.
+    fn stored(&self, known: &KnownInstance) -> Stored {
         Stored {
-            study_id,
+            study_id: known.study_id.clone(),
+            is_shown: known.state != InstanceState::Held
+                && (known.revision == 1 || known.relation != Relation::Conflict),
             series_instance_uid: self.offered.series_instance_uid.clone(),
             sop_class_uid: self.offered.sop_class_uid.clone(),
             sop_instance_uid: self.offered.item.sop_instance_uid.clone(),
@@ -142,31 +179,33 @@ impl Coded {
     }
 }
 
-/// Stores the DICOM file of one part. An error of ours ends the request; what was stored before stays.
+/// Stores the DICOM file of one part. An error of ours ends the request; what was stored before stays. A client that goes
+/// away neither stops it between blob and rows nor frees turns while it works.
 pub(super) async fn store(
     app: &AppState,
-    caller: &Caller,
-    origin: &Origin,
-    study: Option<&StudyInstanceUid>,
+    request: &Arc<Request>,
     file: NamedTempFile,
 ) -> Result<Result<Stored, Failure>, ApiError> {
-    match try_store(app, caller, origin, study, file).await {
+    let (of, request) = (app.clone(), Arc::clone(request));
+    let task = app
+        .tasks
+        .spawn(async move { try_store(&of, &request, file).await }.in_current_span());
+    match task.await.map_err(ApiError::internal)? {
         Ok(stored) => Ok(Ok(stored)),
         Err(Fault::Refused(failure)) => Ok(Err(failure)),
         Err(Fault::Failed(error)) => Err(error),
     }
 }
 
-async fn try_store(
-    app: &AppState,
-    caller: &Caller,
-    origin: &Origin,
-    study: Option<&StudyInstanceUid>,
-    file: NamedTempFile,
-) -> Result<Stored, Fault> {
-    let _turn = app.verifications.acquire().await.map_err(ApiError::internal)?;
+async fn try_store(app: &AppState, request: &Request, file: NamedTempFile) -> Result<Stored, Fault> {
+    let codings = &app.dicomweb.storing.codings;
+    let _turn = tokio::select! {
+        turn = codings.acquire() => turn.map_err(ApiError::internal)?,
+        () = app.shutdown.cancelled() => return Err(ApiError::unavailable("the relay is stopping").into()),
+    };
     let now_ms = app.now_ms();
-    let wanted = study.cloned();
+    let origin = &request.origin;
+    let wanted = request.study.clone();
     let scratch = app.incoming.dir().to_owned();
     let coded = blocking(move || code(file, wanted.as_ref(), &scratch, now_ms)).await?;
     let item = coded.offered.item.clone();
@@ -175,16 +214,19 @@ async fn try_store(
     let known = studies::find_by_original(&mut tx, origin, &item.sop_instance_uid, &original).await?;
     let first = studies::find_first_revision(&mut tx, origin, &item.sop_instance_uid).await?;
     drop(tx);
-    if let Some(known) = known
+    if let Some(known) = &known
         && let Some(digest) = Digest::parse_hex(&known.container_sha256)
         && app.blobs.exists(&origin.network_id, &digest.0).unwrap_or(false)
     {
-        return Ok(coded.stored(known.study_id));
+        return Ok(coded.stored(known));
     }
     let heads = Heads {
         network_id: origin.network_id.clone(),
         dictionaries: Arc::clone(&app.dictionaries),
     };
+    let is_copy = first
+        .as_ref()
+        .is_some_and(|first| first.original_sha256 == original);
     let first = first.and_then(|first| Digest::parse_hex(&first.container_sha256));
     let (blobs, network_id) = (app.blobs.clone(), origin.network_id.clone());
     let scratch = app.incoming.dir().to_owned();
@@ -210,6 +252,7 @@ async fn try_store(
         // Doubt is a conflict: both are kept and people are told.
         let relation = match first {
             None => Relation::First,
+            Some(_) if is_copy => Relation::Reencoding,
             Some(first) => blobs
                 .file(&network_id, &first.0)
                 .ok()
@@ -252,18 +295,35 @@ async fn try_store(
         Err(StoreError::Stale) if !arrived.instance_is_new => {}
         done => done?,
     }
+    // A known one without its blob: this copy, coded in another way, takes its place.
+    if let Some(lost) = known.filter(|lost| lost.id != arrived.instance_id)
+        && lost.state == InstanceState::Verified
+        && lost.revision == 1
+        && !arrived.held
+    {
+        match studies::replace_lost_first(&mut tx, origin, &lost.id, &arrived.instance_id).await {
+            // Another copy that came at the same time took it.
+            Err(StoreError::Stale) => {}
+            done => done?,
+        }
+    }
+    let container = item.container_sha256.hex();
+    let known = studies::find_by_container(&mut tx, origin, &container).await?;
+    let known = known.ok_or_else(|| ApiError::internal("an instance that was just recorded is gone"))?;
     let detail = json!({
         "instance_id": arrived.instance_id.as_str(),
         "original_sha256": original,
         "is_conflict": verified.relation == Relation::Conflict,
     });
     let entry = Entry::done(
-        &caller.principal,
+        &request.caller.principal,
         "store_instances",
         "study",
         arrived.study_id.as_str(),
     );
-    let entry = entry.with_request_id(&caller.request_id).with_detail(detail);
+    let entry = entry
+        .with_request_id(&request.caller.request_id)
+        .with_detail(detail);
     audit::append(&mut tx, &origin.network_id, entry, now_ms).await?;
     tx.commit().await?;
     arrivals
@@ -277,7 +337,7 @@ async fn try_store(
             "an instance of another patient came under a study and is held aside");
     }
     status::publish_study(app, &origin.network_id, &arrived.study_id).await;
-    Ok(coded.stored(arrived.study_id))
+    Ok(coded.stored(&known))
 }
 
 /// Looks at a file and writes its container, proved frame by frame.
@@ -294,6 +354,10 @@ fn code(
         _ => refusal(None, reason::NOT_UNDERSTOOD),
     })?;
     let stated = meta.sop_class_uid.clone().zip(meta.sop_instance_uid.clone());
+    let room = file.as_file().metadata()?.len().saturating_mul(ROOM_PER_BYTE);
+    if !space::has_room(scratch, room).unwrap_or(true) {
+        return Err(refusal(stated, reason::OUT_OF_RESOURCES));
+    }
     let mut data_set = DataSet::new(source, meta.data_set_offset)?;
     let scan = scan::scan(&mut data_set, &meta.transfer_syntax, &limits).map_err(|error| match error {
         ScanError::Io(error) => Fault::from(error),
@@ -408,5 +472,34 @@ impl<R: Seek> Seek for DataSet<R> {
         let at = self.file.seek(to)?;
         at.checked_sub(self.begin)
             .ok_or_else(|| io::ErrorKind::InvalidInput.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_would_fill_the_disk_is_refused_before_anything_is_written() {
+        let dir = tempfile::tempdir().unwrap();
+        let (transfer_syntax, class, instance) = (
+            TransferSyntaxUid::parse("1.2.840.10008.1.2.1").unwrap(),
+            SopClassUid::parse("1.2.840.10008.5.1.4.1.1.2").unwrap(),
+            SopInstanceUid::parse("2.25.7").unwrap(),
+        );
+        let reason_of = |len: u64| {
+            let file = NamedTempFile::new_in(dir.path()).unwrap();
+            let header = part10::header(&transfer_syntax, &class, &instance);
+            std::fs::write(file.path(), header).unwrap();
+            // Sparse: it takes no room itself.
+            file.as_file().set_len(len).unwrap();
+            match code(file, None, dir.path(), 0).err().unwrap() {
+                Fault::Refused(failure) => (failure.reason, failure.identity.map(|(_, uid)| uid)),
+                Fault::Failed(error) => panic!("{error:?}"),
+            }
+        };
+        let named = Some(instance.clone());
+        assert_eq!(reason_of(8 << 40), (reason::OUT_OF_RESOURCES, named.clone()));
+        assert_eq!(reason_of(4096), (reason::NOT_UNDERSTOOD, named));
     }
 }

@@ -1,10 +1,11 @@
 //! The parts of a request as files on the disk, one at a time; memory holds a few pieces.
 
-use std::io;
 use std::path::Path;
 use std::pin::Pin;
-use std::task::{Context, Poll};
-use std::time::Duration;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
 
 use axum::body::{Body, BodyDataStream, Bytes};
 use axum::http::StatusCode;
@@ -26,6 +27,11 @@ const REQUEST_BYTES_MAX: u64 = 64 << 30;
 const PARTS_MAX: usize = 20_000;
 /// Longest time until more of a body comes.
 const BODY_IDLE_MAX: Duration = Duration::from_secs(60);
+/// Slowest body on the average, in bytes for each millisecond that it is waited for: 128 kbit/s.
+const BODY_BYTES_PER_MS_MIN: u64 = 16;
+/// Bytes before the first part, or from the end of a part's data to the beginning of the next one's. The parser holds
+/// them all in memory.
+const BETWEEN_PARTS_BYTES_MAX: u64 = 64 << 10;
 /// The disk's room is asked for again after so many bytes of a part.
 const ROOM_ASKED_EVERY_BYTES: u64 = 64 << 20;
 
@@ -40,36 +46,46 @@ pub(super) enum Received {
 /// The parts of a body, in their order.
 pub(super) struct Parts {
     multipart: Multipart<'static>,
+    pace: Pace,
     n_parts: usize,
 }
 
 impl Parts {
     pub(super) fn new(body: Body, boundary: String) -> Self {
         let limits = SizeLimit::new().whole_stream(REQUEST_BYTES_MAX);
+        let passed = Arc::new(Passed::default());
         let pieces = OneByOne {
             body: body.into_data_stream(),
+            rest: Bytes::new(),
             has_given: false,
+            passed: Arc::clone(&passed),
         };
         let constraints = Constraints::new().size_limit(limits);
         Self {
             multipart: Multipart::with_constraints(pieces, boundary, constraints),
+            pace: Pace {
+                passed,
+                waited: Duration::ZERO,
+            },
             n_parts: 0,
         }
     }
 
     /// The next part; what is wrong with the body itself ends the request.
     pub(super) async fn next(&mut self, dir: &Path) -> Result<Option<Received>, ApiError> {
-        let field = in_time(self.multipart.next_field()).await?;
+        self.pace.passed.close_part();
+        let field = self.pace.in_time(self.multipart.next_field()).await?;
         let Some(field) = field else { return Ok(None) };
+        self.pace.passed.open_part();
         self.n_parts += 1;
         if self.n_parts > PARTS_MAX {
             return Err(too_large());
         }
-        received(field, dir).await.map(Some)
+        received(field, dir, &mut self.pace).await.map(Some)
     }
 }
 
-async fn received(mut field: Field<'static>, dir: &Path) -> Result<Received, ApiError> {
+async fn received(mut field: Field<'static>, dir: &Path, pace: &mut Pace) -> Result<Received, ApiError> {
     let content_type = field.headers().get(CONTENT_TYPE);
     let is_dicom = content_type.is_none_or(|value| {
         value
@@ -83,7 +99,7 @@ async fn received(mut field: Field<'static>, dir: &Path) -> Result<Received, Api
     if !space::has_room(dir, 0).unwrap_or(true) {
         refusal = Some(reason::OUT_OF_RESOURCES);
     }
-    while let Some(piece) = in_time(field.chunk()).await? {
+    while let Some(piece) = pace.in_time(field.chunk()).await? {
         len += piece.len() as u64;
         if len > ScanLimits::default().max_object_bytes {
             refusal = refusal.or(Some(reason::PROCESSING_FAILED));
@@ -110,22 +126,55 @@ async fn received(mut field: Field<'static>, dir: &Path) -> Result<Received, Api
     })
 }
 
-async fn in_time<T>(step: impl Future<Output = Result<T, multer::Error>>) -> Result<T, ApiError> {
-    match tokio::time::timeout(BODY_IDLE_MAX, step).await {
-        Ok(Ok(done)) => Ok(done),
-        Ok(Err(multer::Error::StreamSizeExceeded { .. })) => Err(too_large()),
-        Ok(Err(error)) => {
-            tracing::debug!(%error, "a body that stores instances is malformed");
-            Err(ApiError::bad_request(
-                "body_malformed",
-                "the body is no multipart/related with this boundary, or was cut; what was stored before stays",
-            ))
+/// How long a body was waited for, which is not the time its parts took to be coded.
+struct Pace {
+    passed: Arc<Passed>,
+    waited: Duration,
+}
+
+impl Pace {
+    /// How long the next piece may be waited for.
+    fn left(&self) -> Duration {
+        let earned = Duration::from_millis(self.passed.n_bytes() / BODY_BYTES_PER_MS_MIN);
+        (BODY_IDLE_MAX + earned)
+            .saturating_sub(self.waited)
+            .min(BODY_IDLE_MAX)
+    }
+
+    async fn in_time<T>(
+        &mut self,
+        step: impl Future<Output = Result<T, multer::Error>>,
+    ) -> Result<T, ApiError> {
+        let began = Instant::now();
+        let done = tokio::time::timeout(self.left(), step).await;
+        self.waited += began.elapsed();
+        match done {
+            Ok(Ok(done)) => Ok(done),
+            Ok(Err(multer::Error::StreamSizeExceeded { .. })) => Err(too_large()),
+            Ok(Err(multer::Error::StreamReadFailed(error)))
+                if matches!(error.downcast_ref::<BodyFault>(), Some(BodyFault::NoPart)) =>
+            {
+                Err(ApiError::bad_request(
+                    "part_header_too_large",
+                    format!(
+                        "at most {BETWEEN_PARTS_BYTES_MAX} bytes expected before and between the data of parts; \
+                         what was stored before stays"
+                    ),
+                ))
+            }
+            Ok(Err(error)) => {
+                tracing::debug!(%error, "a body that stores instances is malformed");
+                Err(ApiError::bad_request(
+                    "body_malformed",
+                    "the body is no multipart/related with this boundary, or was cut; what was stored before stays",
+                ))
+            }
+            Err(_) => Err(ApiError::new(
+                StatusCode::REQUEST_TIMEOUT,
+                "body_too_slow",
+                "the body did not come in time; what was stored before stays",
+            )),
         }
-        Err(_) => Err(ApiError::new(
-            StatusCode::REQUEST_TIMEOUT,
-            "body_too_slow",
-            "the body did not come in time; what was stored before stays",
-        )),
     }
 }
 
@@ -139,22 +188,129 @@ fn too_large() -> ApiError {
     )
 }
 
+/// How many bytes of a body the parser was given, and how many it may have.
+struct Passed {
+    n_bytes: AtomicU64,
+    n_bytes_max: AtomicU64,
+}
+
+impl Default for Passed {
+    fn default() -> Self {
+        Self {
+            n_bytes: AtomicU64::new(0),
+            n_bytes_max: AtomicU64::new(BETWEEN_PARTS_BYTES_MAX),
+        }
+    }
+}
+
+impl Passed {
+    fn n_bytes(&self) -> u64 {
+        self.n_bytes.load(Ordering::Relaxed)
+    }
+
+    /// The data of a part begins: what passes is given on.
+    fn open_part(&self) {
+        self.n_bytes_max.store(u64::MAX, Ordering::Relaxed);
+    }
+
+    /// The data of a part has ended: what passes stays with the parser.
+    fn close_part(&self) {
+        let n_bytes_max = self.n_bytes().saturating_add(BETWEEN_PARTS_BYTES_MAX);
+        self.n_bytes_max.store(n_bytes_max, Ordering::Relaxed);
+    }
+
+    /// How many more may pass.
+    fn room(&self) -> u64 {
+        self.n_bytes_max
+            .load(Ordering::Relaxed)
+            .saturating_sub(self.n_bytes())
+    }
+
+    fn count(&self, len: usize) {
+        self.n_bytes.fetch_add(len as u64, Ordering::Relaxed);
+    }
+}
+
+/// Why a body gives no more.
+#[derive(Debug, thiserror::Error)]
+enum BodyFault {
+    /// The connection failed.
+    #[error(transparent)]
+    Broken(axum::Error),
+    /// No part begins in what came.
+    #[error("the beginning of a part expected")]
+    NoPart,
+}
+
 /// A body that gives one piece for each time it is asked: the parser would else gather all that has come in memory.
 struct OneByOne {
     body: BodyDataStream,
+    /// What of a piece may not pass yet.
+    rest: Bytes,
     has_given: bool,
+    passed: Arc<Passed>,
 }
 
 impl Stream for OneByOne {
-    type Item = io::Result<Bytes>;
+    type Item = Result<Bytes, BodyFault>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         if std::mem::take(&mut self.has_given) {
             context.waker().wake_by_ref();
             return Poll::Pending;
         }
-        let piece = self.body.poll_next_unpin(context);
-        self.has_given = matches!(piece, Poll::Ready(Some(_)));
-        piece.map(|piece| piece.map(|piece| piece.map_err(io::Error::other)))
+        if self.rest.is_empty() {
+            self.rest = match ready!(self.body.poll_next_unpin(context)) {
+                Some(Ok(piece)) => piece,
+                Some(Err(error)) => return Poll::Ready(Some(Err(BodyFault::Broken(error)))),
+                None => return Poll::Ready(None),
+            };
+        }
+        let room = usize::try_from(self.passed.room()).unwrap_or(usize::MAX);
+        if room == 0 {
+            return Poll::Ready(Some(Err(BodyFault::NoPart)));
+        }
+        let len = self.rest.len().min(room);
+        let piece = self.rest.split_to(len);
+        self.passed.count(len);
+        self.has_given = true;
+        Poll::Ready(Some(Ok(piece)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+
+    #[test]
+    fn a_body_that_trickles_has_its_time_and_a_steady_one_is_not_hurried() {
+        let mut pace = Pace {
+            passed: Arc::default(),
+            waited: Duration::from_secs(59),
+        };
+        assert_eq!(pace.left(), Duration::from_secs(1));
+        pace.waited = Duration::from_secs(3600);
+        assert_eq!(pace.left(), Duration::ZERO, "a byte a minute holds no turn");
+        pace.passed.count(3600 * 16_000);
+        assert_eq!(pace.left(), BODY_IDLE_MAX);
+        pace.waited += BODY_IDLE_MAX;
+        assert_eq!(pace.left(), Duration::ZERO);
+        pace.passed.count(usize::MAX / 2);
+        assert_eq!(pace.left(), BODY_IDLE_MAX);
+    }
+
+    #[tokio::test]
+    async fn a_body_of_single_bytes_is_waited_for_no_longer_than_it_earned() {
+        let dir = tempfile::tempdir().unwrap();
+        let head = b"--edge\r\n\r\n"
+            .iter()
+            .map(|byte| Ok::<_, io::Error>(vec![*byte]));
+        let body = futures_util::stream::iter(head).chain(futures_util::stream::pending());
+        let mut parts = Parts::new(Body::from_stream(body), "edge".to_owned());
+        parts.pace.waited = BODY_IDLE_MAX + Duration::from_secs(1);
+        let error = parts.next(dir.path()).await.err().unwrap();
+        assert_eq!(error.code, "body_too_slow");
     }
 }

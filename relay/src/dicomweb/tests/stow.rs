@@ -1,11 +1,14 @@
 //! Storing: what is durable, what is refused and why, and who may.
 
 use super::*;
+use crate::dicomweb::stow::{CODINGS_AT_ONCE_MAX, REQUESTS_AT_ONCE_MAX};
 
 const TYPE: &str = "multipart/related; type=\"application/dicom\"; boundary=edge";
 /// Failure Reasons.
 const NOT_UNDERSTOOD: i64 = 0xC000;
 const OTHER_STUDY: i64 = 0xA900;
+/// Warning Reason of what is kept and not shown.
+const KEPT_ASIDE: i64 = 0xB007;
 
 /// A DICOM file around a data set.
 fn file(data_set: &[u8], transfer_syntax: &str) -> Vec<u8> {
@@ -29,12 +32,12 @@ fn body(parts: &[&[u8]]) -> Vec<u8> {
 }
 
 impl Relay {
-    async fn send(&self, token: &str, path: &str, content_type: &str, body: Vec<u8>) -> Answer {
+    async fn send(&self, token: &str, path: &str, content_type: &str, body: impl Into<Body>) -> Answer {
         let request = Request::post(format!("/dicom-web/{path}"))
             .header("host", "localhost")
             .header("authorization", format!("Bearer {token}"))
             .header("content-type", content_type)
-            .body(Body::from(body))
+            .body(body.into())
             .unwrap();
         let response = self.router.clone().oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();
@@ -223,6 +226,96 @@ async fn bodies_that_are_none_are_refused_and_what_came_before_stays() {
     assert_eq!(relay.files_left(), 0);
 }
 
+/// A body that comes in pieces of 4 KiB.
+fn in_pieces(sent: &[u8]) -> Body {
+    let pieces: Vec<_> = sent
+        .chunks(4096)
+        .map(|piece| Ok::<_, std::io::Error>(piece.to_vec()))
+        .collect();
+    Body::from_stream(futures_util::stream::iter(pieces))
+}
+
+/// A body that never ends, in pieces of 4 KiB.
+fn endless(begin: &'static [u8]) -> Body {
+    let junk = std::iter::repeat_with(|| Ok::<_, std::io::Error>(vec![b'x'; 4096]));
+    let pieces = std::iter::once(Ok(begin.to_vec())).chain(junk);
+    Body::from_stream(futures_util::stream::iter(pieces))
+}
+
+#[tokio::test]
+async fn what_is_no_part_does_not_fill_the_memory() {
+    let relay = Relay::new().await;
+    let token = relay.referrer().await;
+    let good = file(&native(1, syntax::EXPLICIT_LITTLE), syntax::EXPLICIT_LITTLE);
+    let good = body(&[&good]);
+    let junk = vec![b'x'; 1 << 20];
+    let long_name = [b"--edge\r\nX-Long: ".as_slice(), &junk, b"\r\n\r\n"].concat();
+    let after_a_part = [&good[..good.len() - 4], &long_name[6..]].concat();
+    for sent in [
+        Body::from([junk.as_slice(), &good].concat()),
+        Body::from([long_name.as_slice(), &good].concat()),
+        in_pieces(&after_a_part),
+        endless(b""),
+        endless(b"--edge\r\nX-Long: "),
+    ] {
+        relay
+            .send(&token, "studies", TYPE, sent)
+            .await
+            .refused(StatusCode::BAD_REQUEST, "part_header_too_large");
+    }
+    // What is usual before and after parts is taken, and the part of a body that was refused is stored.
+    let framed = [b"for people\r\n".as_slice(), &good, &junk].concat();
+    let answer = relay.send(&token, "studies", TYPE, framed).await;
+    assert_eq!(answer.status, StatusCode::OK);
+    assert_eq!(relay.audited("store_instances").await.len(), 1);
+    assert_eq!(relay.files_left(), 0);
+}
+
+#[tokio::test]
+async fn storing_waits_for_no_turn_of_the_line() {
+    let relay = Relay::new().await;
+    let token = relay.referrer().await;
+    let n_turns = crate::ingest::VERIFICATIONS_AT_ONCE_MAX as u32;
+    let _line = relay.app.verifications.acquire_many(n_turns).await.unwrap();
+    let good = file(&native(1, syntax::EXPLICIT_LITTLE), syntax::EXPLICIT_LITTLE);
+    let answer = relay.send(&token, "studies", TYPE, body(&[&good])).await;
+    assert_eq!(answer.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn a_client_that_goes_away_frees_no_turn_before_its_part_is_whole() {
+    let relay = Relay::new().await;
+    let token = relay.referrer().await;
+    let storing = &relay.app.dicomweb.storing;
+    let n_codings = CODINGS_AT_ONCE_MAX as u32;
+    let others = storing.codings.acquire_many(n_codings).await.unwrap();
+    let good = file(&native(1, syntax::EXPLICIT_LITTLE), syntax::EXPLICIT_LITTLE);
+    let request = Request::post("/dicom-web/studies")
+        .header("host", "localhost")
+        .header("authorization", format!("Bearer {token}"))
+        .header("content-type", TYPE)
+        .body(Body::from(body(&[&good])))
+        .unwrap();
+    let sending = tokio::spawn(relay.router.clone().oneshot(request));
+    // The part has come and waits for its turn.
+    while relay.app.tasks.is_empty() {
+        tokio::task::yield_now().await;
+    }
+    sending.abort();
+    assert!(sending.await.unwrap_err().is_cancelled());
+    let n_requests = REQUESTS_AT_ONCE_MAX;
+    assert_eq!(storing.requests.available_permits(), n_requests - 1);
+    drop(others);
+    relay.app.tasks.close();
+    relay.app.tasks.wait().await;
+    assert_eq!(storing.requests.available_permits(), n_requests);
+    assert_eq!(storing.codings.available_permits(), n_codings as usize);
+    let found = relay.get(&token, "instances", &[]).await;
+    assert_eq!(found.header("x-total-count"), "1");
+    assert_eq!(relay.audited("store_instances").await.len(), 1);
+    assert_eq!(relay.files_left(), 0);
+}
+
 #[tokio::test]
 async fn other_content_and_other_patients_are_kept_beside_what_is_shown() {
     let relay = Relay::new().await;
@@ -237,14 +330,35 @@ async fn other_content_and_other_patients_are_kept_beside_what_is_shown() {
         patient_id: "SOMEONE-ELSE".to_owned(),
         ..slice(2)
     };
-    for data_set in [
-        first.clone(),
-        other.data_set(&explicit).unwrap(),
-        foreign.data_set(&explicit).unwrap(),
-    ] {
-        let sent = file(&data_set, syntax::EXPLICIT_LITTLE);
+    let implicit = (native(1, syntax::IMPLICIT_LITTLE), syntax::IMPLICIT_LITTLE);
+    let sent = [
+        ((first.clone(), syntax::EXPLICIT_LITTLE), true),
+        (implicit, true),
+        (
+            (other.data_set(&explicit).unwrap(), syntax::EXPLICIT_LITTLE),
+            false,
+        ),
+        (
+            (foreign.data_set(&explicit).unwrap(), syntax::EXPLICIT_LITTLE),
+            false,
+        ),
+    ];
+    // The second time each is known already.
+    for ((data_set, ts), is_shown) in sent.iter().chain(&sent) {
+        let sent = file(data_set, ts);
         let answer = relay.send(&token, "studies", TYPE, body(&[&sent])).await;
-        assert_eq!(answer.status, StatusCode::OK);
+        let item = &answer.json()["00081199"]["Value"][0];
+        let address = item["00081190"]["Value"][0].as_str();
+        if *is_shown {
+            assert_eq!(answer.status, StatusCode::OK);
+            assert!(item.get("00081196").is_none());
+            let found = relay.get(&token, address.unwrap(), &[]).await;
+            assert_eq!(found.status, StatusCode::OK);
+        } else {
+            assert_eq!(answer.status, StatusCode::ACCEPTED);
+            assert_eq!(item["00081196"]["Value"][0], KEPT_ASIDE);
+            assert_eq!((item["00081190"]["vr"].as_str(), address), (Some("UR"), None));
+        }
     }
     let path = format!("studies/{STUDY}/series/{SERIES}/instances/{SERIES}.1");
     let shown = relay.get(&token, &path, &[("accept", "application/dicom")]).await;
@@ -252,7 +366,7 @@ async fn other_content_and_other_patients_are_kept_beside_what_is_shown() {
     let found = relay.get(&token, "instances", &[]).await;
     assert_eq!(found.header("x-total-count"), "1");
     let mut tx = relay.app.db.read().await.unwrap();
-    for (number, expected) in [(1, 2), (2, 1)] {
+    for (number, expected) in [(1, 3), (2, 1)] {
         let uid = tancho_domain::dicom::SopInstanceUid::parse(&format!("{SERIES}.{number}")).unwrap();
         let versions = tancho_store::instances::list_versions(&mut tx, &relay.scope, &uid)
             .await
@@ -265,6 +379,59 @@ async fn other_content_and_other_patients_are_kept_beside_what_is_shown() {
         .await
         .unwrap();
     assert!(study.conflict_at_ms.is_some() && study.held_at_ms.is_some());
+}
+
+#[tokio::test]
+async fn the_same_original_again_repairs_what_rotted() {
+    for is_dictionary in [false, true] {
+        let relay = Relay::new().await;
+        let token = relay.referrer().await;
+        let original = native(1, syntax::EXPLICIT_LITTLE);
+        // The second is coded in another way than the relay codes, as by an agent.
+        let coding = Coding {
+            is_dictionary,
+            ..Coding::default()
+        };
+        let begun = relay
+            .begin_coded(&original, syntax::EXPLICIT_LITTLE, &coding)
+            .await;
+        relay.put(&begun);
+        relay.verify(&begun).await;
+        let (blobs, network_id) = (&relay.app.blobs, &relay.scope.network_id);
+        let name = hex(&begun.container_sha256);
+        let path = relay.app.config.data_dir.join("blobs").join(network_id.as_str());
+        let path = path.join(&name[..2]).join(format!("{name}.tic"));
+        std::fs::write(path, b"rot").unwrap();
+        assert!(
+            blobs
+                .set_aside_damaged(network_id, &begun.container_sha256)
+                .unwrap()
+        );
+        let address = format!("studies/{STUDY}/series/{SERIES}/instances/{SERIES}.1");
+        let accept = [("accept", "application/dicom")];
+        assert_ne!(relay.get(&token, &address, &accept).await.status, StatusCode::OK);
+        for _ in 0..2 {
+            let sent = file(&original, syntax::EXPLICIT_LITTLE);
+            let answer = relay.send(&token, "studies", TYPE, body(&[&sent])).await;
+            assert_eq!(answer.status, StatusCode::OK, "{}", answer.json());
+            let shown = relay.get(&token, &address, &accept).await;
+            assert_eq!(shown.status, StatusCode::OK);
+            assert!(shown.body.ends_with(&original));
+        }
+        let found = relay.get(&token, "instances", &[]).await;
+        assert_eq!(found.header("x-total-count"), "1");
+        let mut tx = relay.app.db.read().await.unwrap();
+        let uid = tancho_domain::dicom::SopInstanceUid::parse(&format!("{SERIES}.1")).unwrap();
+        let versions = tancho_store::instances::list_versions(&mut tx, &relay.scope, &uid)
+            .await
+            .unwrap();
+        assert_eq!(versions.len(), 1 + usize::from(is_dictionary));
+        let key = tancho_store::instances::StudyKey::parse(STUDY).unwrap();
+        let study = tancho_store::instances::get_study(&mut tx, &relay.scope, &key)
+            .await
+            .unwrap();
+        assert_eq!((study.conflict_at_ms, study.n_verified), (None, 1));
+    }
 }
 
 #[tokio::test]
@@ -329,17 +496,17 @@ async fn whatever_is_sent_the_relay_answers_and_goes_on() {
             assert_eq!(reason, Some(NOT_UNDERSTOOD), "{name}");
             continue;
         }
-        assert_eq!(answer.status, StatusCode::OK, "{name}: {}", answer.json());
         n_stored += 1;
-        let address = answer.json()["00081199"]["Value"][0]["00081190"]["Value"][0].clone();
-        let address = address.as_str().unwrap();
+        let item = answer.json()["00081199"]["Value"][0].clone();
         // One that came under the study of another patient is kept aside.
+        let Some(address) = item["00081190"]["Value"][0].as_str() else {
+            assert_eq!(answer.status, StatusCode::ACCEPTED, "{name}: {}", answer.json());
+            assert_eq!(item["00081196"]["Value"][0], KEPT_ASIDE, "{name}");
+            continue;
+        };
+        assert_eq!(answer.status, StatusCode::OK, "{name}: {}", answer.json());
         let metadata = relay.get(&token, &format!("{address}/metadata"), &[]).await;
-        assert!(
-            matches!(metadata.status.as_u16(), 200 | 404),
-            "{name}: {}",
-            metadata.status
-        );
+        assert_eq!(metadata.status, StatusCode::OK, "{name}");
         let picture = relay.get(&token, &format!("{address}/thumbnail"), &[]).await;
         assert!(
             matches!(picture.status.as_u16(), 200 | 404 | 406),

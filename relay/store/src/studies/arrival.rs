@@ -176,6 +176,19 @@ impl Relation {
     }
 }
 
+impl TryFrom<String> for Relation {
+    type Error = StoreError;
+
+    fn try_from(text: String) -> Result<Self, StoreError> {
+        match text.as_str() {
+            "first" => Ok(Self::First),
+            "reencoding" => Ok(Self::Reencoding),
+            "conflict" => Ok(Self::Conflict),
+            _ => Err(StoreError::Corrupt("relation of a revision".to_owned())),
+        }
+    }
+}
+
 /// What became of a head.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ArrivedInstance {
@@ -207,6 +220,9 @@ pub struct KnownInstance {
     pub state: InstanceState,
     /// 1 for the one displayed.
     pub revision: i64,
+    /// What it is to revision 1.
+    #[sqlx(try_from = "String")]
+    pub relation: Relation,
     /// SHA-256 of the container, lower-case hexadecimal.
     pub container_sha256: String,
     /// SHA-256 of the data set, lower-case hexadecimal.
@@ -227,8 +243,8 @@ pub async fn find_by_container(
     fetch_optional!(
         tx,
         KnownInstance,
-        "select id, study_id, state, revision, container_sha256, original_sha256, transfer_syntax_uid, verified_at_ms \
-         from instances where network_id = $1 and site_id = $2 and container_sha256 = $3",
+        "select id, study_id, state, revision, relation, container_sha256, original_sha256, transfer_syntax_uid, \
+         verified_at_ms from instances where network_id = $1 and site_id = $2 and container_sha256 = $3",
         origin.network_id.as_str(),
         origin.site_id.as_str(),
         container_sha256
@@ -244,8 +260,8 @@ pub async fn find_first_revision(
     fetch_optional!(
         tx,
         KnownInstance,
-        "select id, study_id, state, revision, container_sha256, original_sha256, transfer_syntax_uid, verified_at_ms \
-         from instances where network_id = $1 and site_id = $2 and sop_instance_uid = $3 \
+        "select id, study_id, state, revision, relation, container_sha256, original_sha256, transfer_syntax_uid, \
+         verified_at_ms from instances where network_id = $1 and site_id = $2 and sop_instance_uid = $3 \
          and verified_at_ms is not null order by revision limit 1",
         origin.network_id.as_str(),
         origin.site_id.as_str(),
@@ -263,9 +279,9 @@ pub async fn find_by_original(
     fetch_optional!(
         tx,
         KnownInstance,
-        "select id, study_id, state, revision, container_sha256, original_sha256, transfer_syntax_uid, verified_at_ms \
-         from instances where network_id = $1 and site_id = $2 and sop_instance_uid = $3 and original_sha256 = $4 \
-         and verified_at_ms is not null order by revision limit 1",
+        "select id, study_id, state, revision, relation, container_sha256, original_sha256, transfer_syntax_uid, \
+         verified_at_ms from instances where network_id = $1 and site_id = $2 and sop_instance_uid = $3 \
+         and original_sha256 = $4 and verified_at_ms is not null order by revision limit 1",
         origin.network_id.as_str(),
         origin.site_id.as_str(),
         uid.as_str(),
@@ -702,6 +718,38 @@ async fn swap_with_first(
         let text = "update studies set n_received = n_received - 1 where id = $1";
         execute!(tx, text, first.study_id.as_str())?;
     }
+    Ok(())
+}
+
+/// A whole instance of the same original takes the place of the first revision, whose container was lost. What was lost
+/// keeps its row and comes back when its container does.
+///
+/// `Stale` when `lost` is not what is shown, or `whole` is no verified copy of it.
+pub async fn replace_lost_first(
+    tx: &mut Tx,
+    origin: &Origin,
+    lost: &InstanceId,
+    whole: &InstanceId,
+) -> Result<(), StoreError> {
+    let found = fetch_optional!(
+        tx,
+        (i64,),
+        "select w.revision from instances w join instances l on l.original_sha256 = w.original_sha256 \
+         and l.sop_instance_uid = w.sop_instance_uid and l.site_id = w.site_id and l.network_id = w.network_id \
+         where w.id = $1 and l.id = $2 and w.network_id = $3 and w.site_id = $4 and l.revision = 1 \
+         and w.study_id = l.study_id and w.state = 'verified' and l.state = 'verified' and w.id <> l.id",
+        whole.as_str(),
+        lost.as_str(),
+        origin.network_id.as_str(),
+        origin.site_id.as_str()
+    )?;
+    let (revision,) = found.ok_or(StoreError::Stale)?;
+    let text = "update instances set revision = 0, relation = 'reencoding' where id = $1";
+    execute!(tx, text, lost.as_str())?;
+    let text = "update instances set revision = 1, relation = 'first' where id = $1";
+    execute!(tx, text, whole.as_str())?;
+    let text = "update instances set revision = $2 where id = $1";
+    execute!(tx, text, lost.as_str(), revision)?;
     Ok(())
 }
 
