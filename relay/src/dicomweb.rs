@@ -19,9 +19,9 @@ mod stow;
 mod stream;
 mod wado;
 
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tower_http::compression::CompressionLayer;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -35,6 +35,8 @@ pub const DICOM_JSON: &str = "application/dicom+json";
 const JSON_MEDIA: [&str; 2] = [DICOM_JSON, "application/json"];
 /// MiB of frames held in memory for answers at once; more wait.
 pub const FRAME_MIB_MAX: usize = 1024;
+/// Searches that read headers at once; more wait.
+const HEADER_SEARCHES_MAX: usize = 2;
 
 /// What the routes share.
 #[derive(Debug)]
@@ -42,7 +44,10 @@ pub struct Serving {
     /// Views that are on record.
     noted: Mutex<access::Noted>,
     /// One permit for each MiB of a frame in memory.
-    frame_mib: Semaphore,
+    frame_mib: Arc<Semaphore>,
+    /// One permit for each search that reads headers.
+    header_searches: Arc<Semaphore>,
+    search_limits: qido::Limits,
     storing: stow::Storing,
 }
 
@@ -50,18 +55,28 @@ impl Default for Serving {
     fn default() -> Self {
         Self {
             noted: Mutex::default(),
-            frame_mib: Semaphore::new(FRAME_MIB_MAX),
+            frame_mib: Arc::new(Semaphore::new(FRAME_MIB_MAX)),
+            header_searches: Arc::new(Semaphore::new(HEADER_SEARCHES_MAX)),
+            search_limits: qido::Limits::default(),
             storing: stow::Storing::default(),
         }
     }
 }
 
 impl Serving {
-    /// Waits until so many bytes of frames fit into memory.
-    async fn frame_permit(&self, bytes: u64) -> Result<SemaphorePermit<'_>, ApiError> {
+    /// Waits until so many bytes of frames fit into memory. The permit goes where the work is done: a client that leaves
+    /// ends the handler, not the thread.
+    async fn frame_permit(&self, bytes: u64) -> Result<OwnedSemaphorePermit, ApiError> {
         let mib = u32::try_from((bytes >> 20) + 1).unwrap_or(u32::MAX);
         let mib = mib.min(FRAME_MIB_MAX as u32);
-        self.frame_mib.acquire_many(mib).await.map_err(ApiError::internal)
+        let permits = self.frame_mib.clone().acquire_many_owned(mib);
+        permits.await.map_err(ApiError::internal)
+    }
+
+    /// Waits until a search may read headers.
+    async fn header_search_permit(&self) -> Result<OwnedSemaphorePermit, ApiError> {
+        let permit = self.header_searches.clone().acquire_owned();
+        permit.await.map_err(ApiError::internal)
     }
 }
 

@@ -134,6 +134,12 @@ impl AppState {
         })))
     }
 
+    /// To set limits that a test can reach, while nothing else has the state.
+    #[cfg(test)]
+    pub fn dicomweb_mut(&mut self) -> &mut dicomweb::Serving {
+        &mut Arc::get_mut(&mut self.0).expect("the only one").dicomweb
+    }
+
     /// Milliseconds UTC since 1970.
     #[must_use]
     pub fn now_ms(&self) -> i64 {

@@ -4368,7 +4368,7 @@ export interface operations {
         parameters: {
             query?: {
                 SOPInstanceUID?: string;
-                /** @description at most 5000 */
+                /** @description at most 5000; 500 with attributes that only headers have */
                 limit?: number;
                 offset?: number;
             };

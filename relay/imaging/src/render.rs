@@ -13,6 +13,7 @@ const WINDOW_CENTER: Tag = Tag(0x0028, 0x1050);
 const WINDOW_WIDTH: Tag = Tag(0x0028, 0x1051);
 const RESCALE_INTERCEPT: Tag = Tag(0x0028, 0x1052);
 const RESCALE_SLOPE: Tag = Tag(0x0028, 0x1053);
+const RESCALE_TYPE: Tag = Tag(0x0028, 0x1054);
 const WINDOW_EXPLANATION: Tag = Tag(0x0028, 0x1055);
 const VOI_LUT_FUNCTION: Tag = Tag(0x0028, 0x1056);
 const MODALITY_LUT_SEQUENCE: Tag = Tag(0x0028, 0x3000);
@@ -69,7 +70,17 @@ pub struct Look {
     padding: Option<(i32, i32)>,
     is_inverted: bool,
     is_ybr: bool,
-    windows: Vec<(Window, String)>,
+    is_hounsfield: bool,
+    windows: Vec<NamedWindow>,
+}
+
+/// A window of the header.
+#[derive(Debug, Clone, PartialEq)]
+struct NamedWindow {
+    /// Its place among the values, from 1.
+    number: usize,
+    explanation: String,
+    window: Window,
 }
 
 /// Why a frame is not shown.
@@ -101,57 +112,76 @@ impl Look {
         if of_frame(MODALITY_LUT_SEQUENCE).is_some() {
             return Err(RenderError::NotSupported);
         }
-        let numbers = |tag| -> Vec<f64> {
+        let values = |tag| -> &[Value] {
             let values = of_frame(tag).and_then(|model| model["Value"].as_array());
-            values.into_iter().flatten().filter_map(Value::as_f64).collect()
+            values.map(Vec::as_slice).unwrap_or_default()
         };
-        let first = |tag| numbers(tag).first().copied();
+        let first = |tag| values(tag).first().and_then(Value::as_f64);
+        // What cannot be read is not the same as what is not there: the values would be other ones.
+        let rescale = |tag| match values(tag) {
+            [] | [Value::Null] => Ok(None),
+            [value] => value.as_f64().map(Some).ok_or(RenderError::NotSupported),
+            _ => Err(RenderError::NotSupported),
+        };
+        let (slope, intercept) = (rescale(RESCALE_SLOPE)?, rescale(RESCALE_INTERCEPT)?);
+        if slope == Some(0.0) {
+            return Err(RenderError::NotSupported);
+        }
+        let is_type_hounsfield = match values(RESCALE_TYPE) {
+            [] | [Value::Null] => true,
+            values => values.len() == 1 && values[0].as_str() == Some("HU"),
+        };
         let function = match text(of_group(model, number, VOI_LUT_FUNCTION), VOI_LUT_FUNCTION).as_str() {
             "LINEAR_EXACT" => Function::LinearExact,
             "SIGMOID" => Function::Sigmoid,
             _ => Function::Linear,
         };
-        let explained = of_frame(WINDOW_EXPLANATION).and_then(|model| model["Value"].as_array());
-        let explanation = |at: usize| {
-            let names = explained.and_then(|names| names.get(at)?.as_str());
-            names.unwrap_or_default().to_owned()
-        };
-        let windows = numbers(WINDOW_CENTER)
-            .into_iter()
-            .zip(numbers(WINDOW_WIDTH))
-            .enumerate()
-            .filter(|(_, (_, width))| *width > 0.0)
-            .map(|(at, (center, width))| {
-                let window = Window {
-                    center,
-                    width,
+        let explanations = values(WINDOW_EXPLANATION);
+        let windows = values(WINDOW_CENTER).iter().zip(values(WINDOW_WIDTH)).enumerate();
+        // A value without its other half leaves its place empty.
+        let windows = windows.filter_map(|(at, (center, width))| {
+            let explanation = explanations.get(at).and_then(Value::as_str);
+            Some(NamedWindow {
+                number: at + 1,
+                explanation: explanation.unwrap_or_default().to_owned(),
+                window: Window {
+                    center: center.as_f64()?,
+                    width: width.as_f64().filter(|width| *width > 0.0)?,
                     function,
-                };
-                (window, explanation(at))
-            });
+                },
+            })
+        });
         let padding = first(PIXEL_PADDING_VALUE).map(|padding| {
             let limit = first(PIXEL_PADDING_RANGE_LIMIT).unwrap_or(padding);
             (padding.min(limit) as i32, padding.max(limit) as i32)
         });
         Ok(Self {
-            slope: first(RESCALE_SLOPE).filter(|slope| *slope != 0.0).unwrap_or(1.0),
-            intercept: first(RESCALE_INTERCEPT).unwrap_or(0.0),
+            slope: slope.unwrap_or(1.0),
+            intercept: intercept.unwrap_or(0.0),
             padding,
             is_inverted,
             is_ybr,
+            is_hounsfield: slope.is_some() && intercept.is_some() && is_type_hounsfield,
             windows: windows.collect(),
         })
+    }
+
+    /// Whether the header says how values become Hounsfield units, and names no other unit (PS3.3 section C.11.1.1.2).
+    #[must_use]
+    pub fn is_hounsfield(&self) -> bool {
+        self.is_hounsfield
     }
 
     /// The window of the header with this explanation, letters of either case, or this number from 1.
     #[must_use]
     pub fn preset(&self, name: &str) -> Option<Window> {
-        let by_name = self
-            .windows
-            .iter()
-            .find(|(_, explanation)| explanation.eq_ignore_ascii_case(name));
-        let by_number = || self.windows.get(name.parse::<usize>().ok()?.checked_sub(1)?);
-        by_name.or_else(by_number).map(|(window, _)| *window)
+        let mut windows = self.windows.iter();
+        let by_name = windows.find(|one| one.explanation.eq_ignore_ascii_case(name));
+        let by_number = || {
+            let number = name.parse::<usize>().ok()?;
+            self.windows.iter().find(|one| one.number == number)
+        };
+        by_name.or_else(by_number).map(|one| one.window)
     }
 }
 
@@ -221,7 +251,7 @@ pub fn picture(
             .is_some_and(|(from, to)| (from..=to).contains(&sample))
     };
     let window = window
-        .or_else(|| look.windows.first().map(|(window, _)| *window))
+        .or_else(|| look.windows.first().map(|one| one.window))
         .unwrap_or_else(|| whole_range(&samples, look, is_padding));
     let grey = |sample: i32| {
         if is_padding(sample) {
@@ -461,6 +491,51 @@ mod tests {
     }
 
     #[test]
+    fn a_rescale_that_cannot_be_read_is_refused() {
+        let with = |tag: &str, value: Value| {
+            let mut model = grey_model("MONOCHROME2");
+            model[tag]["Value"] = value;
+            Look::of(&model, 1)
+        };
+        for (tag, value) in [
+            ("00281052", json!(["-1024,0"])),
+            ("00281053", json!(["one"])),
+            ("00281053", json!([0])),
+            ("00281052", json!([-1024, 0])),
+        ] {
+            assert_eq!(
+                with(tag, value.clone()),
+                Err(RenderError::NotSupported),
+                "{tag} {value}"
+            );
+        }
+        assert!(Look::of(&grey_model("MONOCHROME2"), 1).unwrap().is_hounsfield());
+        for (tag, value, is_hounsfield) in [
+            ("00281052", json!([null]), false),
+            ("00281053", json!([]), false),
+            ("00281054", json!(["HU"]), true),
+            ("00281054", json!(["US"]), false),
+        ] {
+            let look = with(tag, value.clone()).unwrap();
+            assert_eq!(look.is_hounsfield(), is_hounsfield, "{tag} {value}");
+        }
+    }
+
+    #[test]
+    fn windows_keep_their_places() {
+        let mut model = grey_model("MONOCHROME2");
+        model["00281050"]["Value"] = json!([null, 600, "4O", 50]);
+        model["00281051"]["Value"] = json!([80, 2800, 90, 350]);
+        model["00281055"]["Value"] = json!(["BRAIN", "BONE", null, "SOFT"]);
+        let look = Look::of(&model, 1).unwrap();
+        let found = |name| look.preset(name).map(|window| (window.center, window.width));
+        assert_eq!(found("BONE"), Some((600.0, 2800.0)));
+        assert_eq!((found("BRAIN"), found("1"), found("3")), (None, None, None));
+        assert_eq!((found("2"), found("soft")), (found("bone"), found("4")));
+        assert_eq!(found("4"), Some((50.0, 350.0)));
+    }
+
+    #[test]
     fn without_a_window_the_values_fill_the_range_and_padding_is_dark() {
         let model = json!({
             "00280004": { "vr": "CS", "Value": ["MONOCHROME2"] },
@@ -493,8 +568,8 @@ mod tests {
         });
         let second = Look::of(&model, 2).unwrap();
         assert_eq!((second.slope, second.intercept), (2.0, -5.0));
-        assert_eq!(second.windows[0].0.center, 2.0);
-        assert_eq!(Look::of(&model, 1).unwrap().windows[0].0.center, 1.0);
+        assert_eq!(second.windows[0].window.center, 2.0);
+        assert_eq!(Look::of(&model, 1).unwrap().windows[0].window.center, 1.0);
     }
 
     #[test]

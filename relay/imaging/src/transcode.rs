@@ -17,6 +17,8 @@ use crate::walk::{AnyWalker, Element, Event, ForwardInput, Input, inflate_error,
 /// Bytes of a value that are copied at once; a multiple of every number's size.
 const PIECE_BYTES: usize = 64 * 1024;
 
+/// Photometric Interpretation of reversible colours.
+const YBR_RCT: &str = "YBR_RCT";
 const PHOTOMETRIC_INTERPRETATION: Tag = Tag(0x0028, 0x0004);
 const PLANAR_CONFIGURATION: Tag = Tag(0x0028, 0x0006);
 const EXTENDED_OFFSET_TABLE: Tag = Tag(0x7FE0, 0x0001);
@@ -81,6 +83,8 @@ impl Route {
 /// Decodes the frames of an object that came as HTJ2K.
 pub struct FrameDecoder {
     geometry: FrameGeometry,
+    /// Photometric Interpretation of the header.
+    photometric: String,
     decoder: htj2k::Decoder,
     samples: Vec<i32>,
 }
@@ -107,6 +111,7 @@ impl FrameDecoder {
         let geometry = FrameGeometry::of(&pixels, frame_len).ok_or(TranscodeError::NotDecodable)?;
         Ok(Self {
             geometry,
+            photometric: pixels.photometric_interpretation,
             decoder: htj2k::Decoder::default(),
             samples: Vec::new(),
         })
@@ -118,10 +123,11 @@ impl FrameDecoder {
         self.geometry.frame_len()
     }
 
-    /// Frame `number` in native little endian samples.
+    /// Frame `number` in native little endian samples: those of YBR_RCT are red, green and blue, all others what the
+    /// header says.
     ///
     /// # Errors
-    /// When it is not there, damaged, or not decodable.
+    /// When it is not there, damaged, or not decodable; also when its colours are not sure to be those of the header.
     pub fn frame<R: Read + Seek>(
         &mut self,
         container: &mut Container<R>,
@@ -149,23 +155,39 @@ impl FrameDecoder {
                 return Err(TranscodeError::NotDecodable);
             }
         }
+        if shape.components == 3 && !self.has_sure_colours() {
+            return Err(TranscodeError::NotDecodable);
+        }
         let mut frame = Vec::new();
         self.geometry.frame(&self.samples, &mut frame);
         Ok(frame)
+    }
+
+    /// Whether the header and the codestream agree on the colours of the frame decoded last (PS3.5 section 8.2.14).
+    fn has_sure_colours(&self) -> bool {
+        match self.photometric.trim() {
+            "RGB" => true,
+            YBR_RCT => self.decoder.has_colour_transform(),
+            "YBR_FULL" => !self.decoder.has_colour_transform(),
+            _ => false,
+        }
     }
 }
 
 /// Writes the data set of a container in Explicit VR Little Endian.
 ///
+/// What `admit` gives is held while a frame is decoded, so that it can wait for memory.
+///
 /// # Errors
 /// When there is no [`Route`], or the object cannot be read; what was written must then not be used.
-pub fn explicit_little<R: Read + Seek, W: Write>(
+pub fn explicit_little<R: Read + Seek, W: Write, A>(
     container: &mut Container<R>,
     out: &mut W,
+    admit: impl FnMut() -> io::Result<A>,
 ) -> Result<(), TranscodeError> {
     match Route::from(&container.header().transfer_syntax) {
         Some(Route::Rewritten) => rewritten(container, out),
-        Some(Route::Decoded) => decoded(container, out),
+        Some(Route::Decoded) => decoded(container, out, admit),
         None => Err(TranscodeError::NotDecodable),
     }
 }
@@ -198,9 +220,10 @@ fn rewritten<R: Read + Seek, W: Write>(
     Ok(())
 }
 
-fn decoded<R: Read + Seek, W: Write>(
+fn decoded<R: Read + Seek, W: Write, A>(
     container: &mut Container<R>,
     out: &mut W,
+    mut admit: impl FnMut() -> io::Result<A>,
 ) -> Result<(), TranscodeError> {
     let mut decoder = FrameDecoder::new(container)?;
     let n_frames = container.frame_count();
@@ -224,7 +247,9 @@ fn decoded<R: Read + Seek, W: Write>(
     };
     rewriter.header(Tag::PIXEL_DATA, vr, padded)?;
     for number in 1..=n_frames {
+        let admitted = admit()?;
         let frame = decoder.frame(container, number)?;
+        drop(admitted);
         rewriter.out.write_all(&frame)?;
     }
     if len % 2 == 1 {
@@ -302,7 +327,7 @@ impl<W: Write> Rewriter<'_, W> {
                 PHOTOMETRIC_INTERPRETATION => {
                     let value = walker.read_value(u64::MAX).map_err(inflate_error)?;
                     // The decoder gives red, green and blue back (PS3.5 section 8.2.14).
-                    let is_transformed = value.starts_with(b"YBR");
+                    let is_transformed = value.trim_ascii() == YBR_RCT.as_bytes();
                     let value = if is_transformed { b"RGB " } else { value.as_slice() };
                     self.header(tag, vr, stated(value.len() as u64)?)?;
                     return Ok(self.out.write_all(value)?);
@@ -432,7 +457,7 @@ mod tests {
         ] {
             let mut container = contained(transfer_syntax, &written(transfer_syntax));
             let mut out = Vec::new();
-            explicit_little(&mut container, &mut out).unwrap();
+            explicit_little(&mut container, &mut out, || Ok(())).unwrap();
             assert_eq!(out, explicit, "{transfer_syntax}");
         }
     }
@@ -459,7 +484,13 @@ mod tests {
         writer.fragments(&[], &[&codestream]);
         let mut container = contained(syntax::HTJ2K_LOSSLESS_RPCL, &writer.finish());
         let mut out = Vec::new();
-        explicit_little(&mut container, &mut out).unwrap();
+        let mut n_admitted = 0;
+        let admit = || {
+            n_admitted += 1;
+            Ok(())
+        };
+        explicit_little(&mut container, &mut out, admit).unwrap();
+        assert_eq!(n_admitted, 1);
         assert_eq!(out, native);
         let mut decoder = FrameDecoder::new(&mut container).unwrap();
         let frame = decoder.frame(&mut container, 1).unwrap();
@@ -508,6 +539,73 @@ mod tests {
         assert!(matches!(refused, Err(TranscodeError::NotDecodable)));
     }
 
+    /// A picture of 64 by 64 colours in HTJ2K, with or without the reversible colour transform.
+    fn coloured(photometric: &str, is_transformed: bool) -> Container<Cursor<Vec<u8>>> {
+        let shape = ImageShape {
+            width: 64,
+            height: 64,
+            components: 3,
+            precision: 8,
+            signed: false,
+        };
+        let samples: Vec<i32> = (0..64 * 64 * 3).map(|n| n * 7 % 251).collect();
+        let mut codestream = htj2k::encode(&shape, &samples).unwrap().bytes;
+        // The multiple component transformation of COD (T.800 table A.14).
+        let cod = codestream
+            .windows(2)
+            .position(|pair| pair == [0xFF, 0x52])
+            .unwrap();
+        assert_eq!(codestream[cod + 8], 1);
+        codestream[cod + 8] = u8::from(is_transformed);
+        let slice = CtSlice::default();
+        let mut writer = ElementWriter::new(&TransferSyntaxUid::parse(syntax::HTJ2K_LOSSLESS_RPCL).unwrap());
+        writer
+            .ascii(Tag::SOP_CLASS_UID, Vr::UI, "1.2.840.10008.5.1.4.1.1.7")
+            .ascii(Tag::SOP_INSTANCE_UID, Vr::UI, &slice.sop_instance_uid)
+            .ascii(Tag::STUDY_INSTANCE_UID, Vr::UI, &slice.study_instance_uid)
+            .ascii(Tag::SERIES_INSTANCE_UID, Vr::UI, &slice.series_instance_uid)
+            .us(Tag(0x0028, 0x0002), &[3])
+            .ascii(PHOTOMETRIC_INTERPRETATION, Vr::CS, photometric)
+            .us(PLANAR_CONFIGURATION, &[0])
+            .us(Tag(0x0028, 0x0010), &[64])
+            .us(Tag(0x0028, 0x0011), &[64])
+            .us(Tag(0x0028, 0x0100), &[8])
+            .us(Tag(0x0028, 0x0101), &[8])
+            .us(Tag(0x0028, 0x0102), &[7])
+            .us(Tag::PIXEL_REPRESENTATION, &[0])
+            .fragments(&[], &[&codestream]);
+        contained(syntax::HTJ2K_LOSSLESS_RPCL, &writer.finish())
+    }
+
+    #[test]
+    fn colours_are_those_of_the_header_or_refused() {
+        for (photometric, is_transformed, written) in [
+            ("YBR_RCT", true, Some("RGB ")),
+            ("RGB", true, Some("RGB ")),
+            ("RGB", false, Some("RGB ")),
+            ("YBR_FULL", false, Some("YBR_FULL")),
+            ("YBR_RCT", false, None),
+            ("YBR_FULL", true, None),
+            ("YBR_ICT", true, None),
+            ("YBR_FULL_422", false, None),
+        ] {
+            let mut container = coloured(photometric, is_transformed);
+            let mut out = Vec::new();
+            let outcome = explicit_little(&mut container, &mut out, || Ok(()));
+            let Some(written) = written else {
+                assert!(
+                    matches!(outcome, Err(TranscodeError::NotDecodable)),
+                    "{photometric} {is_transformed}"
+                );
+                continue;
+            };
+            outcome.unwrap();
+            let header = [0x28, 0, 0x04, 0, b'C', b'S', written.len() as u8, 0];
+            let at = out.windows(8).position(|window| window == header).unwrap();
+            assert_eq!(&out[at + 8..at + 8 + written.len()], written.as_bytes());
+        }
+    }
+
     #[test]
     fn other_codestreams_are_refused() {
         let jls: &[u8] = &[
@@ -518,7 +616,7 @@ mod tests {
         CtSlice::default().write_head(&mut writer).unwrap();
         writer.fragments(&[], &[jls]);
         let mut container = contained(jpeg_ls, &writer.finish());
-        let refused = explicit_little(&mut container, &mut io::sink());
+        let refused = explicit_little(&mut container, &mut io::sink(), || Ok(()));
         assert!(matches!(refused, Err(TranscodeError::NotDecodable)));
         assert!(FrameDecoder::new(&mut container).is_err());
         for link in ["1.2.840.10008.1.2.4.94", "1.2.840.10008.1.2.4.205", "1.2.3"] {

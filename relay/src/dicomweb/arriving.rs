@@ -125,6 +125,7 @@ pub(super) async fn frame_preview(
     let network_id = caller.scope.network_id;
     let reading = app.clone();
     let low = blocking(move || {
+        let _permit = permit;
         let of = (&network_id, &study.site_id);
         match preview::low_frame(&reading.incoming, &reading.blobs, of, digest, number) {
             Err(BlobError::Missing | BlobError::Damaged(ContainerError::NoSuchFrame(_))) => Ok(None),
@@ -132,7 +133,6 @@ pub(super) async fn frame_preview(
         }
     })
     .await?;
-    drop(permit);
     let low = low.ok_or_else(not_there)?;
     let section_sha256: [u8; 32] = Sha256::digest(&low.codestream).into();
     let headers = [

@@ -1,7 +1,8 @@
 //! QIDO-RS (PS3.18 section 10.6): searching studies, series and instances by any attribute.
 //!
 //! `query` reads the address, `matching` compares, `search` looks. An unknown parameter is an error, not an unfiltered
-//! answer. How many match is in `X-Total-Count`, whatever part of them was asked for.
+//! answer. How many match is in `X-Total-Count`, whatever part of them was asked for; it is left out, with a warning, where
+//! a search ended at its limit.
 
 mod matching;
 mod query;
@@ -24,6 +25,7 @@ use crate::error::ApiError;
 use crate::http::caller::Caller;
 use crate::state::AppState;
 use query::Search;
+pub(super) use search::Limits;
 use search::{Level, Within};
 
 /// How many match.
@@ -108,7 +110,8 @@ pub(super) async fn search_all_series(
 #[utoipa::path(
     get, path = "/dicom-web/instances", tag = "dicomweb", operation_id = "search_all_instances",
     params(
-        ("SOPInstanceUID" = Option<String>, Query), ("limit" = Option<u32>, Query, description = "at most 5000"),
+        ("SOPInstanceUID" = Option<String>, Query),
+        ("limit" = Option<u32>, Query, description = "at most 5000; 500 with attributes that only headers have"),
         ("offset" = Option<u32>, Query),
     ),
     responses((status = OK, content_type = "application/dicom+json"))
@@ -224,6 +227,13 @@ async fn answer(
     let body = Value::Array(found.models).to_string();
     let mut response = ([(CONTENT_TYPE, media)], body).into_response();
     let headers = response.headers_mut();
+    if !found.is_complete {
+        // How many match is not known.
+        let text = "299 tancho \"The search ended at the limit of what one search looks through: \
+                    more may match, narrow it by date, patient or UID\"";
+        headers.insert(WARNING, HeaderValue::from_static(text));
+        return Ok(response);
+    }
     headers.insert(TOTAL_COUNT, HeaderValue::from(found.total));
     if is_cut {
         // PS3.18 section 10.6.3.

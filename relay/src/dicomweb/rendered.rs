@@ -43,6 +43,8 @@ const THUMBNAIL_SIDE: u32 = 128;
 const PICTURES_MAX: usize = 1000;
 /// Bytes that showing a frame takes for each of its pixels: samples, decoder, picture, file.
 const BYTES_PER_PIXEL: u64 = 32;
+/// Bytes that the header takes while a frame is shown.
+const HEADER_BYTES: u64 = 16 << 20;
 
 /// Windows by name for images in Hounsfield units, (center, width).
 const PRESETS: [(&str, f64, f64); 5] = [
@@ -307,9 +309,12 @@ struct Shown {
 }
 
 impl Shown {
-    fn memory(&self) -> u64 {
+    /// Bytes that showing it takes: the frame, its header, and the picture in its new size with its file.
+    fn memory(&self, asked: &Asked) -> u64 {
         let side = |pixels: Option<i64>| pixels.unwrap_or(0).clamp(0, i64::from(u16::MAX)) as u64;
-        side(self.instance.frame_rows) * side(self.instance.frame_columns) * BYTES_PER_PIXEL
+        let frame = side(self.instance.frame_rows) * side(self.instance.frame_columns) * BYTES_PER_PIXEL;
+        let (width, height) = asked.viewport.unwrap_or_default();
+        frame + HEADER_BYTES + u64::from(width) * u64::from(height) * 3 * 2
     }
 }
 
@@ -338,11 +343,14 @@ async fn show(
     }
     let reader = Reader::new(app, caller);
     let first = shown[0].clone();
-    let permit = app.dicomweb.frame_permit(first.memory()).await?;
+    let permit = app.dicomweb.frame_permit(first.memory(&asked)).await?;
     let (rendering, how) = (reader.clone(), asked.clone());
     // What cannot be shown is a refusal, not a broken connection.
-    let picture = blocking(move || Ok(render(&rendering, &first, &how, media))).await??;
-    drop(permit);
+    let picture = blocking(move || {
+        let _permit = permit;
+        Ok(render(&rendering, &first, &how, media))
+    });
+    let picture = picture.await??;
     let boundary = boundary(&shown[0].instance);
     let vary = (VARY, "accept".to_owned());
     if wrapping == Wrapping::Single {
@@ -358,7 +366,7 @@ async fn show(
             let picture = match next.take() {
                 Some(first) => first,
                 None => {
-                    let permit = runtime.block_on(app.dicomweb.frame_permit(one.memory()));
+                    let permit = runtime.block_on(app.dicomweb.frame_permit(one.memory(&asked)));
                     let _permit = permit.map_err(|_| io::Error::other("the relay is stopping"))?;
                     render(&reader, one, &asked, media)
                         .map_err(|error| io::Error::other(error.code.into_owned()))?
@@ -440,7 +448,7 @@ fn not_renderable() -> ApiError {
 fn render(reader: &Reader, shown: &Shown, asked: &Asked, media: &str) -> Result<Vec<u8>, ApiError> {
     let instance = &shown.instance;
     let mut container = reader.container(instance).map_err(super::wado::refusal)?;
-    let (frame, geometry, is_rgb) = decoded(&mut container, shown)?;
+    let (frame, geometry, is_rgb) = decoded(&mut container, shown.frame)?;
     let mut model = reader.metadata(instance);
     if is_rgb {
         model["00280004"] = serde_json::json!({ "vr": "CS", "Value": ["RGB"] });
@@ -464,16 +472,25 @@ fn asked_window(asked: &Asked, look: &Look, modality: &str) -> Result<Option<Win
     let Some(preset) = &asked.preset else {
         return Ok(asked.window);
     };
-    let built_in = PRESETS
+    let named = PRESETS
         .iter()
         .find(|(name, ..)| modality == "CT" && name.eq_ignore_ascii_case(preset));
-    let built_in = built_in.map(|(_, center, width)| Window {
-        center: *center,
-        width: *width,
-        function: Function::Linear,
-    });
+    let built_in = named
+        .filter(|_| look.is_hounsfield())
+        .map(|(_, center, width)| Window {
+            center: *center,
+            width: *width,
+            function: Function::Linear,
+        });
     let window = built_in.or_else(|| look.preset(preset));
     window.map(Some).ok_or_else(|| {
+        if named.is_some() {
+            return ApiError::new(
+                StatusCode::NOT_ACCEPTABLE,
+                "preset_needs_hounsfield",
+                "this window is in Hounsfield units, and the image does not say how its values become them",
+            );
+        }
         ApiError::bad_request(
             "preset_unknown",
             "a window of the image or a known preset expected",
@@ -482,10 +499,7 @@ fn asked_window(asked: &Asked, look: &Look, modality: &str) -> Result<Option<Win
 }
 
 /// A frame as native samples, how they lie, and whether they are red, green and blue whatever the header says.
-fn decoded(
-    container: &mut Container<File>,
-    shown: &Shown,
-) -> Result<(Vec<u8>, FrameGeometry, bool), ApiError> {
+fn decoded(container: &mut Container<File>, number: u32) -> Result<(Vec<u8>, FrameGeometry, bool), ApiError> {
     let failed = |error| super::wado::refusal(crate::blobs::BlobError::from(error));
     let scanned = container.scan_identity(&ScanLimits::default()).map_err(failed)?;
     let pixels = scanned
@@ -495,29 +509,28 @@ fn decoded(
     let transfer_syntax = container.header().transfer_syntax.clone();
     if Route::from(&transfer_syntax) == Some(Route::Decoded) {
         let mut decoder = FrameDecoder::new(container).map_err(|_| not_renderable())?;
-        let frame = decoder
-            .frame(container, shown.frame)
-            .map_err(|_| not_renderable())?;
+        let frame = decoder.frame(container, number).map_err(|_| not_renderable())?;
         let geometry = geometry_of(PixelDescription {
             planar_configuration: 0,
             ..pixels
         })?;
-        return Ok((frame, geometry, geometry.samples_per_pixel == 3));
+        return Ok((frame, geometry, false));
     }
     if transfer_syntax.as_str() == JPEG_BASELINE {
-        let codestream = container.frame(shown.frame).map_err(failed)?;
+        let codestream = container.frame(number).map_err(failed)?;
+        let photometric = pixels.photometric_interpretation.clone();
         let geometry = geometry_of(PixelDescription {
             planar_configuration: 0,
             ..pixels
         })?;
-        let frame = from_jpeg(&codestream, &geometry).ok_or_else(not_renderable)?;
+        let frame = from_jpeg(&codestream, &geometry, photometric.trim()).ok_or_else(not_renderable)?;
         return Ok((frame, geometry, geometry.samples_per_pixel == 3));
     }
     if Syntax::of(&transfer_syntax).encapsulated {
         return Err(not_renderable());
     }
     let geometry = geometry_of(pixels)?;
-    let frame = container.frame_little_endian(shown.frame).map_err(failed)?;
+    let frame = container.frame_little_endian(number).map_err(failed)?;
     Ok((frame, geometry, false))
 }
 
@@ -527,13 +540,17 @@ fn geometry_of(pixels: PixelDescription) -> Result<FrameGeometry, ApiError> {
     FrameGeometry::of(&pixels, frame_len).ok_or_else(not_renderable)
 }
 
-/// A baseline JPEG of the shape that the header says; colours come as red, green and blue.
-fn from_jpeg(codestream: &[u8], geometry: &FrameGeometry) -> Option<Vec<u8>> {
+/// A baseline JPEG of the shape that the header says; colours come as red, green and blue. Where neither the codestream
+/// nor the header makes sure which colours it holds, there is no picture.
+fn from_jpeg(codestream: &[u8], geometry: &FrameGeometry, photometric: &str) -> Option<Vec<u8>> {
     use zune_jpeg::zune_core::bytestream::ZCursor;
     use zune_jpeg::zune_core::colorspace::ColorSpace;
     use zune_jpeg::zune_core::options::DecoderOptions;
 
-    if geometry.bits_allocated != 8 {
+    let is_colour = geometry.samples_per_pixel == 3;
+    if geometry.bits_allocated != 8
+        || (is_colour && !matches!(photometric, "RGB" | "YBR_FULL" | "YBR_FULL_422"))
+    {
         return None;
     }
     let colours = match geometry.samples_per_pixel {
@@ -546,7 +563,34 @@ fn from_jpeg(codestream: &[u8], geometry: &FrameGeometry) -> Option<Vec<u8>> {
         .jpeg_set_out_colorspace(colours);
     let mut decoder = zune_jpeg::JpegDecoder::new_with_options(ZCursor::new(codestream), options);
     let frame = decoder.decode().ok()?;
+    // Without a mark the decoder takes three components for luminance and colour differences.
+    let is_read_as_rgb = decoder.input_colorspace() == Some(ColorSpace::RGB);
+    if is_colour && photometric == "RGB" && !is_read_as_rgb && !names_its_colours(codestream) {
+        return None;
+    }
     (frame.len() as u64 == geometry.frame_len()).then_some(frame)
+}
+
+/// Whether a JPEG has a JFIF or Adobe segment (ITU-T T.871 section 10.1, T.872 section 6.5.3), which say what colours are.
+fn names_its_colours(codestream: &[u8]) -> bool {
+    let mut rest = codestream.get(2..).unwrap_or_default();
+    while let [0xFF, marker, after @ ..] = rest {
+        match marker {
+            0xFF => {
+                rest = &rest[1..];
+                continue;
+            }
+            0xE0 if after.get(2..).is_some_and(|after| after.starts_with(b"JFIF\0")) => return true,
+            0xEE if after.get(2..).is_some_and(|after| after.starts_with(b"Adobe")) => return true,
+            // The scan begins.
+            0xDA => return false,
+            _ => {}
+        }
+        let [high, low, ..] = after else { return false };
+        let len = usize::from(u16::from_be_bytes([*high, *low]));
+        rest = after.get(len..).unwrap_or_default();
+    }
+    false
 }
 
 fn encoded(picture: &Picture, quality: u8, media: &str) -> Result<Vec<u8>, ApiError> {
@@ -587,6 +631,50 @@ mod tests {
             .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
             .collect();
         Asked::parse(&owned, is_thumbnail).map_err(|error| error.code.into_owned())
+    }
+
+    /// A baseline JPEG of one red, as its encoder wrote it (JFIF) and without the segment that says so.
+    #[test]
+    fn a_jpeg_that_does_not_say_what_its_colours_are_is_refused_as_rgb() {
+        let red = [255, 0, 0].repeat(64);
+        let mut jfif = Vec::new();
+        jpeg_encoder::Encoder::new(&mut jfif, 90)
+            .encode(&red, 8, 8, jpeg_encoder::ColorType::Rgb)
+            .unwrap();
+        assert_eq!(jfif[2..4], [0xFF, 0xE0]);
+        let len = usize::from(u16::from_be_bytes([jfif[4], jfif[5]]));
+        let bare = [&jfif[..2], &jfif[4 + len..]].concat();
+        let mut adobe = [&jfif[..2], &[0xFF, 0xEE, 0, 14][..], b"Adobe"].concat();
+        adobe.extend([0, 100, 0, 0, 0, 0, 1]);
+        adobe.extend(&bare[2..]);
+        let geometry = FrameGeometry {
+            rows: 8,
+            columns: 8,
+            samples_per_pixel: 3,
+            bits_allocated: 8,
+            bits_stored: 8,
+            high_bit: 7,
+            is_signed: false,
+            is_planar: false,
+        };
+        for (codestream, photometric, is_shown) in [
+            (&jfif, "YBR_FULL_422", true),
+            (&jfif, "RGB", true),
+            (&adobe, "RGB", true),
+            (&bare, "YBR_FULL_422", true),
+            (&bare, "RGB", false),
+            (&jfif, "YBR_PARTIAL_422", false),
+        ] {
+            let frame = from_jpeg(codestream, &geometry, photometric);
+            assert_eq!(frame.is_some(), is_shown, "{photometric}");
+            if let Some(frame) = frame {
+                assert!(
+                    frame[0] > 240 && frame[1] < 16 && frame[2] < 16,
+                    "{:?}",
+                    &frame[..3]
+                );
+            }
+        }
     }
 
     #[test]

@@ -38,6 +38,7 @@ use tancho_store::users::{NewUser, add_user};
 use tancho_store::{networks, nodes};
 use tower::ServiceExt;
 
+use super::qido::Limits;
 use crate::blobs::hex;
 use crate::clock::ManualClock;
 use crate::config::Config;

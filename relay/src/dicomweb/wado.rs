@@ -19,6 +19,7 @@ use tancho_imaging::part10;
 use tancho_imaging::syntax::{self, Codestream, Syntax};
 use tancho_imaging::transcode::{self, FrameDecoder, Route, TranscodeError};
 use tancho_store::instances::Instance;
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::accept::{self, Origin, Rendition, Wrapping};
 use super::address::{Address, locate};
@@ -190,13 +191,14 @@ async fn retrieve(
         });
     }
     let reader = Reader::new(app, caller);
-    let opening = reader.clone();
+    let (opening, admission) = (reader.clone(), Admission::new(app));
     // What is missing, damaged or not decodable at the start is an answer, not a broken connection.
     let (files, is_decodable) = blocking(move || {
         opening.container(&files[0].instance)?;
         for file in files.iter().filter(|file| file.is_transcoded) {
             let mut container = opening.container(&file.instance)?;
             if Route::from(&container.header().transfer_syntax) == Some(Route::Decoded) {
+                let _permit = admission.wait(decoded_memory(&file.instance))?;
                 let decoded = FrameDecoder::new(&mut container)
                     .and_then(|mut decoder| decoder.frame(&mut container, 1).map(drop));
                 if decodable(decoded)?.is_none() {
@@ -211,9 +213,9 @@ async fn retrieve(
         return Err(not_acceptable());
     }
     match <[InstanceFile; 1]>::try_from(files) {
-        Ok([file]) if wrapping == Wrapping::Single => Ok(file_answer(headers, reader, file)),
-        Ok([file]) => Ok(files_answer(reader, vec![file])),
-        Err(files) => Ok(files_answer(reader, files)),
+        Ok([file]) if wrapping == Wrapping::Single => Ok(file_answer(app, headers, reader, file)),
+        Ok([file]) => Ok(files_answer(app, reader, vec![file])),
+        Err(files) => Ok(files_answer(app, reader, files)),
     }
 }
 
@@ -253,7 +255,7 @@ fn file_renditions(instance: &Instance) -> Vec<Rendition> {
 }
 
 /// One file alone. As it was received it is the same bytes each time, so a range of them can be had.
-fn file_answer(headers: &HeaderMap, reader: Reader, file: InstanceFile) -> Response {
+fn file_answer(app: &AppState, headers: &HeaderMap, reader: Reader, file: InstanceFile) -> Response {
     let etag = format!(
         "\"{}-{}\"",
         file.instance.container_sha256,
@@ -268,8 +270,11 @@ fn file_answer(headers: &HeaderMap, reader: Reader, file: InstanceFile) -> Respo
         (ETAG, etag.clone()),
     ];
     let total = received_len(&file);
+    let admission = Admission::new(app);
     let Some(total) = total else {
-        let body = stream::body("an instance", move |out| reader.write_file(&file, out));
+        let body = stream::body("an instance", move |out| {
+            reader.write_file(&admission, &file, out)
+        });
         return (fixed, [(ACCEPT_RANGES, "none")], body).into_response();
     };
     let (status, range) = match ranges::asked(headers, total, &etag) {
@@ -285,9 +290,11 @@ fn file_answer(headers: &HeaderMap, reader: Reader, file: InstanceFile) -> Respo
         answered.extend(content_range.parse().map(|value| (CONTENT_RANGE, value)));
     }
     *answer.body_mut() = stream::body("an instance", move |out| {
+        // Only what ends before the end can stop there; up to the end, the digest of the whole decides.
+        let ends_early = range.end < total;
         let mut window = stream::Window::new(out, range);
-        match reader.write_file(&file, &mut window) {
-            Err(_) if window.is_full() => Ok(()),
+        match reader.write_file(&admission, &file, &mut window) {
+            Err(_) if ends_early && window.is_full() => Ok(()),
             written => written,
         }
     });
@@ -310,17 +317,18 @@ fn received_len(file: &InstanceFile) -> Option<usize> {
         .checked_add(usize::try_from(instance.original_len).ok()?)
 }
 
-fn files_answer(reader: Reader, files: Vec<InstanceFile>) -> Response {
+fn files_answer(app: &AppState, reader: Reader, files: Vec<InstanceFile>) -> Response {
     let boundary = files
         .first()
         .map(|file| boundary(&file.instance))
         .unwrap_or_default();
     let content_type = format!("multipart/related; type=\"{DICOM}\"; boundary={boundary}");
+    let admission = Admission::new(app);
     let body = stream::body("an instance", move |out| {
         for file in &files {
             let of_part = format!("{DICOM};transfer-syntax={}", file.transfer_syntax());
             stream::begin_part(out, &boundary, &of_part)?;
-            reader.write_file(file, out)?;
+            reader.write_file(&admission, file, out)?;
             stream::end_part(out)?;
         }
         stream::end_parts(out, &boundary)
@@ -362,15 +370,12 @@ async fn frames_of(
     let reader = Reader::new(app, caller);
     let (opening, of) = (reader.clone(), instance.clone());
     let asked = numbers.clone();
-    let (mut container, frame_bytes, has_codestreams) = blocking(move || {
+    let (mut container, has_codestreams) = blocking(move || {
         let container = opening.container(&of)?;
-        let header = container.header();
-        let sections = header.sections.iter().filter(|section| section.frame == 1);
-        let frame_bytes = sections.map(|section| section.expanded_len).sum::<u64>();
         let has_codestreams = asked
             .iter()
             .all(|number| container.has_codestream(*number).unwrap_or(false));
-        Ok((container, frame_bytes, has_codestreams))
+        Ok((container, has_codestreams))
     })
     .await?;
     if numbers.iter().any(|number| *number > container.frame_count()) {
@@ -391,14 +396,11 @@ async fn frames_of(
         None => return Err(not_acceptable()),
     };
     let form = forms[at].clone();
-    // Decoding a codestream takes its samples and as much again for the wavelet.
-    let side = |pixels: Option<i64>| pixels.unwrap_or(0).clamp(0, i64::from(u16::MAX)) as u64;
     let memory = match form.0.origin {
-        Origin::Transcoded => side(instance.frame_rows) * side(instance.frame_columns) * 3 * 10,
-        Origin::Received if container.header().geometry.is_some() => frame_bytes * 5,
-        Origin::Received | Origin::Resting => frame_bytes,
+        Origin::Transcoded => decoded_memory(&instance),
+        Origin::Received => received_memory(&container),
+        Origin::Resting => frame_bytes(&container),
     };
-    let permit = app.dicomweb.frame_permit(memory).await?;
     let content_type = form.content_type();
     if wrapping == Wrapping::Single {
         let number = numbers[0];
@@ -406,13 +408,14 @@ async fn frames_of(
         if ranges::is_known(headers, &etag) {
             return Ok((StatusCode::NOT_MODIFIED, [(ETAG, etag)]).into_response());
         }
-        let frame =
-            blocking(move || decodable(reader.frame(&instance, &mut container, &form, number))).await?;
-        drop(permit);
-        let frame = frame.ok_or_else(not_acceptable)?;
+        let permit = app.dicomweb.frame_permit(memory).await?;
+        let frame = blocking(move || {
+            let _permit = permit;
+            decodable(reader.frame(&instance, &mut container, &form, number))
+        });
+        let frame = frame.await?.ok_or_else(not_acceptable)?;
         return Ok(frame_answer(headers, frame, &content_type, &etag));
     }
-    drop(permit);
     let boundary = boundary(&instance);
     let outer = format!(
         "multipart/related; type=\"{}\"; boundary={boundary}",
@@ -421,7 +424,9 @@ async fn frames_of(
     let first = numbers[0];
     // A frame that cannot be decoded is a refusal, not a broken connection.
     let (checking, of, wanted) = (reader.clone(), instance.clone(), form.clone());
+    let permit = app.dicomweb.frame_permit(memory).await?;
     let opened = blocking(move || {
+        let _permit = permit;
         let read = if wanted.0.origin == Origin::Transcoded {
             decodable(checking.frame(&of, &mut container, &wanted, first))?
         } else {
@@ -430,10 +435,13 @@ async fn frames_of(
         Ok(read.map(|_| container))
     });
     let mut container = opened.await?.ok_or_else(not_acceptable)?;
+    let admission = Admission::new(app);
     let body = stream::body("frames", move |out| {
         for number in numbers {
             stream::begin_part(out, &boundary, &content_type)?;
+            let permit = admission.wait(memory)?;
             let frame = reader.frame(&instance, &mut container, &form, number);
+            drop(permit);
             out.write_all(&frame.map_err(io::Error::other)?)?;
             stream::end_part(out)?;
         }
@@ -441,6 +449,48 @@ async fn frames_of(
     });
     let fixed = [(CONTENT_TYPE, outer), (VARY, "accept".to_owned())];
     Ok((fixed, body).into_response())
+}
+
+/// Bytes of the first frame as it was received.
+fn frame_bytes(container: &Container<File>) -> u64 {
+    let sections = container.header().sections.iter();
+    let of_first = sections.filter(|section| section.frame == 1);
+    of_first.map(|section| section.expanded_len).sum()
+}
+
+/// Bytes that giving a frame as it was received takes; one that rests as HTJ2K is decoded.
+fn received_memory(container: &Container<File>) -> u64 {
+    let is_decoded = container.header().geometry.is_some();
+    frame_bytes(container) * if is_decoded { 5 } else { 1 }
+}
+
+/// Bytes that decoding a frame that came as HTJ2K takes: its samples and as much again for the wavelet.
+fn decoded_memory(instance: &Instance) -> u64 {
+    let side = |pixels: Option<i64>| pixels.unwrap_or(0).clamp(0, i64::from(u16::MAX)) as u64;
+    side(instance.frame_rows) * side(instance.frame_columns) * 3 * 10
+}
+
+/// Lets a blocking thread wait until what it decodes fits into memory.
+struct Admission {
+    app: AppState,
+    runtime: tokio::runtime::Handle,
+}
+
+impl Admission {
+    /// For the blocking threads of the current runtime.
+    fn new(app: &AppState) -> Self {
+        Self {
+            app: app.clone(),
+            runtime: tokio::runtime::Handle::current(),
+        }
+    }
+
+    /// Blocks until so many bytes may be taken. Held while one frame is decoded, never while a client takes it: a slow
+    /// one would keep the others waiting.
+    fn wait(&self, bytes: u64) -> io::Result<OwnedSemaphorePermit> {
+        let permit = self.runtime.block_on(self.app.dicomweb.frame_permit(bytes));
+        permit.map_err(|_| io::Error::other("the relay is stopping"))
+    }
 }
 
 fn not_displayable(instance: &Instance, frame_count: u32) -> ApiError {
@@ -503,6 +553,7 @@ pub(super) async fn retrieve_bulk_data(
         .await?;
     let reader = Reader::new(&app, &caller);
     let value = blocking(move || {
+        let _permit = permit;
         let mut container = reader.container(&instance)?;
         match metadata::bulk_value(&mut container, &path, &ScanLimits::default()) {
             Ok(value) => Ok(value),
@@ -514,7 +565,6 @@ pub(super) async fn retrieve_bulk_data(
         }
     })
     .await?;
-    drop(permit);
     let value = value.ok_or_else(ApiError::not_found)?;
     if wrapping == Wrapping::Single {
         return Ok(frame_answer(&headers, value, OCTETS, &etag));
@@ -549,6 +599,7 @@ async fn pixel_data(
     let reader = Reader::new(app, caller);
     let (opening, of) = (reader.clone(), instance.clone());
     let mut container = blocking(move || opening.container(&of)).await?;
+    let (admission, memory) = (Admission::new(app), received_memory(&container));
     let (boundary, content_type) = (boundary(&instance), received.content_type());
     let outer = match wrapping {
         Wrapping::Single => content_type.clone(),
@@ -559,7 +610,9 @@ async fn pixel_data(
             stream::begin_part(out, &boundary, &content_type)?;
         }
         for number in 1..=n_frames {
+            let permit = admission.wait(memory)?;
             let frame = reader.frame(&instance, &mut container, &received, number);
+            drop(permit);
             out.write_all(&frame.map_err(io::Error::other)?)?;
         }
         if wrapping == Wrapping::Multipart {
@@ -790,7 +843,7 @@ impl Reader {
     }
 
     /// The instance as a DICOM file. Every section is checked as it passes, the whole at the end.
-    fn write_file(&self, file: &InstanceFile, out: &mut impl Write) -> io::Result<()> {
+    fn write_file(&self, admission: &Admission, file: &InstanceFile, out: &mut impl Write) -> io::Result<()> {
         let mut container = self.container(&file.instance).map_err(io::Error::other)?;
         let header = container.header();
         let transfer_syntax = TransferSyntaxUid::parse(file.transfer_syntax()).map_err(io::Error::other)?;
@@ -800,11 +853,13 @@ impl Reader {
             &header.sop_instance_uid,
         ))?;
         if file.is_transcoded {
-            return transcode::explicit_little(&mut container, out)
+            let memory = decoded_memory(&file.instance);
+            return transcode::explicit_little(&mut container, out, || admission.wait(memory))
                 .inspect_err(|error| self.suspect_transcoded(&file.instance, error))
                 .map_err(io::Error::other);
         }
-        let rebuilt = container.rebuild(out);
+        let memory = received_memory(&container);
+        let rebuilt = container.rebuild_admitted(out, || admission.wait(memory));
         rebuilt
             .inspect_err(|error| self.suspect(&file.instance, error))
             .map_err(|error| match error {

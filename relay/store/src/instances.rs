@@ -13,6 +13,8 @@ use crate::error::StoreError;
 use crate::reading::site_of_reach;
 use crate::studies::{UncertainElements, Withheld};
 
+/// Characters of the longest UID (PS3.5 section 9.1).
+const UID_CHARS_MAX: usize = 64;
 /// Most studies one page gives.
 pub const STUDIES_PAGE_MAX: i64 = 500;
 /// Most instances one answer gives.
@@ -56,7 +58,7 @@ pub struct Study {
     pub accession_number: Option<String>,
     /// Study Description (0008,1030).
     pub study_description: Option<String>,
-    /// Series of which a head is there.
+    /// Series of which the head of a displayed instance is there.
     pub n_series: i64,
     /// Displayed instances of which the head is there.
     pub n_received: i64,
@@ -192,13 +194,24 @@ macro_rules! study_in_reach {
     };
 }
 
+/// A series is shown when one of its instances is; what is held aside shows nothing of itself.
+macro_rules! series_is_shown {
+    () => {
+        "exists (select 1 from instances i where i.series_id = e.id and i.revision = 1 and i.state <> 'held')"
+    };
+}
+
 macro_rules! study_columns {
     () => {
-        "s.id, s.site_id, s.study_instance_uid, s.patient_id, s.issuer_of_patient_id, s.patient_name_alphabetic, \
-         s.patient_name_ideographic, s.patient_name_phonetic, s.patient_name_uncertain, s.uncertain_elements, s.patient_birth_date, \
-         s.patient_sex, s.study_date, s.study_time, s.accession_number, s.study_description, \
-         (select count(*) from series c where c.study_id = s.id) as n_series, s.n_received, s.n_verified, s.announced_instances, s.bytes_received, s.closed_at_ms, s.first_arrival_at_ms, \
-         s.last_arrival_at_ms, s.conflict_at_ms, s.held_at_ms, s.withheld"
+        concat!(
+            "s.id, s.site_id, s.study_instance_uid, s.patient_id, s.issuer_of_patient_id, s.patient_name_alphabetic, \
+             s.patient_name_ideographic, s.patient_name_phonetic, s.patient_name_uncertain, s.uncertain_elements, \
+             s.patient_birth_date, s.patient_sex, s.study_date, s.study_time, s.accession_number, s.study_description, \
+             (select count(*) from series e where e.study_id = s.id and ",
+            series_is_shown!(),
+            ") as n_series, s.n_received, s.n_verified, s.announced_instances, s.bytes_received, s.closed_at_ms, \
+             s.first_arrival_at_ms, s.last_arrival_at_ms, s.conflict_at_ms, s.held_at_ms, s.withheld"
+        )
     };
 }
 
@@ -246,11 +259,109 @@ macro_rules! study_has_word {
     };
 }
 
-/// The list `$n` of UIDs holds the column's; a UID has no character that means something in a pattern.
-macro_rules! uid_is_listed {
-    ($list:literal, $column:literal) => {
-        concat!("',' || $", $list, " || ',' like '%,' || ", $column, " || ',%'")
+/// The UIDs of list `$n` as a relation: each takes 64 characters there, its longest, filled up with spaces.
+macro_rules! listed_uids {
+    ($list:literal) => {
+        concat!(
+            "(with recursive places(place) as (select 0 union all select place + 64 from places \
+             where place + 64 < length($",
+            $list,
+            ")) select rtrim(substr($",
+            $list,
+            ", place + 1, 64)) from places)"
+        )
     };
+}
+
+/// UIDs separated by commas as [`listed_uids!`] reads them, without what is longer than any UID.
+fn uid_places(list: &str) -> String {
+    let uids = list.split(',').filter(|uid| uid.len() <= UID_CHARS_MAX);
+    uids.map(|uid| format!("{uid:<UID_CHARS_MAX$}")).collect()
+}
+
+/// The studies that a [`StudyFilter`] names, out of `$from`, where an index may narrow them.
+macro_rules! studies_that_match {
+    ($from:expr) => {
+        concat!(
+            " from ",
+            $from,
+            " where ",
+            study_in_reach!(),
+            " and ($3 is null or s.study_instance_uid in ",
+            listed_uids!("3"),
+            ") and ($4 is null or exists (select 1 from series e where e.study_id = s.id and ",
+            series_is_shown!(),
+            " and e.series_instance_uid in ",
+            listed_uids!("4"),
+            ")) and ($5 is null or exists (select 1 from instances i where i.study_id = s.id and i.revision = 1 \
+             and i.state <> 'held' and i.sop_instance_uid in ",
+            listed_uids!("5"),
+            ")) and ($6 is null or s.patient_id = $6) and ($7 is null or s.accession_number = $7) \
+             and ($8 is null or s.study_date >= $8) and ($9 is null or s.study_date <= $9) ",
+            study_has_word!("10", "11"),
+            study_has_word!("12", "13"),
+            study_has_word!("14", "15"),
+            study_has_word!("16", "17")
+        )
+    };
+}
+
+/// Runs a statement over the studies that match, by the index that the filter's UIDs have: of instances, of studies, or,
+/// without either, in order of arrival.
+macro_rules! over_studies {
+    ($fetch:ident, $tx:expr, $row:ty, $head:expr, $end:literal, $scope:expr, $filter:expr $(, $bind:expr)*) => {{
+        const { assert!(SEARCH_WORDS_MAX == 4, "the statement has a place for each word") };
+        const BY_ARRIVAL: &str = concat!($head, studies_that_match!("studies s"), $end);
+        const BY_STUDY: &str = concat!(
+            $head,
+            studies_that_match!("studies s"),
+            "and s.study_instance_uid in ",
+            listed_uids!("3"),
+            $end
+        );
+        const BY_INSTANCE: &str = concat!(
+            $head,
+            studies_that_match!(concat!(
+                "(select distinct o.study_id from instances o where o.network_id = $1 and o.sop_instance_uid in ",
+                listed_uids!("5"),
+                ") f join studies s on s.id = f.study_id"
+            )),
+            $end
+        );
+        let (scope, filter): (&Scope, &StudyFilter<'_>) = ($scope, $filter);
+        let places = |list: Option<&str>| list.map(uid_places);
+        let word = |n: usize| filter.words.get(n);
+        let written = |n| word(n).map(|word| format!("%{}%", word.written));
+        let spoken = |n| Some(format!("%{}%", word(n)?.spoken.as_ref()?));
+        let text = match (filter.sop_instance_uids, filter.study_instance_uids) {
+            (Some(_), _) => BY_INSTANCE,
+            (None, Some(_)) => BY_STUDY,
+            (None, None) => BY_ARRIVAL,
+        };
+        $fetch!(
+            $tx,
+            $row,
+            text,
+            scope.network_id.as_str(),
+            site_of_reach(scope),
+            places(filter.study_instance_uids),
+            places(filter.series_instance_uids),
+            places(filter.sop_instance_uids),
+            filter.patient_id,
+            filter.accession_number,
+            filter.study_date_from,
+            filter.study_date_to,
+            written(0),
+            spoken(0),
+            written(1),
+            spoken(1),
+            written(2),
+            spoken(2),
+            written(3),
+            spoken(3)
+            $(, $bind)*
+        )
+    }};
 }
 
 /// A page of the studies within reach that match, the latest arrival first.
@@ -261,53 +372,23 @@ pub async fn list_studies(
     limit: i64,
     offset: i64,
 ) -> Result<Vec<Study>, StoreError> {
-    const { assert!(SEARCH_WORDS_MAX == 4, "the statement has a place for each word") };
-    let word = |n: usize| filter.words.get(n);
-    let written = |n| word(n).map(|word| format!("%{}%", word.written));
-    let spoken = |n| Some(format!("%{}%", word(n)?.spoken.as_ref()?));
-    fetch_all!(
+    over_studies!(
+        fetch_all,
         tx,
         Study,
-        concat!(
-            "select ",
-            study_columns!(),
-            " from studies s where ",
-            study_in_reach!(),
-            " and ($3 is null or ",
-            uid_is_listed!("3", "s.study_instance_uid"),
-            ") and ($4 is null or exists (select 1 from series e where e.study_id = s.id and ",
-            uid_is_listed!("4", "e.series_instance_uid"),
-            ")) and ($5 is null or exists (select 1 from instances i where i.study_id = s.id and i.revision = 1 \
-             and i.state <> 'held' and ",
-            uid_is_listed!("5", "i.sop_instance_uid"),
-            ")) and ($6 is null or s.patient_id = $6) and ($7 is null or s.accession_number = $7) \
-             and ($8 is null or s.study_date >= $8) and ($9 is null or s.study_date <= $9) ",
-            study_has_word!("10", "11"),
-            study_has_word!("12", "13"),
-            study_has_word!("14", "15"),
-            study_has_word!("16", "17"),
-            "order by s.last_arrival_at_ms desc, s.id limit $18 offset $19"
-        ),
-        scope.network_id.as_str(),
-        site_of_reach(scope),
-        filter.study_instance_uids,
-        filter.series_instance_uids,
-        filter.sop_instance_uids,
-        filter.patient_id,
-        filter.accession_number,
-        filter.study_date_from,
-        filter.study_date_to,
-        written(0),
-        spoken(0),
-        written(1),
-        spoken(1),
-        written(2),
-        spoken(2),
-        written(3),
-        spoken(3),
+        concat!("select ", study_columns!()),
+        " order by s.last_arrival_at_ms desc, s.id limit $18 offset $19",
+        scope,
+        filter,
         limit.clamp(0, STUDIES_PAGE_MAX),
         offset.max(0)
     )
+}
+
+/// How many studies within reach match.
+pub async fn count_studies(tx: &mut Tx, scope: &Scope, filter: &StudyFilter<'_>) -> Result<i64, StoreError> {
+    let (count,) = over_studies!(fetch_one, tx, (i64,), "select count(*)", "", scope, filter)?;
+    Ok(count)
 }
 
 /// The study of that name. `NotFound` beyond reach; `Conflict` when two sites sent studies of that UID and both are
@@ -335,7 +416,7 @@ pub async fn get_study(tx: &mut Tx, scope: &Scope, key: &StudyKey) -> Result<Stu
     }
 }
 
-/// The modalities of a study, in order.
+/// The modalities of the shown series of a study, in order.
 pub async fn list_modalities(tx: &mut Tx, scope: &Scope, study: &StudyId) -> Result<Vec<String>, StoreError> {
     let rows = fetch_all!(
         tx,
@@ -343,7 +424,9 @@ pub async fn list_modalities(tx: &mut Tx, scope: &Scope, study: &StudyId) -> Res
         concat!(
             "select distinct e.modality from series e join studies s on s.id = e.study_id where ",
             study_in_reach!(),
-            " and s.id = $3 and e.modality <> '' order by e.modality"
+            " and s.id = $3 and e.modality <> '' and ",
+            series_is_shown!(),
+            " order by e.modality"
         ),
         scope.network_id.as_str(),
         site_of_reach(scope),
@@ -352,7 +435,7 @@ pub async fn list_modalities(tx: &mut Tx, scope: &Scope, study: &StudyId) -> Res
     Ok(rows.into_iter().map(|(modality,)| modality).collect())
 }
 
-/// The series of a study, by number; with a UID only that one.
+/// The shown series of a study, by number; with a UID only that one.
 pub async fn list_series(
     tx: &mut Tx,
     scope: &Scope,
@@ -368,8 +451,9 @@ pub async fn list_series(
              and i.state = 'verified') as n_verified \
              from series e join studies s on s.id = e.study_id where ",
             study_in_reach!(),
-            " and s.id = $3 and ($4 is null or e.series_instance_uid = $4) \
-             order by coalesce(e.series_number, 2147483647), e.series_instance_uid"
+            " and s.id = $3 and ($4 is null or e.series_instance_uid = $4) and ",
+            series_is_shown!(),
+            " order by coalesce(e.series_number, 2147483647), e.series_instance_uid"
         ),
         scope.network_id.as_str(),
         site_of_reach(scope),

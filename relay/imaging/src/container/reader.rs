@@ -124,6 +124,18 @@ impl<R: Read + Seek> Container<R> {
     /// # Errors
     /// When a section or the whole differs; what was written must then not be used.
     pub fn rebuild<W: Write>(&mut self, out: &mut W) -> Result<[u8; 32], ContainerError> {
+        self.rebuild_admitted(out, || Ok(()))
+    }
+
+    /// As [`Self::rebuild`]; what `admit` gives is held while a frame is decoded, so that it can wait for memory.
+    ///
+    /// # Errors
+    /// As [`Self::rebuild`], and when nothing is admitted.
+    pub fn rebuild_admitted<W: Write, A>(
+        &mut self,
+        out: &mut W,
+        mut admit: impl FnMut() -> io::Result<A>,
+    ) -> Result<[u8; 32], ContainerError> {
         let mut hashed = Hashed {
             out,
             sha: Sha256::new(),
@@ -137,7 +149,9 @@ impl<R: Read + Seek> Container<R> {
                 hashed.write_all(&item_header(section.stored_len)?)?;
                 self.stream_stored(idx, &mut hashed)?;
             } else {
+                let admitted = if section.frame != 0 { Some(admit()?) } else { None };
                 let expanded = self.expand(idx, &mut buffers)?;
+                drop(admitted);
                 hashed.write_all(expanded)?;
             }
         }

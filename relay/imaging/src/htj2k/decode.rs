@@ -95,6 +95,7 @@ pub struct Decoder {
     planes: PlaneDecoder,
     /// Second and third component.
     colours: [Vec<i32>; 2],
+    has_colour_transform: bool,
 }
 
 struct KnownLayout {
@@ -136,6 +137,12 @@ impl Decoder {
         outcome.inspect_err(|_| samples.clear())
     }
 
+    /// Whether the last image decoded came through the reversible colour transform, which decoding undoes (T.800, G.2).
+    #[must_use]
+    pub fn has_colour_transform(&self) -> bool {
+        self.has_colour_transform
+    }
+
     fn decode_resolution(
         &mut self,
         codestream: &[u8],
@@ -145,6 +152,7 @@ impl Decoder {
     ) -> Result<ImageShape, DecodeError> {
         expected.check()?;
         let header = MainHeader::read(codestream, expected)?;
+        self.has_colour_transform = header.colour_transform;
         let levels = header.division.levels;
         let discard_levels = prefix.unwrap_or(0);
         let Some(top) = levels.checked_sub(discard_levels).map(usize::from) else {

@@ -53,7 +53,7 @@ fn native_objects_keep_every_element_when_they_are_written_anew() {
     ] {
         let object = data::data_set(&root.join(file)).unwrap();
         let mut out = Vec::new();
-        explicit_little(&mut contained(&object), &mut out).unwrap();
+        explicit_little(&mut contained(&object), &mut out, || Ok(())).unwrap();
         let same = same_elements(
             &mut Cursor::new(&out),
             &explicit,

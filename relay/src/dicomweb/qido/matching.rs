@@ -4,8 +4,10 @@
 use serde_json::Value;
 use tancho_imaging::element::{Tag, Vr};
 
-/// UIDs or values of one list.
+/// Values of one list.
 const LIST_MAX: usize = 1000;
+/// UIDs of one list; each is looked up.
+const UIDS_MAX: usize = 100;
 
 /// What the client asked matching to understand besides the forms that always hold.
 #[derive(Debug, Clone, Copy, Default)]
@@ -56,7 +58,7 @@ impl Pattern {
                     (1..=64).contains(&uid.len())
                         && uid.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.')
                 };
-                (uids.len() <= LIST_MAX && uids.iter().all(is_uid)).then_some(Self::OneOf(uids))
+                (uids.len() <= UIDS_MAX && uids.iter().all(is_uid)).then_some(Self::OneOf(uids))
             }
             Vr::DA => between(value, |text| {
                 (text.len() == 8 && text.bytes().all(|byte| byte.is_ascii_digit())).then(|| text.to_owned())

@@ -232,6 +232,10 @@ mod tests {
         ] {
             assert_eq!(parse(&[query]).err().as_deref(), Some(code), "{query:?}");
         }
+        let listed = |n: usize| vec!["1.2.3"; n].join(",");
+        assert!(parse(&[("StudyInstanceUID", &listed(100))]).is_ok());
+        let too_long = parse(&[("StudyInstanceUID", &listed(101))]);
+        assert_eq!(too_long.err().as_deref(), Some("query_malformed"));
         let many = [("PatientID", "1"); KEYS_MAX + 1];
         assert_eq!(parse(&many).err().as_deref(), Some("query_malformed"));
     }

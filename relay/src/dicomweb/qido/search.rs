@@ -2,9 +2,13 @@
 //! for attributes that no row has, with the header of an instance.
 //!
 //! A study matches when one of its series and instances matches the keys of their level; what is only in headers is
-//! taken from the first whole instance. Studies and headers that one search looks through are limited.
+//! taken from the first whole instance. What the store narrows by itself is counted and paged there; otherwise the studies
+//! and headers that one search looks through are limited, and an answer that ends there says so.
 
-use axum::http::StatusCode;
+use std::collections::HashSet;
+use std::io::{self, Write};
+use std::ops::Range;
+
 use serde_json::{Map, Value};
 use tancho_domain::dicom::SeriesInstanceUid;
 use tancho_domain::ids::StudyId;
@@ -12,19 +16,39 @@ use tancho_domain::search_key::{SEARCH_WORDS_MAX, SearchWord, search_words};
 use tancho_imaging::element::Tag;
 use tancho_store::Tx;
 use tancho_store::instances::{self, Instance, STUDIES_PAGE_MAX, Series, Study, StudyFilter};
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::matching::{self, Pattern};
 use super::query::{Fields, Key, Search};
-use crate::dicomweb::model;
 use crate::dicomweb::wado::{Reader, blocking};
+use crate::dicomweb::{access, model};
 use crate::error::ApiError;
 use crate::http::caller::Caller;
 use crate::state::AppState;
 
-/// Studies that one search looks through.
-const STUDIES_EXAMINED_MAX: usize = 20_000;
-/// Headers that one search opens to compare keys with them.
-const HEADERS_EXAMINED_MAX: usize = 2_000;
+/// Most models of an answer with attributes that no row has.
+const HEADERS_PAGE_MAX: usize = 500;
+
+/// What one search may take.
+#[derive(Debug, Clone)]
+pub(in crate::dicomweb) struct Limits {
+    /// Studies looked through.
+    pub(in crate::dicomweb) n_studies: usize,
+    /// Headers opened to compare keys with them.
+    pub(in crate::dicomweb) n_headers: usize,
+    /// Bytes of the models of the answer; the first is always in it.
+    pub(in crate::dicomweb) answer_bytes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            n_studies: 20_000,
+            n_headers: 2_000,
+            answer_bytes: 32 << 20,
+        }
+    }
+}
 
 const PATIENT_NAME: Tag = Tag(0x0010, 0x0010);
 const PATIENT_ID: Tag = Tag(0x0010, 0x0020);
@@ -145,8 +169,10 @@ pub(super) struct Within {
 #[derive(Debug, Default)]
 pub(super) struct Found {
     pub(super) models: Vec<Value>,
-    /// How many match.
+    /// How many match; of an answer that is not complete, how many were found.
     pub(super) total: usize,
+    /// Everything was looked through.
+    pub(super) is_complete: bool,
 }
 
 /// Something that matches, with the instance its header is read from.
@@ -166,6 +192,14 @@ pub(super) async fn search(
     page_max: usize,
 ) -> Result<Found, ApiError> {
     let mut run = Run::new(app, caller, level, search)?;
+    let page_max = if run.reads_beyond_rows() {
+        page_max.min(HEADERS_PAGE_MAX)
+    } else {
+        page_max
+    };
+    if !run.of_header.is_empty() {
+        run.permit = Some(app.dicomweb.header_search_permit().await?);
+    }
     let page = search.offset
         ..search
             .offset
@@ -182,29 +216,43 @@ pub(super) async fn search(
     };
     if let Some(study) = &within.study {
         take(&mut total, run.hits_of(study, within.series.as_ref()).await?);
+    } else if run.is_narrowed_by_store() {
+        let words = fuzzy_words(search)?;
+        for study in &run.list(&words, page.clone()).await? {
+            hits.extend(run.hits_of(study, None).await?);
+        }
+        total = run.count(&words).await?;
     } else {
         let words = fuzzy_words(search)?;
         let mut n_examined = 0;
-        loop {
-            let studies = run.list(&words, n_examined).await?;
-            n_examined += studies.len();
-            if n_examined > STUDIES_EXAMINED_MAX {
-                return Err(too_broad());
-            }
+        let n_max = app.dicomweb.search_limits.n_studies;
+        while !run.is_cut {
+            let n_wanted = (n_max - n_examined).min(STUDIES_PAGE_MAX as usize);
+            let studies = run.list(&words, n_examined..n_examined + n_wanted).await?;
             for study in &studies {
-                if run.is_narrowed_by_store() && !page.contains(&total) {
-                    total += 1;
-                } else {
-                    take(&mut total, run.hits_of(study, None).await?);
+                take(&mut total, run.hits_of(study, None).await?);
+                if run.is_cut {
+                    break;
                 }
             }
-            if (studies.len() as i64) < STUDIES_PAGE_MAX {
+            n_examined += studies.len();
+            if studies.len() < n_wanted {
+                break;
+            }
+            if n_examined >= n_max {
+                run.is_cut |= run.count(&words).await? > n_examined;
                 break;
             }
         }
     }
+    run.record_views(&hits).await?;
+    let is_complete = !run.is_cut;
     let models = run.described(hits).await?;
-    Ok(Found { models, total })
+    Ok(Found {
+        models,
+        total,
+        is_complete,
+    })
 }
 
 /// The words of a name that is found by any of its writings.
@@ -220,14 +268,6 @@ fn fuzzy_words(search: &Search) -> Result<Vec<SearchWord>, ApiError> {
     Ok(words)
 }
 
-fn too_broad() -> ApiError {
-    ApiError::new(
-        StatusCode::PAYLOAD_TOO_LARGE,
-        "search_too_broad",
-        "too many studies would have to be looked through: narrow the search by date, patient or UID",
-    )
-}
-
 /// One search at work.
 struct Run<'a> {
     app: &'a AppState,
@@ -239,6 +279,10 @@ struct Run<'a> {
     of_instance: Vec<&'a Key>,
     of_header: Vec<&'a Key>,
     n_headers: usize,
+    /// A limit ended the search before everything was looked through.
+    is_cut: bool,
+    /// Held while headers are read.
+    permit: Option<OwnedSemaphorePermit>,
 }
 
 impl<'a> Run<'a> {
@@ -258,6 +302,8 @@ impl<'a> Run<'a> {
             of_instance: Vec::new(),
             of_header: Vec::new(),
             n_headers: 0,
+            is_cut: false,
+            permit: None,
         };
         for key in search.keys.iter().filter(|key| key.pattern != Pattern::Any) {
             if search.is_fuzzy && key.is(PATIENT_NAME) {
@@ -282,32 +328,45 @@ impl<'a> Run<'a> {
         Ok(run)
     }
 
-    /// The next studies that may match.
-    async fn list(&self, words: &[SearchWord], offset: usize) -> Result<Vec<Study>, ApiError> {
+    /// A part of the studies that may match, the latest arrival first.
+    async fn list(&self, words: &[SearchWord], part: Range<usize>) -> Result<Vec<Study>, ApiError> {
+        let lists = self.uid_lists();
+        let filter = self.filter(&lists, words);
+        let [limit, offset] = [part.len(), part.start].map(|n| i64::try_from(n).unwrap_or(i64::MAX));
+        let mut tx = self.app.db.read().await?;
+        Ok(instances::list_studies(&mut tx, &self.caller.scope, &filter, limit, offset).await?)
+    }
+
+    /// How many studies may match.
+    async fn count(&self, words: &[SearchWord]) -> Result<usize, ApiError> {
+        let lists = self.uid_lists();
+        let filter = self.filter(&lists, words);
+        let mut tx = self.app.db.read().await?;
+        let count = instances::count_studies(&mut tx, &self.caller.scope, &filter).await?;
+        usize::try_from(count).map_err(ApiError::internal)
+    }
+
+    /// The UIDs asked for of studies, series and instances, separated by commas.
+    fn uid_lists(&self) -> [Option<String>; 3] {
         let uids = |tag| match self.search.key(tag).map(|key| &key.pattern) {
             Some(Pattern::OneOf(uids)) => Some(uids.join(",")),
             _ => None,
         };
-        let plain = |tag| {
-            let key = self.search.key(tag)?;
-            let Pattern::Text(texts) = &key.pattern else {
-                return None;
-            };
-            let is_plain =
-                texts.len() == 1 && !key.text.contains(['*', '?', '\u{FFFD}']) && key.text.is_ascii();
-            is_plain.then(|| key.text.trim_end())
-        };
-        let (from, to) = match self.search.key(STUDY_DATE).map(|key| &key.pattern) {
-            Some(Pattern::Between(from, to)) => (from.as_deref(), to.as_deref()),
-            _ => (None, None),
-        };
-        let lists = [
+        [
             Tag::STUDY_INSTANCE_UID,
             Tag::SERIES_INSTANCE_UID,
             Tag::SOP_INSTANCE_UID,
         ]
-        .map(uids);
-        let filter = StudyFilter {
+        .map(uids)
+    }
+
+    fn filter<'f>(&'f self, lists: &'f [Option<String>; 3], words: &'f [SearchWord]) -> StudyFilter<'f> {
+        let plain = |tag| self.search.key(tag).and_then(plain_text);
+        let (from, to) = match self.search.key(STUDY_DATE).map(|key| &key.pattern) {
+            Some(Pattern::Between(from, to)) => (from.as_deref(), to.as_deref()),
+            _ => (None, None),
+        };
+        StudyFilter {
             study_instance_uids: lists[0].as_deref(),
             series_instance_uids: lists[1].as_deref(),
             sop_instance_uids: lists[2].as_deref(),
@@ -316,10 +375,7 @@ impl<'a> Run<'a> {
             study_date_from: from,
             study_date_to: to,
             words,
-        };
-        let mut tx = self.app.db.read().await?;
-        let offset = i64::try_from(offset).unwrap_or(i64::MAX);
-        Ok(instances::list_studies(&mut tx, &self.caller.scope, &filter, STUDIES_PAGE_MAX, offset).await?)
+        }
     }
 
     /// What of a study matches, at the level of the search.
@@ -446,13 +502,55 @@ impl<'a> Run<'a> {
 
     /// Whether every study that the store gives matches.
     fn is_narrowed_by_store(&self) -> bool {
-        let keys = [
-            &self.of_study,
-            &self.of_series,
-            &self.of_instance,
-            &self.of_header,
-        ];
-        self.level == Level::Study && keys.iter().all(|keys| keys.is_empty())
+        let others = [&self.of_series, &self.of_instance, &self.of_header];
+        // The store takes the first key of an attribute; a second one would be left out.
+        let is_first = |key: &Key| {
+            self.search
+                .key(key.first())
+                .is_some_and(|first| std::ptr::eq(first, key))
+        };
+        let is_found_there = |key: &&Key| match &key.pattern {
+            Pattern::OneOf(_) => key.is(Tag::STUDY_INSTANCE_UID),
+            Pattern::Between(..) => key.is(STUDY_DATE),
+            Pattern::Text(_) => (key.is(PATIENT_ID) || key.is(ACCESSION_NUMBER)) && plain_text(key).is_some(),
+            _ => false,
+        };
+        self.level == Level::Study
+            && others.iter().all(|keys| keys.is_empty())
+            && self.of_study.iter().all(is_found_there)
+            && self.of_study.iter().all(|key| is_first(key))
+    }
+
+    /// Whether attributes are asked for that neither a row nor every answer has.
+    fn reads_beyond_rows(&self) -> bool {
+        let is_known = |tag: &Tag| {
+            let known: [&[Tag]; 6] = [
+                &STUDY_ROW,
+                &SERIES_ROW,
+                &INSTANCE_ROW,
+                &STUDY_HEADER,
+                &SERIES_HEADER,
+                &INSTANCE_HEADER,
+            ];
+            known.iter().any(|tags| tags.contains(tag))
+        };
+        let is_beyond = match &self.search.fields {
+            Fields::All => true,
+            Fields::Listed(fields) => !fields.iter().all(is_known),
+        };
+        is_beyond || !self.of_header.is_empty()
+    }
+
+    /// Who reads headers looks into the study, as with its metadata.
+    async fn record_views(&self, hits: &[Hit]) -> Result<(), ApiError> {
+        if !self.reads_beyond_rows() {
+            return Ok(());
+        }
+        let studies: HashSet<&StudyId> = hits.iter().map(|hit| &hit.study_id).collect();
+        for study_id in studies {
+            access::record_view(self.app, self.caller, study_id).await?;
+        }
+        Ok(())
     }
 
     /// Whether the header has what no row has. What has no header matches nothing but absence.
@@ -464,8 +562,9 @@ impl<'a> Run<'a> {
             return Ok(has_all(&Value::Null, &self.of_header));
         };
         self.n_headers += 1;
-        if self.n_headers > HEADERS_EXAMINED_MAX {
-            return Err(too_broad());
+        if self.n_headers > self.app.dicomweb.search_limits.n_headers {
+            self.is_cut = true;
+            return Ok(false);
         }
         let (reader, instance) = (Reader::new(self.app, self.caller), instance.clone());
         let wanted: Vec<Tag> = self.of_header.iter().map(|key| key.first()).collect();
@@ -474,7 +573,14 @@ impl<'a> Run<'a> {
     }
 
     /// The models of hits with the attributes of their headers.
-    async fn described(&self, mut hits: Vec<Hit>) -> Result<Vec<Value>, ApiError> {
+    async fn described(&mut self, mut hits: Vec<Hit>) -> Result<Vec<Value>, ApiError> {
+        if hits.is_empty() {
+            return Ok(Vec::new());
+        }
+        let permit = match self.permit.take() {
+            Some(permit) => permit,
+            None => self.app.dicomweb.header_search_permit().await?,
+        };
         let is_study = self.level == Level::Study;
         for hit in hits.iter_mut().filter(|hit| is_study && hit.header_of.is_none()) {
             // Found by its row alone, so far without an instance.
@@ -485,7 +591,9 @@ impl<'a> Run<'a> {
         }
         let reader = Reader::new(self.app, self.caller);
         let (tags, is_everything) = self.wanted();
+        let bytes_max = self.app.dicomweb.search_limits.answer_bytes;
         blocking(move || {
+            let _permit = permit;
             let described = |hit: Hit| {
                 let mut model = hit.model;
                 if let Some(instance) = hit.header_of {
@@ -501,7 +609,17 @@ impl<'a> Run<'a> {
                 }
                 Value::Object(model)
             };
-            Ok(hits.into_iter().map(described).collect())
+            let mut models = Vec::with_capacity(hits.len());
+            let mut len = 0;
+            for hit in hits {
+                let model = described(hit);
+                len += json_len(&model)?;
+                if len > bytes_max && !models.is_empty() {
+                    break;
+                }
+                models.push(model);
+            }
+            Ok(models)
         })
         .await
     }
@@ -528,6 +646,33 @@ impl<'a> Run<'a> {
             self.level == Level::Instance && self.search.fields == Fields::All,
         )
     }
+}
+
+/// The text of a key that the store compares as it is.
+fn plain_text(key: &Key) -> Option<&str> {
+    let Pattern::Text(texts) = &key.pattern else {
+        return None;
+    };
+    let is_plain = texts.len() == 1 && !key.text.contains(['*', '?', '\u{FFFD}']) && key.text.is_ascii();
+    is_plain.then(|| key.text.trim_end())
+}
+
+/// Bytes of a model as it is sent.
+fn json_len(model: &Value) -> io::Result<usize> {
+    struct Length(usize);
+    impl Write for Length {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0 += bytes.len();
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+    let mut length = Length(0);
+    serde_json::to_writer(&mut length, model)?;
+    Ok(length.0)
 }
 
 fn hit(study: &Study, model: Value, header_of: Option<Instance>) -> Hit {

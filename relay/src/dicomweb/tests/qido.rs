@@ -249,6 +249,90 @@ async fn an_answer_has_the_fields_asked_for_and_its_part_of_the_whole() {
 }
 
 #[tokio::test]
+async fn pages_and_totals_agree_however_the_studies_are_found() {
+    let relay = Relay::new().await;
+    let token = relay.referrer().await;
+    stored(&relay).await;
+    for (query, total) in [
+        ("", 3),
+        ("PatientID=Y-1", 2),
+        ("PatientID=&PatientID=Y-1", 2),
+        ("StudyDate=20260123", 3),
+        ("StudyInstanceUID=2.25.11,2.25.12", 2),
+        ("PatientID=Y-*", 2),
+        ("00400275.00400009=STEP-*", 3),
+    ] {
+        let mut paged = Vec::new();
+        for offset in 0..=total {
+            let path = format!("studies?{query}&limit=1&offset={offset}");
+            let answer = relay.get(&token, &path, &[]).await;
+            assert_eq!(answer.header("x-total-count"), total.to_string(), "{path}");
+            paged.extend(found(&answer, "0020000D"));
+        }
+        paged.sort();
+        paged.dedup();
+        assert_eq!(paged.len(), total, "{query}");
+    }
+}
+
+#[tokio::test]
+async fn a_search_that_ends_at_its_limit_says_so() {
+    let mut relay = Relay::new().await;
+    let token = relay.referrer().await;
+    stored(&relay).await;
+    let (roomy, ended) = (1 << 20, "299 tancho \"The search ended");
+    let paged = "299 tancho \"There are 4 additional results";
+    for (n_studies, n_headers, answer_bytes, path, n_found, total, warning) in [
+        (2, 9, roomy, "studies?PatientID=*-1", 2, "", ended),
+        (3, 9, roomy, "studies?PatientID=*-1", 3, "3", ""),
+        (9, 2, roomy, "studies?SliceThickness=5", 2, "", ended),
+        (9, 3, roomy, "studies?SliceThickness=5", 3, "3", ""),
+        // What the store finds alone has no limit.
+        (1, 1, roomy, "studies", 3, "3", ""),
+        (1, 1, roomy, "studies?PatientID=Y-1", 2, "2", ""),
+        (9, 9, 1, "instances", 1, "5", paged),
+        (9, 9, 1, "instances?offset=4", 1, "5", ""),
+    ] {
+        relay.router = Router::new();
+        relay.app.dicomweb_mut().search_limits = Limits {
+            n_studies,
+            n_headers,
+            answer_bytes,
+        };
+        relay.router = router::build(relay.app.clone());
+        let answer = relay.get(&token, path, &[]).await;
+        assert_eq!(found(&answer, "0020000D").len(), n_found, "{path}");
+        assert_eq!(answer.header("x-total-count"), total, "{path}");
+        assert!(answer.header("warning").starts_with(warning), "{path}");
+        assert_eq!(answer.header("warning").is_empty(), warning.is_empty(), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_search_that_reads_headers_is_a_view() {
+    let relay = Relay::new().await;
+    let token = relay.referrer().await;
+    stored(&relay).await;
+    for path in [
+        "studies",
+        "series?PatientID=Y-1",
+        "studies/2.25.10/instances?includefield=PatientName,Rows",
+        "studies?PatientID=nobody&includefield=all",
+    ] {
+        relay.get(&token, path, &[]).await;
+        assert_eq!(relay.recorded_views().await, 0, "{path}");
+    }
+    for (path, n_views) in [
+        ("studies?PatientID=Y-1&includefield=Manufacturer", 2),
+        ("instances?PatientID=Y-1&includefield=all", 2),
+        ("series?00400275.00400009=STEP-4", 3),
+    ] {
+        relay.get(&token, path, &[]).await;
+        assert_eq!(relay.recorded_views().await, n_views, "{path}");
+    }
+}
+
+#[tokio::test]
 async fn a_search_finds_only_what_is_within_reach() {
     let relay = Relay::new().await;
     stored(&relay).await;

@@ -130,6 +130,41 @@ async fn series_have_a_part_for_each_picture_and_thumbnails_one() {
 }
 
 #[tokio::test]
+async fn hounsfield_windows_are_for_images_in_hounsfield_units() {
+    let (relay, token) = stored().await;
+    // Rescale Type after Rescale Slope, and a Rescale Intercept that is no number.
+    for (number, intercept, unit) in [(3, "0", "US"), (4, "0,5", "HU")] {
+        let mut writer = ElementWriter::new(&TransferSyntaxUid::parse(syntax::EXPLICIT_LITTLE).unwrap());
+        slice(number).write_head(&mut writer).unwrap();
+        let mut data_set = writer.finish();
+        let head = [0x28, 0, 0x52, 0x10];
+        let at = data_set.windows(4).position(|window| window == head).unwrap();
+        data_set.truncate(at);
+        let mut rest = ElementWriter::new(&TransferSyntaxUid::parse(syntax::EXPLICIT_LITTLE).unwrap());
+        rest.ascii(Tag(0x0028, 0x1052), Vr::DS, intercept)
+            .ascii(Tag(0x0028, 0x1053), Vr::DS, "1")
+            .ascii(Tag(0x0028, 0x1054), Vr::LO, unit)
+            .pixels_i16(&slice(number).samples);
+        data_set.extend(rest.finish());
+        relay.store(&data_set, syntax::EXPLICIT_LITTLE, true).await;
+    }
+    let ask = async |number: u32, query: &str| {
+        let path = format!("{}/rendered{query}", instance_path(number));
+        relay.get(&token, &path, &[]).await
+    };
+    ask(3, "?preset=bone")
+        .await
+        .refused(StatusCode::NOT_ACCEPTABLE, "preset_needs_hounsfield");
+    assert_eq!(ask(3, "?preset=1").await.status, StatusCode::OK);
+    assert_eq!(ask(1, "?preset=bone").await.status, StatusCode::OK);
+    for query in ["", "?preset=bone", "?window=40,80"] {
+        ask(4, query)
+            .await
+            .refused(StatusCode::NOT_ACCEPTABLE, "not_renderable");
+    }
+}
+
+#[tokio::test]
 async fn a_wrong_picture_is_never_shown() {
     let (relay, token) = stored().await;
     relay.store(&compressed(3), JPEG_LS, true).await;

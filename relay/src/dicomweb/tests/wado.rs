@@ -133,6 +133,43 @@ async fn htj2k_is_decoded_for_those_who_do_not_take_it() {
 }
 
 #[tokio::test]
+async fn nothing_is_decoded_without_leave() {
+    let relay = Relay::new().await;
+    let token = relay.referrer().await;
+    let coded = htj2k_object(1);
+    relay.store(&coded, syntax::HTJ2K_LOSSLESS_RPCL, true).await;
+    let ts = TransferSyntaxUid::parse(syntax::EXPLICIT_LITTLE).unwrap();
+    let resting = large(2).data_set(&ts).unwrap();
+    relay.store(&resting, syntax::EXPLICIT_LITTLE, true).await;
+    // As when the relay stops: nobody gets memory for frames any more.
+    relay.app.dicomweb.frame_mib.close();
+    let frames = "multipart/related; type=\"application/octet-stream\"";
+    let bulk_data = format!("{}/bulkdata/7FE00010", instance_path(2));
+    for (path, accept) in [
+        (frame_path(1), "application/octet-stream"),
+        (frame_path(1), frames),
+        (frame_path(2), frames),
+        (bulk_data, "application/octet-stream"),
+        (format!("{}/rendered", instance_path(1)), "image/png"),
+        (instance_path(1), EXPLICIT_FILE),
+        (instance_path(2), FILE),
+    ] {
+        let request = Request::get(format!("/dicom-web/{path}"))
+            .header("host", "localhost")
+            .header("accept", accept)
+            .header("authorization", format!("Bearer {token}"));
+        let request = request.body(Body::empty()).unwrap();
+        let response = relay.router.clone().oneshot(request).await.unwrap();
+        let is_refused = response.status().is_server_error();
+        let is_cut_off = response.into_body().collect().await.is_err();
+        assert!(is_refused || is_cut_off, "{path} {accept}");
+    }
+    // What needs no decoding is still given.
+    let file = relay.get(&token, &instance_path(1), &[("accept", FILE)]).await;
+    assert_eq!(file.status, StatusCode::OK);
+}
+
+#[tokio::test]
 async fn a_file_goes_on_where_it_ended_and_is_not_sent_twice() {
     let relay = Relay::new().await;
     let token = relay.referrer().await;
@@ -185,6 +222,45 @@ async fn a_file_goes_on_where_it_ended_and_is_not_sent_twice() {
     let other = relay.get(&token, &path, &headers).await;
     assert_eq!(other.status, StatusCode::OK);
     assert_eq!(other.header("accept-ranges"), "none");
+}
+
+#[tokio::test]
+async fn a_file_that_is_not_what_was_received_is_cut_off() {
+    let relay = Relay::new().await;
+    let token = relay.referrer().await;
+    let original = native(1, syntax::EXPLICIT_LITTLE);
+    let mut begun = relay.begin(&original, syntax::EXPLICIT_LITTLE).await;
+    // Every section is whole, but the header names another original.
+    let container = &mut begun.container;
+    let header = container::parse_header(container).unwrap().unwrap();
+    let header_len = usize::try_from(header.header_len).unwrap();
+    let at = container[..header_len]
+        .windows(32)
+        .position(|window| window == header.original_sha256)
+        .unwrap();
+    container[at] ^= 1;
+    let digest: [u8; 32] = Sha256::digest(&container[..header_len - 32]).into();
+    container[header_len - 32..header_len].copy_from_slice(&digest);
+    relay.put(&begun);
+    relay.verify(&begun).await;
+    for (range, is_given) in [
+        ("", false),
+        ("bytes=0-", false),
+        ("bytes=-7", false),
+        ("bytes=0-99", true),
+    ] {
+        let mut request = Request::get(format!("/dicom-web/{}", instance_path(1)))
+            .header("host", "localhost")
+            .header("accept", FILE)
+            .header("authorization", format!("Bearer {token}"));
+        if !range.is_empty() {
+            request = request.header("range", range);
+        }
+        let request = request.body(Body::empty()).unwrap();
+        let response = relay.router.clone().oneshot(request).await.unwrap();
+        assert!(response.status().is_success());
+        assert_eq!(response.into_body().collect().await.is_ok(), is_given, "{range}");
+    }
 }
 
 #[tokio::test]

@@ -140,6 +140,14 @@ on_both_databases! {
         ] {
             let listed = instances::list_studies(&mut tx, &scope, &filter, 10, 0).await.unwrap();
             assert_eq!(listed.len(), usize::from(is_found), "{filter:?}");
+            let count = instances::count_studies(&mut tx, &scope, &filter).await.unwrap();
+            assert_eq!(count, i64::from(is_found), "{filter:?}");
         }
+        let hundred: Vec<String> = (0..99).map(|n| format!("1.2.{n}")).chain([uid.clone()]).collect();
+        let hundred = hundred.join(",");
+        let filter = StudyFilter { study_instance_uids: Some(&hundred), ..everything.clone() };
+        assert_eq!(instances::count_studies(&mut tx, &scope, &filter).await.unwrap(), 1);
+        let outside = hospital.scope_of(&hospital.other_site);
+        assert_eq!(instances::count_studies(&mut tx, &outside, &filter).await.unwrap(), 0);
     }
 }

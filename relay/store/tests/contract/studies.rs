@@ -7,6 +7,7 @@ use tancho_domain::dicom::{
     Priority, SeriesInstanceUid, SopClassUid, SopInstanceUid, StudyInstanceUid, TransferSyntaxUid,
 };
 use tancho_domain::ids::{InstanceId, NodeId, SeriesId, StudyId};
+use tancho_store::instances::StudyFilter;
 use tancho_store::nodes::{self, Enrollment, NewInvitation, NodeState};
 use tancho_store::sites::SiteKind;
 use tancho_store::studies::{
@@ -66,6 +67,21 @@ async fn arrive(
     sop: u32,
     container: &str,
 ) -> ArrivedInstance {
+    let series = SeriesInstanceUid::parse("1.2.3.4").unwrap();
+    let facts = SeriesFacts {
+        modality: "CT".to_owned(),
+        ..SeriesFacts::default()
+    };
+    arrive_in(tx, origin, patient, (sop, container), (&series, &facts)).await
+}
+
+async fn arrive_in(
+    tx: &mut Tx,
+    origin: &Origin,
+    patient: &StudyFacts,
+    (sop, container): (u32, &str),
+    (series_instance_uid, series): (&SeriesInstanceUid, &SeriesFacts),
+) -> ArrivedInstance {
     let instance = InstanceFacts {
         sop_instance_uid: SopInstanceUid::parse(&format!("1.9.{sop}")).unwrap(),
         sop_class_uid: SopClassUid::parse("1.2.840.10008.5.1.4.1.1.2").unwrap(),
@@ -85,13 +101,10 @@ async fn arrive(
     };
     let arriving = ArrivingInstance {
         study_instance_uid: &study_uid(),
-        series_instance_uid: &SeriesInstanceUid::parse("1.2.3.4").unwrap(),
+        series_instance_uid,
         priority: Priority::Routine,
         study: patient,
-        series: &SeriesFacts {
-            modality: "CT".to_owned(),
-            ..SeriesFacts::default()
-        },
+        series,
         instance: &instance,
         new_ids: (
             StudyId::new(uuid()),
@@ -302,6 +315,29 @@ on_both_databases! {
         assert_eq!((known.state, known.verified_at_ms), (InstanceState::Held, Some(NOW_MS + 10)));
         let counts = arrival(&mut tx, &origin).await;
         assert_eq!((counts.n_received, counts.n_verified, counts.held_at_ms), (2, 0, Some(NOW_MS)));
+    }
+
+    /// FLT-005: a series of which every instance is held aside shows neither itself nor its modality.
+    async fn a_series_of_another_patient_is_not_shown(db: &Db) {
+        let mut tx = db.write().await.unwrap();
+        let origin = origin(&mut tx, "default", "S1").await;
+        let arrived = arrive(&mut tx, &origin, &patient("P1"), 1, "d1").await;
+        let other_series = SeriesInstanceUid::parse("1.2.3.5").unwrap();
+        let facts = SeriesFacts { modality: "MR".to_owned(), ..SeriesFacts::default() };
+        assert!(arrive_in(&mut tx, &origin, &patient("P2"), (2, "d2"), (&other_series, &facts)).await.held);
+        let scope = Scope { network_id: origin.network_id.clone(), reach: Reach::Network };
+        let of_study = &arrived.study_id;
+        let series = instances::list_series(&mut tx, &scope, of_study, None).await.unwrap();
+        let uids: Vec<&str> = series.iter().map(|series| series.series_instance_uid.as_str()).collect();
+        assert_eq!(uids, ["1.2.3.4"]);
+        assert!(instances::list_series(&mut tx, &scope, of_study, Some(&other_series)).await.unwrap().is_empty());
+        assert_eq!(instances::list_modalities(&mut tx, &scope, of_study).await.unwrap(), ["CT"]);
+        let listed = async |tx: &mut Tx, uid| {
+            let filter = StudyFilter { series_instance_uids: Some(uid), ..StudyFilter::default() };
+            instances::list_studies(tx, &scope, &filter, 10, 0).await.unwrap()
+        };
+        assert_eq!(listed(&mut tx, "1.2.3.4").await[0].n_series, 1);
+        assert!(listed(&mut tx, "1.2.3.5").await.is_empty());
     }
 
     /// INV-3: a Study Instance UID alone does not make two heads one patient's.
