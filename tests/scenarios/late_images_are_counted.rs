@@ -56,7 +56,10 @@ fn late_images_of_a_deleted_study_are_counted_with_it_and_the_others_do_not_trav
     send(network.node(), early);
     // Heads and low-resolution parts go without being asked for; the images themselves do not.
     let again = bytes_sent(network.node()) - before;
-    assert!(again < before / 8, "the relay had them, and {again} bytes were sent");
+    assert!(
+        again < before / 8,
+        "the relay had them, and {again} bytes were sent"
+    );
     let arrival = network.wait_for_study(&study.study_instance_uid, 6)["arrival"].clone();
     assert_eq!(
         (&arrival["announced"], &arrival["received"]),
