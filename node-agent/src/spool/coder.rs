@@ -368,7 +368,6 @@ fn lower_priority(is_stat: bool) {
 
 #[cfg(test)]
 mod tests {
-    use uuid::Uuid;
 
     use super::*;
 
@@ -380,17 +379,7 @@ mod tests {
         let (spool, workers) = crate::spool::Spool::open(options, crate::clock::Clock::system())
             .await
             .unwrap();
-        let object = StoredObject {
-            object_id: ObjectId::new(Uuid::from_u128(1)),
-            seq: 1,
-            folder: 1,
-            study_instance_uid: "2.25.1".to_owned().try_into().unwrap(),
-            series_instance_uid: "2.25.1.1".to_owned().try_into().unwrap(),
-            is_coded_again: false,
-            transfer_syntax: "1.2.840.10008.1.2.1".to_owned().try_into().unwrap(),
-            original_sha256: [0; 32],
-            original_len: 10,
-        };
+        let object = StoredObject::fixture(1, "2.25.1.1");
         let file = spool.shared.layout.object_file(1, &object.object_id);
         fs::create_dir_all(file.parent().unwrap()).unwrap();
         // A link to itself cannot be opened by anyone.

@@ -235,19 +235,11 @@ impl Writer {
                 reply,
             } => {
                 batch.durables.push(durable);
-                let stored = if failed {
-                    Err(SpoolError::batch())
-                } else {
-                    self.store(&object, &label, folder, batch)
-                };
+                let stored = unless(failed, || self.store(&object, &label, folder, batch));
                 settle(stored, reply, batch)
             }
             Change::Quarantine { row, partial, reply } => {
-                let done = if failed {
-                    Err(SpoolError::batch())
-                } else {
-                    self.quarantine(row, partial, batch)
-                };
+                let done = unless(failed, || self.quarantine(row, partial, batch));
                 settle(done, reply, batch)
             }
             Change::PlaceQuarantine {
@@ -255,19 +247,11 @@ impl Writer {
                 study,
                 reply,
             } => {
-                let done = if failed {
-                    Err(SpoolError::batch())
-                } else {
-                    self.place_quarantine(&objects, &study, batch)
-                };
+                let done = unless(failed, || self.place_quarantine(&objects, &study, batch));
                 settle(done, reply, batch)
             }
             Change::Coded { objects, reply } => {
-                let done = if failed {
-                    Err(SpoolError::batch())
-                } else {
-                    self.coded(objects, batch)
-                };
+                let done = unless(failed, || self.coded(objects, batch));
                 settle(done, reply, batch)
             }
             Change::SetAside {
@@ -276,27 +260,15 @@ impl Writer {
                 code,
                 reply,
             } => {
-                let done = if failed {
-                    Err(SpoolError::batch())
-                } else {
-                    self.set_aside(&object_id, state, &code, batch)
-                };
+                let done = unless(failed, || self.set_aside(&object_id, state, &code, batch));
                 settle(done, reply, batch)
             }
             Change::CodeAgain { object_id, reply } => {
-                let done = if failed {
-                    Err(SpoolError::batch())
-                } else {
-                    self.code_again(&object_id, batch)
-                };
+                let done = unless(failed, || self.code_again(&object_id, batch));
                 settle(done, reply, batch)
             }
             Change::Receipt { receipt, reply } => {
-                let done = if failed {
-                    Err(SpoolError::batch())
-                } else {
-                    self.receipt(&receipt, batch)
-                };
+                let done = unless(failed, || self.receipt(&receipt, batch));
                 settle(done, reply, batch)
             }
             Change::ManifestConfirmed {
@@ -304,11 +276,7 @@ impl Writer {
                 generation,
                 reply,
             } => {
-                let done = if failed {
-                    Err(SpoolError::batch())
-                } else {
-                    self.manifest_confirmed(&study, generation, batch)
-                };
+                let done = unless(failed, || self.manifest_confirmed(&study, generation, batch));
                 settle(done, reply, batch)
             }
             Change::Close { study, reply } => {
@@ -323,11 +291,9 @@ impl Writer {
                 priority,
                 reply,
             } => {
-                let done = self.change_study(&study, batch, failed, |row| row.priority = priority);
-                let done = match done {
-                    Ok(()) => index::set_priority(&self.db, &study, priority).map_err(SpoolError::from),
-                    Err(error) => Err(error),
-                };
+                let done = self
+                    .change_study(&study, batch, failed, |row| row.priority = priority)
+                    .and_then(|()| Ok(index::set_priority(&self.db, &study, priority)?));
                 batch.effects.push(Effect::LineChanged);
                 batch.wake_coder();
                 settle(done, reply, batch)
@@ -337,11 +303,7 @@ impl Writer {
                 patient,
                 reply,
             } => {
-                let done = if failed {
-                    Err(SpoolError::batch())
-                } else {
-                    self.release_held(&study, patient.as_deref(), batch)
-                };
+                let done = unless(failed, || self.release_held(&study, patient.as_deref(), batch));
                 settle(done, reply, batch)
             }
             Change::DismissHeld {
@@ -349,19 +311,11 @@ impl Writer {
                 patient,
                 reply,
             } => {
-                let done = if failed {
-                    Err(SpoolError::batch())
-                } else {
-                    self.dismiss_held(&study, patient.as_deref(), batch)
-                };
+                let done = unless(failed, || self.dismiss_held(&study, patient.as_deref(), batch));
                 settle(done, reply, batch)
             }
             Change::Request { form, reply } => {
-                let done = if failed {
-                    Err(SpoolError::batch())
-                } else {
-                    self.request(form, batch)
-                };
+                let done = unless(failed, || self.request(form, batch));
                 settle(done, reply, batch)
             }
             Change::RequestResult {
@@ -369,11 +323,7 @@ impl Writer {
                 result,
                 reply,
             } => {
-                let done = if failed {
-                    Err(SpoolError::batch())
-                } else {
-                    self.request_result(command_id, result, batch)
-                };
+                let done = unless(failed, || self.request_result(command_id, result, batch));
                 settle(done, reply, batch)
             }
             Change::RelayUpdate { update, reply } => {
@@ -387,31 +337,24 @@ impl Writer {
                 settle(done, reply, batch)
             }
             Change::Delete { objects, reply } => {
-                let done = if failed {
-                    Err(SpoolError::batch())
-                } else {
-                    self.delete(&objects, batch)
-                };
+                let done = unless(failed, || self.delete(&objects, batch));
                 settle(done, reply, batch)
             }
             Change::ForgetDelivered { studies, reply } => {
-                let done = if failed {
-                    Err(SpoolError::batch())
-                } else {
-                    self.forget_delivered(&studies)
-                };
+                let done = unless(failed, || self.forget_delivered(&studies));
                 settle(done, reply, batch)
             }
             Change::Dismiss { object_id, reply } => {
-                let done = if failed {
-                    Err(SpoolError::batch())
-                } else {
-                    self.dismiss_quarantine(object_id, batch)
-                };
+                let done = unless(failed, || self.dismiss_quarantine(object_id, batch));
                 settle(done, reply, batch)
             }
         }
     }
+}
+
+/// Leaves a change out when another one of its transaction has failed.
+fn unless<T>(failed: bool, apply: impl FnOnce() -> Result<T, SpoolError>) -> Result<T, SpoolError> {
+    if failed { Err(SpoolError::batch()) } else { apply() }
 }
 
 /// Keeps an answer until the commit; refusals that leave the transaction whole do not stop it.

@@ -462,6 +462,21 @@ mod tests {
         }
     }
 
+    /// A slice as data set, in Explicit VR Little Endian and in HTJ2K.
+    fn native_and_htj2k(slice: &CtSlice) -> (Vec<u8>, Vec<u8>) {
+        let explicit = TransferSyntaxUid::parse(syntax::EXPLICIT_LITTLE).unwrap();
+        let native = slice.data_set(&explicit).unwrap();
+        let codestream = contained(syntax::EXPLICIT_LITTLE, &native)
+            .codestream(1)
+            .unwrap()
+            .unwrap();
+        let htj2k = TransferSyntaxUid::parse(syntax::HTJ2K_LOSSLESS_RPCL).unwrap();
+        let mut writer = ElementWriter::new(&htj2k);
+        slice.write_head(&mut writer).unwrap();
+        writer.fragments(&[], &[&codestream]);
+        (native, writer.finish())
+    }
+
     #[test]
     fn htj2k_objects_are_decoded() {
         let slice = CtSlice {
@@ -473,16 +488,8 @@ mod tests {
             ..CtSlice::default()
         };
         let explicit = TransferSyntaxUid::parse(syntax::EXPLICIT_LITTLE).unwrap();
-        let native = slice.data_set(&explicit).unwrap();
-        let codestream = contained(syntax::EXPLICIT_LITTLE, &native)
-            .codestream(1)
-            .unwrap()
-            .unwrap();
-        let htj2k = TransferSyntaxUid::parse(syntax::HTJ2K_LOSSLESS_RPCL).unwrap();
-        let mut writer = ElementWriter::new(&htj2k);
-        slice.write_head(&mut writer).unwrap();
-        writer.fragments(&[], &[&codestream]);
-        let mut container = contained(syntax::HTJ2K_LOSSLESS_RPCL, &writer.finish());
+        let (native, coded) = native_and_htj2k(&slice);
+        let mut container = contained(syntax::HTJ2K_LOSSLESS_RPCL, &coded);
         let mut out = Vec::new();
         let mut n_admitted = 0;
         let admit = || {
@@ -509,18 +516,9 @@ mod tests {
             samples: (0..48 * 40).map(|n: i32| (n % 40 - 20) as i16).collect(),
             ..CtSlice::default()
         };
-        let explicit = TransferSyntaxUid::parse(syntax::EXPLICIT_LITTLE).unwrap();
-        let native = slice.data_set(&explicit).unwrap();
-        let codestream = contained(syntax::EXPLICIT_LITTLE, &native)
-            .codestream(1)
-            .unwrap()
-            .unwrap();
-        let htj2k = TransferSyntaxUid::parse(syntax::HTJ2K_LOSSLESS_RPCL).unwrap();
-        let mut writer = ElementWriter::new(&htj2k);
-        slice.write_head(&mut writer).unwrap();
-        writer.fragments(&[], &[&codestream]);
+        let (native, coded) = native_and_htj2k(&slice);
         let with_bits = |bits_stored: u8| {
-            let mut data_set = writer.finish();
+            let mut data_set = coded.clone();
             for (element, value) in [(0x01, bits_stored), (0x02, bits_stored - 1)] {
                 let header = [0x28, 0, element, 0x01, b'U', b'S', 2, 0];
                 let at = data_set.windows(8).position(|window| window == header).unwrap();

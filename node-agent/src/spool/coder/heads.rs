@@ -136,24 +136,7 @@ impl Inner {
 
 #[cfg(test)]
 mod tests {
-    use tancho_domain::ids::ObjectId;
-    use uuid::Uuid;
-
     use super::*;
-
-    fn object(seq: i64, series: &str) -> StoredObject {
-        StoredObject {
-            object_id: ObjectId::new(Uuid::from_u128(seq as u128)),
-            seq,
-            folder: 1,
-            study_instance_uid: "2.25.1".to_owned().try_into().unwrap(),
-            series_instance_uid: series.to_owned().try_into().unwrap(),
-            is_coded_again: false,
-            transfer_syntax: "1.2.840.10008.1.2.1".to_owned().try_into().unwrap(),
-            original_sha256: [0; 32],
-            original_len: 100,
-        }
-    }
 
     fn head_of(object: &StoredObject) -> Option<Dictionary> {
         Dictionary::new(object.object_id.as_str().as_bytes().to_vec())
@@ -163,16 +146,16 @@ mod tests {
     fn the_first_of_a_series_serves_those_after_it() {
         let heads = Heads::default();
         let objects = [
-            object(6, "2.25.1.1"),
-            object(7, "2.25.1.1"),
-            object(8, "2.25.1.2"),
+            StoredObject::fixture(6, "2.25.1.1"),
+            StoredObject::fixture(7, "2.25.1.1"),
+            StoredObject::fixture(8, "2.25.1.2"),
         ];
         assert_eq!(heads.unknown_series(&objects).len(), 2);
-        heads.know(object(5, "2.25.1.1"));
+        heads.know(StoredObject::fixture(5, "2.25.1.1"));
         assert_eq!(heads.unknown_series(&objects).len(), 1);
         let chosen = |object: &StoredObject| heads.dictionary_for(object, head_of);
-        assert!(chosen(&object(5, "2.25.1.1")).is_none());
-        let first = object(5, "2.25.1.1");
+        assert!(chosen(&StoredObject::fixture(5, "2.25.1.1")).is_none());
+        let first = StoredObject::fixture(5, "2.25.1.1");
         assert_eq!(
             chosen(&objects[0]).unwrap().bytes(),
             first.object_id.as_str().as_bytes()
@@ -182,15 +165,18 @@ mod tests {
                 .dictionary_for(&objects[1], |_| panic!("read once"))
                 .is_some()
         );
-        assert!(chosen(&object(4, "2.25.1.1")).is_none(), "it is sent before");
+        assert!(
+            chosen(&StoredObject::fixture(4, "2.25.1.1")).is_none(),
+            "it is sent before"
+        );
         let again = StoredObject {
             is_coded_again: true,
-            ..object(6, "2.25.1.1")
+            ..StoredObject::fixture(6, "2.25.1.1")
         };
         assert!(chosen(&again).is_none());
         let other_study = StoredObject {
             study_instance_uid: "2.25.2".to_owned().try_into().unwrap(),
-            ..object(9, "2.25.1.1")
+            ..StoredObject::fixture(9, "2.25.1.1")
         };
         assert!(chosen(&other_study).is_none());
         heads.forget(&objects[0]);
@@ -202,9 +188,17 @@ mod tests {
     #[test]
     fn a_head_that_cannot_serve_is_not_read_again() {
         let heads = Heads::default();
-        heads.know(object(1, "2.25.1.1"));
-        assert!(heads.dictionary_for(&object(2, "2.25.1.1"), |_| None).is_none());
-        assert!(heads.dictionary_for(&object(3, "2.25.1.1"), head_of).is_none());
+        heads.know(StoredObject::fixture(1, "2.25.1.1"));
+        assert!(
+            heads
+                .dictionary_for(&StoredObject::fixture(2, "2.25.1.1"), |_| None)
+                .is_none()
+        );
+        assert!(
+            heads
+                .dictionary_for(&StoredObject::fixture(3, "2.25.1.1"), head_of)
+                .is_none()
+        );
     }
 
     #[test]
@@ -212,14 +206,22 @@ mod tests {
         let heads = Heads::default();
         for n in 1..=20 {
             let series = format!("2.25.1.{n}");
-            heads.know(object(n, &series));
+            heads.know(StoredObject::fixture(n, &series));
             let read = |_: &StoredObject| Dictionary::new(vec![7; 1024 * 1024]);
-            assert!(heads.dictionary_for(&object(n + 100, &series), read).is_some());
+            assert!(
+                heads
+                    .dictionary_for(&StoredObject::fixture(n + 100, &series), read)
+                    .is_some()
+            );
         }
         assert_eq!(heads.lock().by_series.len(), 8);
-        assert!(heads.unknown_series(&[object(200, "2.25.1.20")]).is_empty());
+        assert!(
+            heads
+                .unknown_series(&[StoredObject::fixture(200, "2.25.1.20")])
+                .is_empty()
+        );
         for n in 0..2000 {
-            heads.know(object(n, &format!("2.25.2.{n}")));
+            heads.know(StoredObject::fixture(n, &format!("2.25.2.{n}")));
         }
         assert_eq!(heads.lock().by_series.len(), SERIES_MAX);
     }

@@ -355,6 +355,7 @@ mod tests {
         spool.stop();
         workers.join().await;
     }
+
     #[tokio::test]
     async fn an_object_that_was_settled_since_it_was_listed_is_not_coded_again() {
         let folder = tempfile::tempdir().unwrap();
@@ -364,17 +365,7 @@ mod tests {
         let taking = std::thread::spawn(move || {
             let coder = Coder::new(&shared);
             let lane = Lane::open(&coder, false).unwrap();
-            let settled = StoredObject {
-                object_id: ObjectId::new(Uuid::from_u128(1)),
-                seq: 1,
-                folder: 1,
-                study_instance_uid: "2.25.1".to_owned().try_into().unwrap(),
-                series_instance_uid: "2.25.1.1".to_owned().try_into().unwrap(),
-                is_coded_again: false,
-                transfer_syntax: "1.2.840.10008.1.2.1".to_owned().try_into().unwrap(),
-                original_sha256: [0; 32],
-                original_len: 10,
-            };
+            let settled = StoredObject::fixture(1, "2.25.1.1");
             lock(&lane.source).listed.push_back(settled);
             assert!(lane.next().is_none());
             assert!(coder.in_work().is_empty());

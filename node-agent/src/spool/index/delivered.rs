@@ -59,9 +59,15 @@ pub(super) fn sop_key(sop_instance_uid: &str) -> Vec<u8> {
 
 /// Remembers an object that is about to be deleted.
 pub fn remember_delivered(db: &IndexDb, object: &IndexedObject, at_ms: i64) -> IndexResult<()> {
-    let study_id: i64 = one(db, "insert into delivered_studies (study_instance_uid, n_instances, last_deleted_at_ms) values (?1, 0, ?2)
+    let study_id: i64 = one(
+        db,
+        "insert into delivered_studies (study_instance_uid, n_instances, last_deleted_at_ms)
+         values (?1, 0, ?2)
          on conflict (study_instance_uid) do update set last_deleted_at_ms = excluded.last_deleted_at_ms
-         returning study_id", params![&object.study_instance_uid, at_ms], |row| Ok(row.get(0)?))?;
+         returning study_id",
+        params![&object.study_instance_uid, at_ms],
+        |row| Ok(row.get(0)?),
+    )?;
     let added = execute(
         db,
         "insert into delivered_instances (study_id, sop_key, original_key, revision, original_len)

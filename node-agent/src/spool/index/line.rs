@@ -10,6 +10,23 @@ use crate::spool::outbound::OutboundObject;
 /// Where the low-resolution parts of a container end, from version 4 of the tables on.
 pub(super) const SCHEMA: &str = "alter table objects add column preview_end integer;";
 
+/// Columns that [`stored`] reads.
+macro_rules! stored_columns {
+    () => {
+        "object_id, seq, folder, study_instance_uid, series_instance_uid, transfer_syntax, original_sha256, \
+         original_len, coalesce(reason, '') = 'coded_again'"
+    };
+}
+
+/// Columns that [`outbound`] reads.
+macro_rules! outbound_columns {
+    () => {
+        "seq, folder, object_id, study_instance_uid, series_instance_uid, sop_instance_uid, sop_class_uid, \
+         transfer_syntax, container_sha256, container_len, head_end, original_sha256, original_len, \
+         calling_ae, called_ae, priority, received_at_ms, preview_end"
+    };
+}
+
 /// An object the coder has to work on.
 #[derive(Debug, Clone)]
 pub struct StoredObject {
@@ -31,6 +48,24 @@ pub struct StoredObject {
     pub original_sha256: [u8; 32],
     /// Bytes of the data set.
     pub original_len: u64,
+}
+
+#[cfg(test)]
+impl StoredObject {
+    /// One of ten bytes, number `seq` to arrive.
+    pub fn fixture(seq: i64, series: &str) -> Self {
+        Self {
+            object_id: ObjectId::new(uuid::Uuid::from_u128(seq as u128)),
+            seq,
+            folder: 1,
+            study_instance_uid: "2.25.1".to_owned().try_into().unwrap(),
+            series_instance_uid: series.to_owned().try_into().unwrap(),
+            is_coded_again: false,
+            transfer_syntax: "1.2.840.10008.1.2.1".to_owned().try_into().unwrap(),
+            original_sha256: [0; 32],
+            original_len: 10,
+        }
+    }
 }
 
 /// What the coder made of an object.
@@ -62,18 +97,27 @@ pub struct Queued {
 /// Objects waiting for the coder, most urgent and oldest first: only those of stat priority, or only the others.
 pub fn list_stored(db: &IndexDb, is_stat: bool, limit: usize) -> IndexResult<Vec<StoredObject>> {
     let priorities = if is_stat { 0..=0 } else { 1..=2 };
-    list(db, "select object_id, seq, folder, study_instance_uid, series_instance_uid, transfer_syntax, original_sha256,
-             original_len, coalesce(reason, '') = 'coded_again'
-         from objects where state = 'stored' and priority between ?1 and ?2 order by priority, seq limit ?3", params![priorities.start(), priorities.end(), limit as i64], stored)
+    list(
+        db,
+        concat!(
+            "select ",
+            stored_columns!(),
+            " from objects where state = 'stored' and priority between ?1 and ?2 order by priority, seq limit ?3"
+        ),
+        params![priorities.start(), priorities.end(), limit as i64],
+        stored,
+    )
 }
 
 /// An object, as long as it waits for the coder.
 pub fn find_stored(db: &IndexDb, id: &ObjectId) -> IndexResult<Option<StoredObject>> {
     find(
         db,
-        "select object_id, seq, folder, study_instance_uid, series_instance_uid, transfer_syntax, original_sha256,
-             original_len, coalesce(reason, '') = 'coded_again'
-         from objects where object_id = ?1 and state = 'stored'",
+        concat!(
+            "select ",
+            stored_columns!(),
+            " from objects where object_id = ?1 and state = 'stored'"
+        ),
         params![id.as_str()],
         stored,
     )
@@ -85,10 +129,17 @@ pub fn find_first_of_series(
     study: &StudyInstanceUid,
     series: &SeriesInstanceUid,
 ) -> IndexResult<Option<StoredObject>> {
-    find(db, "select object_id, seq, folder, study_instance_uid, series_instance_uid, transfer_syntax, original_sha256,
-             original_len, coalesce(reason, '') = 'coded_again'
-         from objects where study_instance_uid = ?1 and series_instance_uid = ?2
-             and state in ('stored', 'coded', 'receipted') order by seq limit 1", params![study.as_str(), series.as_str()], stored)
+    find(
+        db,
+        concat!(
+            "select ",
+            stored_columns!(),
+            " from objects where study_instance_uid = ?1 and series_instance_uid = ?2
+             and state in ('stored', 'coded', 'receipted') order by seq limit 1"
+        ),
+        params![study.as_str(), series.as_str()],
+        stored,
+    )
 }
 
 fn stored(row: &Row<'_>) -> IndexResult<StoredObject> {
@@ -107,18 +158,30 @@ fn stored(row: &Row<'_>) -> IndexResult<StoredObject> {
 
 /// Coded objects without a receipt with their sequence numbers, most urgent and oldest first.
 pub fn list_outbound(db: &IndexDb, limit: usize) -> IndexResult<Vec<Queued>> {
-    list(db, "select seq, folder, object_id, study_instance_uid, series_instance_uid, sop_instance_uid, sop_class_uid,
-             transfer_syntax, container_sha256, container_len, head_end, original_sha256, original_len,
-             calling_ae, called_ae, priority, received_at_ms, preview_end
-         from objects where state = 'coded' order by priority, seq limit ?1", params![limit as i64], outbound)
+    list(
+        db,
+        concat!(
+            "select ",
+            outbound_columns!(),
+            " from objects where state = 'coded' order by priority, seq limit ?1"
+        ),
+        params![limit as i64],
+        outbound,
+    )
 }
 
 /// One coded object.
 pub fn get_outbound(db: &IndexDb, id: &ObjectId) -> IndexResult<Option<Queued>> {
-    find(db, "select seq, folder, object_id, study_instance_uid, series_instance_uid, sop_instance_uid, sop_class_uid,
-             transfer_syntax, container_sha256, container_len, head_end, original_sha256, original_len,
-             calling_ae, called_ae, priority, received_at_ms, preview_end
-         from objects where state = 'coded' and object_id = ?1", params![id.as_str()], outbound)
+    find(
+        db,
+        concat!(
+            "select ",
+            outbound_columns!(),
+            " from objects where state = 'coded' and object_id = ?1"
+        ),
+        params![id.as_str()],
+        outbound,
+    )
 }
 
 fn outbound(row: &Row<'_>) -> IndexResult<Queued> {

@@ -84,15 +84,41 @@ pub fn insert_object(
         Numbering::Again(revision) => (Some(signed(revision)), 0),
         Numbering::Above(revision) => (None, signed(revision)),
     };
-    find(db, "insert into objects (object_id, folder, study_instance_uid, series_instance_uid, sop_instance_uid,
+    find(
+        db,
+        "insert into objects (object_id, folder, study_instance_uid, series_instance_uid, sop_instance_uid,
              sop_class_uid, transfer_syntax, calling_ae, called_ae, priority, received_at_ms, original_len,
              original_sha256, revision, warnings, state, reason, held_patient)
          select ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13,
              coalesce(?17, 1 + max(?18,
-                 (select coalesce(max(revision), 0) from objects where sop_instance_uid = ?5))), ?14, ?15, ?16, ?19
+                 (select coalesce(max(revision), 0) from objects where sop_instance_uid = ?5))),
+             ?14, ?15, ?16, ?19
          where true
          on conflict do nothing
-         returning revision", params![object.object_id.as_str(), folder, object.study_instance_uid.as_str(), object.series_instance_uid.as_str(), object.sop_instance_uid.as_str(), object.sop_class_uid.as_str(), object.transfer_syntax.as_str(), object.calling_ae.as_str(), object.called_ae.as_str(), object.priority as i64, object.received_at_ms, signed(object.original_len), object.original_sha256.as_slice(), object.warnings.as_str(), object.state.as_str(), object.reason, again, above, object.held_patient.as_deref()], |row| Ok(unsigned(row.get(0)?)))
+         returning revision",
+        params![
+            object.object_id.as_str(),
+            folder,
+            object.study_instance_uid.as_str(),
+            object.series_instance_uid.as_str(),
+            object.sop_instance_uid.as_str(),
+            object.sop_class_uid.as_str(),
+            object.transfer_syntax.as_str(),
+            object.calling_ae.as_str(),
+            object.called_ae.as_str(),
+            object.priority as i64,
+            object.received_at_ms,
+            signed(object.original_len),
+            object.original_sha256.as_slice(),
+            object.warnings.as_str(),
+            object.state.as_str(),
+            object.reason,
+            again,
+            above,
+            object.held_patient.as_deref()
+        ],
+        |row| Ok(unsigned(row.get(0)?)),
+    )
 }
 
 /// Removes the row of a damaged copy of the same bytes, so that a good copy can take its place; gives its revision.
@@ -184,21 +210,27 @@ pub fn set_priority(db: &IndexDb, study: &str, priority: Priority) -> IndexResul
 
 /// What is known of an object.
 pub fn find_object(db: &IndexDb, object_id: &ObjectId) -> IndexResult<Option<IndexedObject>> {
-    find(db, "select study_instance_uid, folder, state, original_sha256, container_sha256, original_len, container_len,
+    find(
+        db,
+        "select study_instance_uid, folder, state, original_sha256, container_sha256, original_len,
+             container_len,
              revision, sop_instance_uid
-         from objects where object_id = ?1", params![object_id.as_str()], |row| {
-        Ok(IndexedObject {
-            study_instance_uid: row.get(0)?,
-            folder: row.get(1)?,
-            state: object_state(row, 2)?,
-            original_sha256: digest(row.get(3)?)?,
-            container_sha256: row.get::<_, Option<Vec<u8>>>(4)?.map(digest).transpose()?,
-            original_len: unsigned(row.get(5)?),
-            container_len: row.get::<_, Option<i64>>(6)?.map_or(0, unsigned),
-            revision: unsigned(row.get(7)?),
-            sop_instance_uid: row.get(8)?,
-        })
-    })
+         from objects where object_id = ?1",
+        params![object_id.as_str()],
+        |row| {
+            Ok(IndexedObject {
+                study_instance_uid: row.get(0)?,
+                folder: row.get(1)?,
+                state: object_state(row, 2)?,
+                original_sha256: digest(row.get(3)?)?,
+                container_sha256: row.get::<_, Option<Vec<u8>>>(4)?.map(digest).transpose()?,
+                original_len: unsigned(row.get(5)?),
+                container_len: row.get::<_, Option<i64>>(6)?.map_or(0, unsigned),
+                revision: unsigned(row.get(7)?),
+                sop_instance_uid: row.get(8)?,
+            })
+        },
+    )
 }
 
 /// How far an object is.

@@ -67,15 +67,41 @@ pub fn put_study(db: &IndexDb, study: &StudyRow) -> IndexResult<()> {
         .map(serde_json::to_string)
         .transpose()
         .map_err(|_| IndexError::Malformed("text doubt"))?;
-    execute(db, "insert into studies (study_instance_uid, patient_alphabetic, patient_ideographic, patient_phonetic,
+    execute(
+        db,
+        "insert into studies (study_instance_uid, patient_alphabetic, patient_ideographic, patient_phonetic,
              patient_name_uncertain, patient_id, birth_date, sex, study_date, study_time, description,
-             modalities, priority, generation, confirmed_generation, closed_at_ms, relay_update, withheld, text_doubt)
+             modalities, priority, generation, confirmed_generation, closed_at_ms, relay_update,
+             withheld, text_doubt)
          values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)
          on conflict (study_instance_uid) do update set modalities = excluded.modalities,
              priority = excluded.priority, generation = excluded.generation,
              confirmed_generation = excluded.confirmed_generation, closed_at_ms = excluded.closed_at_ms,
              relay_update = excluded.relay_update, withheld = excluded.withheld,
-             text_doubt = excluded.text_doubt", params![&study.study_instance_uid, &label.patient.alphabetic, &label.patient.ideographic, &label.patient.phonetic, label.patient.name_uncertain, &label.patient.patient_id, &label.patient.birth_date, &label.patient.sex, &label.study_date, &label.study_time, &label.description, label.modalities.join(","), study.priority as i64, signed(study.generation), signed(study.confirmed_generation), study.closed_at_ms, &study.relay_update, study.withheld.to_string(), doubt]).map(drop)
+             text_doubt = excluded.text_doubt",
+        params![
+            &study.study_instance_uid,
+            &label.patient.alphabetic,
+            &label.patient.ideographic,
+            &label.patient.phonetic,
+            label.patient.name_uncertain,
+            &label.patient.patient_id,
+            &label.patient.birth_date,
+            &label.patient.sex,
+            &label.study_date,
+            &label.study_time,
+            &label.description,
+            label.modalities.join(","),
+            study.priority as i64,
+            signed(study.generation),
+            signed(study.confirmed_generation),
+            study.closed_at_ms,
+            &study.relay_update,
+            study.withheld.to_string(),
+            doubt
+        ],
+    )
+    .map(drop)
 }
 
 /// Sums of all objects.
@@ -110,19 +136,31 @@ pub fn sum_by_study(db: &IndexDb) -> IndexResult<Vec<StudySum>> {
 
 /// All studies.
 pub fn list_studies(db: &IndexDb) -> IndexResult<Vec<StudyRow>> {
-    list(db, "select study_instance_uid, patient_alphabetic, patient_ideographic, patient_phonetic,
+    list(
+        db,
+        "select study_instance_uid, patient_alphabetic, patient_ideographic, patient_phonetic,
              patient_name_uncertain, patient_id, birth_date, sex, study_date, study_time, description,
-             modalities, priority, generation, confirmed_generation, closed_at_ms, relay_update, withheld, text_doubt
-         from studies", [], study_row)
+             modalities, priority, generation, confirmed_generation, closed_at_ms, relay_update,
+             withheld, text_doubt
+         from studies",
+        [],
+        study_row,
+    )
 }
 
 /// One study.
 pub fn find_study(db: &IndexDb, study: &str) -> IndexResult<Option<StudyRow>> {
-    find(db, "select study_instance_uid, patient_alphabetic, patient_ideographic, patient_phonetic,
+    find(
+        db,
+        "select study_instance_uid, patient_alphabetic, patient_ideographic, patient_phonetic,
              patient_name_uncertain, patient_id, birth_date, sex, study_date, study_time, description,
-             modalities, priority, generation, confirmed_generation, closed_at_ms, relay_update, withheld, text_doubt
+             modalities, priority, generation, confirmed_generation, closed_at_ms, relay_update,
+             withheld, text_doubt
          from studies
-         where study_instance_uid = ?1", params![study], study_row)
+         where study_instance_uid = ?1",
+        params![study],
+        study_row,
+    )
 }
 
 fn study_row(row: &Row<'_>) -> IndexResult<StudyRow> {
