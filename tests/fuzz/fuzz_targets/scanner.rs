@@ -89,7 +89,7 @@ fn serve(container: &mut Container<Cursor<Vec<u8>>>) {
     }
     let _ = bulk_value(container, "00091010", &options.limits);
     let mut explicit = Vec::new();
-    if explicit_little(container, &mut explicit).is_ok() {
+    if explicit_little(container, &mut explicit, || Ok(())).is_ok() {
         let explicit_little_endian = TransferSyntaxUid::parse(syntax::EXPLICIT_LITTLE).expect("a constant");
         let _ = dicom_json(&explicit, &explicit_little_endian, &options);
     }
