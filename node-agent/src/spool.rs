@@ -36,7 +36,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::clock::Clock;
-use commit::{COMMIT_QUEUE_MAX, Change, Writer};
+use commit::{COMMIT_QUEUE_MAX, Change, Committer};
 use filling::Filling;
 use index::{IndexDb, IndexError, IndexResult};
 use layout::{Layout, LayoutError};
@@ -272,6 +272,7 @@ impl Shared {
 #[derive(Clone)]
 pub struct Spool {
     shared: Arc<Shared>,
+    committer: Arc<Committer>,
 }
 
 /// Threads and tasks of a spool; join them after [`Spool::stop`].
@@ -323,18 +324,19 @@ impl Spool {
             reader: Mutex::new(reader),
             stopping: CancellationToken::new(),
         });
-        let writer = Writer::new(Arc::clone(&shared), db).map_err(SpoolError::from)?;
+        let committer = Arc::new(Committer::new(Arc::clone(&shared), db).map_err(SpoolError::from)?);
+        let for_writer = Arc::clone(&committer);
         let stopping = shared.stopping.clone();
         let writer = std::thread::Builder::new()
             .name("spool-commit".to_owned())
-            .spawn(move || run_writer(writer, waiting, &stopping))
+            .spawn(move || run_writer(&for_writer, waiting, &stopping))
             .map_err(SpoolError::from)?;
         let coder_shared = Arc::clone(&shared);
         let coder = std::thread::Builder::new()
             .name("spool-coder".to_owned())
             .spawn(move || coder::run(&coder_shared))
             .map_err(SpoolError::from)?;
-        let spool = Self { shared };
+        let spool = Self { shared, committer };
         let keeper = tokio::spawn(keeper::run(spool.clone()));
         Ok((
             spool,
@@ -359,7 +361,7 @@ impl Spool {
 
     /// Begins to receive an object.
     pub fn receive(&self, arrival: Arrival) -> Result<Incoming, IntakeError> {
-        Incoming::begin(Arc::clone(&self.shared), arrival)
+        Incoming::begin(Arc::clone(&self.shared), Arc::clone(&self.committer), arrival)
     }
 
     /// Coded objects without a receipt, most urgent and longest waiting first, at most [`OUTBOUND_OBJECTS_MAX`].
@@ -710,12 +712,12 @@ fn load_picture(db: &IndexDb, now_ms: i64) -> IndexResult<Picture> {
     Ok(picture)
 }
 
-fn run_writer(writer: Writer, waiting: mpsc::Receiver<Change>, stopping: &CancellationToken) {
+fn run_writer(committer: &Committer, waiting: mpsc::Receiver<Change>, stopping: &CancellationToken) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .build();
     match runtime {
-        Ok(runtime) => writer.run(&runtime, waiting, stopping),
+        Ok(runtime) => committer.run(&runtime, waiting, stopping),
         Err(error) => tracing::error!(%error, "the spool's commit thread cannot start"),
     }
 }

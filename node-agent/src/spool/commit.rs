@@ -1,8 +1,9 @@
-//! The one writer of the index: a thread that takes all changes waiting at a moment into one transaction.
+//! The one writer of the index: all changes waiting at a moment go into one transaction.
 //!
-//! Rows of received objects are written while their files are made durable; the commit waits for the last of them,
-//! and the objects of eight associations that wait at the same time share it. Nobody is answered, and the picture
-//! shows nothing, before the commit is durable.
+//! A thread writes the rows of received objects while the associations make their files durable. The association whose
+//! file is the last of them commits, so that its answer waits for no other thread; the objects of eight associations
+//! that wait at the same time share one commit. Nobody is answered, and the picture shows nothing, before the commit is
+//! durable.
 
 mod change;
 mod intake;
@@ -13,9 +14,10 @@ mod withheld;
 use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::index::{self, IndexDb, IndexResult, StudyRow};
@@ -33,65 +35,92 @@ const COMMIT_BATCH_MAX: usize = 256;
 /// What an applied change leads to once the commit is durable.
 type Answer = Box<dyn FnOnce(Result<(), &str>) + Send>;
 
-/// The writer's own state: a mirror of the study rows and the folder being filled.
-pub struct Writer {
-    shared: Arc<Shared>,
-    db: IndexDb,
-    studies: HashMap<String, StudyRow>,
-    /// Some of the studies of which no deleted instance is remembered.
-    undelivered: HashSet<String>,
-    /// The next transaction is begun while nobody waits for it.
-    begun: bool,
+/// The writer as its thread and the associations share it.
+pub struct Committer {
+    /// None once it has stopped.
+    writer: Mutex<Option<Writer>>,
+    /// Signalled when the open batch may have ended.
+    ended: Condvar,
 }
 
-/// What one transaction collects.
-#[derive(Default)]
-struct Batch {
-    effects: Vec<Effect>,
-    answers: Vec<Answer>,
-    /// Renamed files, removed again when the commit fails.
-    renamed: Vec<PathBuf>,
-    dirty_folders: HashSet<PathBuf>,
-    /// Files of received objects that are on their way to being durable.
-    durables: Vec<oneshot::Receiver<()>>,
-    /// Files without use, removed after the commit.
-    leftovers: Vec<PathBuf>,
-    /// Files that change their place after the commit: where from, where to.
-    moves: Vec<(PathBuf, PathBuf)>,
-    /// There are new objects of stat priority for the coder.
-    wakes_stat_coder: bool,
-    /// There are others.
-    wakes_coder: bool,
+/// What is known of a received object's file.
+#[derive(Debug, Clone)]
+pub struct FileState(Arc<AtomicU8>);
+
+const ON_ITS_WAY: u8 = 0;
+const DURABLE: u8 = 1;
+const LOST: u8 = 2;
+
+/// The promise to say of a file whether it became durable. Dropped without a word, the file counts as lost.
+pub struct FileWord<'a> {
+    committer: &'a Committer,
+    state: FileState,
 }
 
-impl Batch {
-    /// There may be new objects of any priority for the coder.
-    fn wake_coder(&mut self) {
-        (self.wakes_stat_coder, self.wakes_coder) = (true, true);
+impl FileWord<'_> {
+    /// What the writer looks at.
+    #[must_use]
+    pub fn state(&self) -> FileState {
+        self.state.clone()
+    }
+
+    /// The file and its name are durable; when others wait for nothing else, they are committed here and now.
+    pub fn say_durable(self) {
+        self.state.0.store(DURABLE, Ordering::Release);
     }
 }
 
-impl Writer {
+impl Drop for FileWord<'_> {
+    fn drop(&mut self) {
+        let states = (ON_ITS_WAY, LOST);
+        self.state
+            .0
+            .compare_exchange(states.0, states.1, Ordering::AcqRel, Ordering::Acquire)
+            .ok();
+        self.committer.file_is_settled();
+    }
+}
+
+/// Wakes the writer's thread even when a commit panics, so that it can stop.
+struct Wake<'a>(&'a Condvar);
+
+impl Drop for Wake<'_> {
+    fn drop(&mut self) {
+        self.0.notify_all();
+    }
+}
+
+impl Committer {
     /// Takes the index over from start-up.
     pub fn new(shared: Arc<Shared>, db: IndexDb) -> IndexResult<Self> {
-        let studies = index::list_studies(&db)?;
-        let studies = studies
-            .into_iter()
-            .map(|row| (row.study_instance_uid.clone(), row))
-            .collect();
         Ok(Self {
-            shared,
-            db,
-            studies,
-            undelivered: HashSet::new(),
-            begun: false,
+            writer: Mutex::new(Some(Writer::new(shared, db)?)),
+            ended: Condvar::new(),
         })
+    }
+
+    /// A file whose row is about to be sent to the writer.
+    pub fn await_file(&self) -> FileWord<'_> {
+        FileWord {
+            committer: self,
+            state: FileState(Arc::new(AtomicU8::new(ON_ITS_WAY))),
+        }
+    }
+
+    fn file_is_settled(&self) {
+        let _wake = Wake(&self.ended);
+        // A poisoned lock is a writer that panicked: its thread stops and every waiting caller is told.
+        if let Ok(mut writer) = self.writer.lock()
+            && let Some(writer) = writer.as_mut()
+        {
+            writer.commit_when_durable();
+        }
     }
 
     /// Works until the spool stops; what waits by then is still committed. The runtime only waits: each commit blocks
     /// this thread.
     pub fn run(
-        mut self,
+        &self,
         runtime: &tokio::runtime::Runtime,
         mut changes: mpsc::Receiver<Change>,
         stopping: &CancellationToken,
@@ -113,19 +142,156 @@ impl Writer {
                     continue;
                 }
             }
-            self.commit_together(std::mem::take(&mut waiting));
-            self.begun = index::begin(&self.db).is_ok();
+            if !self.commit_together(std::mem::take(&mut waiting)) {
+                break;
+            }
         }
+        if let Ok(mut writer) = self.writer.lock()
+            && let Some(writer) = writer.take()
+        {
+            writer.close();
+        }
+    }
+
+    /// Writes the rows of these changes and waits until they are committed, here or by an association; false when the
+    /// writer can do no more.
+    fn commit_together(&self, changes: Vec<Change>) -> bool {
+        let Ok(mut guard) = self.writer.lock() else {
+            return false;
+        };
+        if let Some(writer) = guard.as_mut() {
+            writer.take(changes);
+            writer.commit_when_durable();
+        }
+        let is_open =
+            |writer: &mut Option<Writer>| writer.as_ref().is_some_and(|writer| writer.open.is_some());
+        let Ok(mut guard) = self.ended.wait_while(guard, is_open) else {
+            return false;
+        };
+        if let Some(writer) = guard.as_mut() {
+            writer.begun = index::begin(&writer.db).is_ok();
+        }
+        true
+    }
+}
+
+/// The writer's own state: a mirror of the study rows and the transaction that waits for files.
+struct Writer {
+    shared: Arc<Shared>,
+    db: IndexDb,
+    studies: HashMap<String, StudyRow>,
+    /// Some of the studies of which no deleted instance is remembered.
+    undelivered: HashSet<String>,
+    /// The next transaction is begun while nobody waits for it.
+    begun: bool,
+    /// Rows that are written and wait for their files.
+    open: Option<Batch>,
+}
+
+/// What one transaction collects.
+#[derive(Default)]
+struct Batch {
+    effects: Vec<Effect>,
+    answers: Vec<Answer>,
+    /// Renamed files, removed again when the commit fails.
+    renamed: Vec<PathBuf>,
+    dirty_folders: HashSet<PathBuf>,
+    /// Files of received objects that the commit waits for.
+    files: Vec<FileState>,
+    /// Files without use, removed after the commit.
+    leftovers: Vec<PathBuf>,
+    /// Files that change their place after the commit: where from, where to.
+    moves: Vec<(PathBuf, PathBuf)>,
+    /// There are new objects of stat priority for the coder.
+    wakes_stat_coder: bool,
+    /// There are others.
+    wakes_coder: bool,
+}
+
+impl Batch {
+    /// There may be new objects of any priority for the coder.
+    fn wake_coder(&mut self) {
+        (self.wakes_stat_coder, self.wakes_coder) = (true, true);
+    }
+}
+
+impl Writer {
+    fn new(shared: Arc<Shared>, db: IndexDb) -> IndexResult<Self> {
+        let studies = index::list_studies(&db)?;
+        let studies = studies
+            .into_iter()
+            .map(|row| (row.study_instance_uid.clone(), row))
+            .collect();
+        Ok(Self {
+            shared,
+            db,
+            studies,
+            undelivered: HashSet::new(),
+            begun: false,
+            open: None,
+        })
+    }
+
+    /// Leaves the write-ahead log empty, so that the next start need not replay it.
+    fn close(self) {
         if self.begun {
             index::rollback(&self.db).ok();
         }
-        // Leaves the write-ahead log empty, so that the next start need not replay it.
         index::close(self.db);
     }
 
-    fn commit_together(&mut self, changes: Vec<Change>) {
+    /// Writes the rows of these changes; the transaction stays open until the files they speak of are durable.
+    fn take(&mut self, changes: Vec<Change>) {
         let mut batch = Batch::default();
-        let outcome = self.try_commit(changes, &mut batch);
+        match self.apply_all(changes, &mut batch) {
+            Ok(()) => self.open = Some(batch),
+            Err(error) => self.end(batch, Err(error)),
+        }
+    }
+
+    fn apply_all(&mut self, changes: Vec<Change>, batch: &mut Batch) -> Result<(), SpoolError> {
+        let mut failed = match self.begun {
+            true => None,
+            false => index::begin(&self.db).err().map(SpoolError::from),
+        };
+        self.begun = false;
+        for change in changes {
+            // After a failure the rest is still walked, so that every waiting caller gets its answer.
+            if let Err(error) = self.apply(change, batch, failed.is_some()) {
+                failed.get_or_insert(error);
+            }
+        }
+        if let Some(error) = failed {
+            return Err(error);
+        }
+        for folder in &batch.dirty_folders {
+            durable::folder(folder)?;
+        }
+        Ok(())
+    }
+
+    /// Commits the open transaction unless it still waits for a file.
+    fn commit_when_durable(&mut self) {
+        let of = |file: &FileState| file.0.load(Ordering::Acquire);
+        let waits = |batch: &Batch| batch.files.iter().any(|file| of(file) == ON_ITS_WAY);
+        if self.open.as_ref().is_none_or(waits) {
+            return;
+        }
+        let Some(batch) = self.open.take() else { return };
+        let outcome = if batch.files.iter().all(|file| of(file) == DURABLE) {
+            index::commit(&self.db).map_err(SpoolError::from)
+        } else {
+            let lost = "a received file could not be made durable";
+            Err(SpoolError::Io(std::io::Error::other(lost)))
+        };
+        if outcome.is_ok() {
+            crash_point("stored.committed");
+        }
+        self.end(batch, outcome);
+    }
+
+    /// Shows and answers what became of a transaction.
+    fn end(&mut self, batch: Batch, outcome: Result<(), SpoolError>) {
         match outcome {
             Ok(()) => {
                 self.publish(batch.effects);
@@ -172,33 +338,6 @@ impl Writer {
         }
     }
 
-    fn try_commit(&mut self, changes: Vec<Change>, batch: &mut Batch) -> Result<(), SpoolError> {
-        let mut failed = match self.begun {
-            true => None,
-            false => index::begin(&self.db).err().map(SpoolError::from),
-        };
-        self.begun = false;
-        for change in changes {
-            // After a failure the rest is still walked, so that every waiting caller gets its answer.
-            if let Err(error) = self.apply(change, batch, failed.is_some()) {
-                failed.get_or_insert(error);
-            }
-        }
-        if let Some(error) = failed {
-            return Err(error);
-        }
-        for folder in &batch.dirty_folders {
-            durable::folder(folder)?;
-        }
-        for is_durable in batch.durables.drain(..) {
-            let lost = || SpoolError::Io(std::io::Error::other("a received file could not be made durable"));
-            is_durable.blocking_recv().map_err(|_| lost())?;
-        }
-        index::commit(&self.db)?;
-        crash_point("stored.committed");
-        Ok(())
-    }
-
     /// Shows what is durable now.
     fn publish(&mut self, effects: Vec<Effect>) {
         let now_ms = self.shared.clock.now_ms();
@@ -231,10 +370,10 @@ impl Writer {
                 object,
                 label,
                 folder,
-                durable,
+                file,
                 reply,
             } => {
-                batch.durables.push(durable);
+                batch.files.push(file);
                 let stored = unless(failed, || self.store(&object, &label, folder, batch));
                 settle(stored, reply, batch)
             }

@@ -14,7 +14,7 @@ use tancho_imaging::scan::{self, DataSetScan};
 use tokio::sync::oneshot;
 
 use super::activity::Activity;
-use super::commit::{Change, Stored};
+use super::commit::{Change, Committer, Stored};
 use super::filling::Place;
 use super::index::{NewObject, QuarantineRow};
 use super::object_file::{DataSet, HEADER_BYTES, ObjectHeader};
@@ -26,6 +26,9 @@ use crate::durable;
 const WRITE_BUFFER_BYTES: usize = 64 * 1024;
 /// Bytes received between two looks at the free space.
 const SPACE_CHECK_BYTES: u64 = 8 * 1024 * 1024;
+/// Longest object whose row is written while its file is made durable. A longer one would hold up the commits of others
+/// for as long as its fsync takes.
+const WRITTEN_TOGETHER_BYTES_MAX: u64 = 8 * 1024 * 1024;
 /// Bytes read at once while scanning.
 const SCAN_BUFFER_BYTES: usize = 64 * 1024;
 
@@ -80,6 +83,7 @@ impl From<io::Error> for IntakeError {
 /// An object being received. Dropping it before it is finished leaves nothing behind.
 pub struct Incoming {
     shared: Arc<Shared>,
+    committer: Arc<Committer>,
     arrival: Arrival,
     object_id: ObjectId,
     /// Where its file is; removed unless the index has it.
@@ -93,7 +97,11 @@ pub struct Incoming {
 
 impl Incoming {
     /// Begins an object, when there is room.
-    pub(super) fn begin(shared: Arc<Shared>, arrival: Arrival) -> Result<Self, IntakeError> {
+    pub(super) fn begin(
+        shared: Arc<Shared>,
+        committer: Arc<Committer>,
+        arrival: Arrival,
+    ) -> Result<Self, IntakeError> {
         shared.check_room()?;
         shared.note_intake();
         let object_id = shared.new_object_id();
@@ -106,6 +114,7 @@ impl Incoming {
         file.seek(SeekFrom::Start(HEADER_BYTES as u64))?;
         Ok(Self {
             shared,
+            committer,
             arrival,
             object_id,
             path: partial,
@@ -210,19 +219,27 @@ impl Incoming {
         self.place_neighbours(activity, object.study_instance_uid.as_str())?;
         let place = self.shared.filling.take(&self.shared.layout)?;
         let (reply, answer) = oneshot::channel();
-        let (is_durable, durable) = oneshot::channel();
+        let mut file = Some(file);
+        if self.len > WRITTEN_TOGETHER_BYTES_MAX
+            && let Some(file) = file.take()
+        {
+            self.make_durable(file, &place)?;
+        }
+        let committer = Arc::clone(&self.committer);
+        let word = committer.await_file();
         activity.touch(object.study_instance_uid.as_str());
-        // The index writes its row meanwhile; without the word that follows nothing is committed.
+        // The index writes its row meanwhile; without word of the file nothing is committed.
         self.shared.send_blocking(Change::Store {
             object: Box::new(object),
             label: Box::new(StudyLabel::of(&scan.identity, &self.arrival.calling_ae)),
             folder: place.folder,
-            durable,
+            file: word.state(),
             reply,
         })?;
-        self.make_durable(file, &place)?;
-        // A writer that has given up says so in its answer.
-        is_durable.send(()).ok();
+        if let Some(file) = file {
+            self.make_durable(file, &place)?;
+        }
+        word.say_durable();
         let stored = answer.blocking_recv().map_err(|_| SpoolError::Stopped)??;
         if let Stored::New { revision, .. } = &stored {
             self.is_kept = true;

@@ -6,6 +6,7 @@ use tancho_domain::dicom::Priority;
 use tancho_domain::ids::{CommandId, ObjectId};
 use tokio::sync::oneshot;
 
+use super::FileState;
 use crate::spool::SpoolError;
 use crate::spool::index::{CodedObject, NewObject, QuarantineRow};
 use crate::spool::outbound::{Receipt, RequestForm, RequestResult, StudyUpdate};
@@ -44,12 +45,12 @@ impl Stored {
 /// A change of the spool's state.
 pub enum Change {
     /// A received object. Its file is made durable in this numbered folder while the row is written; the commit waits
-    /// for word of it.
+    /// for it.
     Store {
         object: Box<NewObject>,
         label: Box<StudyLabel>,
         folder: i64,
-        durable: oneshot::Receiver<()>,
+        file: FileState,
         reply: Reply<Stored>,
     },
     /// A received object that cannot be used; no file when there was no room for it.
