@@ -14,6 +14,7 @@ pub mod turnaround;
 pub mod nodes;
 pub mod jobs;
 pub mod blobs;
+pub mod ohif;
 
 use std::path::{Path, PathBuf};
 
@@ -24,6 +25,7 @@ pub use database::DatabaseConfig;
 pub use http::HttpConfig;
 pub use jobs::JobsConfig;
 pub use nodes::NodesConfig;
+pub use ohif::OhifConfig;
 pub use quic::QuicConfig;
 pub use requests::RequestsConfig;
 pub use smtp::{MailTls, SmtpConfig};
@@ -56,6 +58,8 @@ pub struct Config {
     pub jobs: JobsConfig,
     /// Instance containers at rest.
     pub blobs: BlobsConfig,
+    /// The OHIF viewer; without it there is no such page.
+    pub ohif: Option<OhifConfig>,
 }
 
 impl Config {
@@ -88,6 +92,7 @@ impl Config {
             nodes: NodesConfig::read(&mut source.section("nodes")),
             jobs: JobsConfig::read(&mut source.section("jobs")),
             blobs: BlobsConfig::read(&mut source.section("blobs")),
+            ohif: OhifConfig::read(&mut source.section("ohif")),
             data_dir,
         }
     }

@@ -21,6 +21,7 @@ use crate::config::Config;
 use crate::dicomweb;
 use crate::durable;
 use crate::events::EventHub;
+use crate::http::ohif::Ohif;
 use crate::ingest;
 use crate::metrics::Metrics;
 use crate::nodes::authority::Authority;
@@ -70,6 +71,8 @@ pub struct Shared {
     pub checkpoints: Checkpoints,
     /// The turn to walk an audit chain, which reads all of it.
     pub audit_walks: Semaphore,
+    /// The OHIF viewer, when it is installed.
+    pub ohif: Option<Ohif>,
     /// Live updates.
     pub events: EventHub,
     /// Counters for `/metrics`.
@@ -105,6 +108,8 @@ impl AppState {
         let incoming = ingest::Incoming::open(&config.data_dir).context("opening the incoming folder")?;
         let checkpoints =
             Checkpoints::open(&config.data_dir).context("opening the checkpoints of the audit trail")?;
+        let ohif = config.ohif.as_ref().map(|ohif| Ohif::open(&ohif.dir));
+        let ohif = ohif.transpose().context("reading the OHIF viewer")?;
         let metrics = Metrics::new();
         blobs.register(&metrics);
         Ok(Self(Arc::new(Shared {
@@ -122,6 +127,7 @@ impl AppState {
             verifications: Semaphore::new(ingest::VERIFICATIONS_AT_ONCE_MAX),
             checkpoints,
             audit_walks: Semaphore::new(1),
+            ohif,
             events: EventHub::new(secrets::new_uuid().simple().to_string()),
             metrics,
             jobs_waiting: Notify::new(),

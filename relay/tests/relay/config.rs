@@ -38,7 +38,7 @@ fn flt_129_every_problem_is_reported_at_once_with_its_key() {
         "data_dirr = 'x'\n[http]\nlisten = '0.0.0.0:8080'\ntls_cert_file = 'none.pem'\npublic_url = 'tancho'\n\
          connections_max = 0\n[quic]\nlisten = 4433\n[smtp]\nhost = 'mail.example.jp'\ntls = 'maybe'\n\
          [turnaround.urgent]\nopen_minutes = 'soon'\n[[requests.open_rules]]\ncalled_ae = 'X'\nurgencyy = 'urgent'\n\
-         [nodes]\nrequire_approval = 'yes'\n[nonsense]\na = 1\n",
+         [nodes]\nrequire_approval = 'yes'\n[ohif]\ndir = '/nowhere'\n[nonsense]\na = 1\n",
         &[("TANCHO_DATABASE__URL", "mysql://x")],
     )
     .unwrap_err();
@@ -54,6 +54,7 @@ fn flt_129_every_problem_is_reported_at_once_with_its_key() {
         "requests.open_rules[0].urgency: missing",
         "turnaround.urgent.open_minutes: a whole number from 1 to 43200 expected, found \"soon\"",
         "nodes.require_approval: true or false expected, found \"yes\"",
+        "ohif.dir: /nowhere: a folder with OHIF's index.html expected",
         "data_dirr: unknown key",
         "requests.open_rules[0].urgencyy: unknown key",
         "nonsense.a: unknown key",

@@ -20,6 +20,7 @@ mod jobs;
 mod line;
 mod mail;
 mod openapi;
+mod ohif;
 mod origin;
 mod previews;
 mod sessions;

@@ -226,6 +226,30 @@ async fn bodies_that_are_none_are_refused_and_what_came_before_stays() {
     assert_eq!(relay.files_left(), 0);
 }
 
+#[tokio::test]
+async fn a_boundary_longer_than_the_standards_is_taken_up_to_its_limit() {
+    let relay = Relay::new().await;
+    let token = relay.referrer().await;
+    let good = file(&native(1, syntax::EXPLICIT_LITTLE), syntax::EXPLICIT_LITTLE);
+    for (n_bytes, is_taken) in [(73, true), (200, true), (201, false)] {
+        let boundary = "b".repeat(n_bytes);
+        let content_type = format!("multipart/related; type=\"application/dicom\"; boundary={boundary}");
+        let part = format!("--{boundary}\r\nContent-Type: application/dicom\r\n\r\n");
+        let body = [
+            part.as_bytes(),
+            &good,
+            format!("\r\n--{boundary}--\r\n").as_bytes(),
+        ]
+        .concat();
+        let answer = relay.send(&token, "studies", &content_type, body).await;
+        if is_taken {
+            assert_eq!(answer.status, StatusCode::OK, "{n_bytes}");
+        } else {
+            answer.refused(StatusCode::UNSUPPORTED_MEDIA_TYPE, "media_type_not_supported");
+        }
+    }
+}
+
 /// A body that comes in pieces of 4 KiB.
 fn in_pieces(sent: &[u8]) -> Body {
     let pieces: Vec<_> = sent
