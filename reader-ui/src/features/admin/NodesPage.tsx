@@ -8,6 +8,7 @@ import { Badge } from '../../ui/Badge.tsx';
 import { Button } from '../../ui/Button.tsx';
 import { Labelled } from '../../ui/Labelled.tsx';
 import { Table } from '../../ui/Table.tsx';
+import { Empty } from '../../ui/Waiting.tsx';
 import { ProblemBanner } from '../session/ProblemBanner.tsx';
 import { AdminPage } from './AdminPage.tsx';
 import { WithheldAtSites } from './WithheldAtSites.tsx';
@@ -34,10 +35,14 @@ export function Page() {
     <AdminPage
       title={admin.nodes}
       query={query}
-      empty={rows.length === 0}
+      empty={false}
       table={
         <>
-          <Table headings={[admin.site, admin.state, admin.lastSeen, admin.certificate, admin.version]} rows={rows} />
+          {rows.length === 0 ? (
+            <Empty title={admin.empty} />
+          ) : (
+            <Table headings={[admin.site, admin.state, admin.lastSeen, admin.certificate, admin.version]} rows={rows} />
+          )}
           <WithheldAtSites />
         </>
       }
