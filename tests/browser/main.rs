@@ -69,14 +69,18 @@ fn flt_124_ohif_reads_a_head_ct_and_asks_no_other_host() {
     let study = Phantom::stroke("ohif")
         .write(&folder.path().join("study"))
         .expect("the phantom");
-    reads_in_ohif(&study.folder, "phantom");
+    assert_eq!(reads_in_ohif(&study.folder, "phantom", "even"), "three planes");
+    // Of a real scanner: tilted, and thinner at the base of the skull.
     if let Some(real) = shared_data("ct-head-ge") {
-        reads_in_ohif(&real, "real");
+        assert_eq!(
+            reads_in_ohif(&real, "real", "uneven"),
+            "no planes of uneven slices"
+        );
     }
 }
 
-/// Sends a folder of one CT series and opens it in OHIF, which the relay serves beside our API.
-fn reads_in_ohif(study: &Path, pictures: &str) {
+/// Sends a folder of one CT series and opens it in OHIF, which the relay serves beside our API; gives the last step.
+fn reads_in_ohif(study: &Path, pictures: &str, slices: &str) -> String {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let mut network = with_ohif(folder.path());
     let answers = network.node().modality().send(&[study]).expect("the sender runs");
@@ -88,9 +92,12 @@ fn reads_in_ohif(study: &Path, pictures: &str) {
         found.into_iter().find(whole)
     });
     let uid = request["study"]["study_instance_uid"].as_str().expect("a UID");
-    let told = [("TANCHO_STUDY", uid), ("TANCHO_PICTURES", pictures)];
-    let last = play(&mut network, "ohif.mjs", answers.len(), &told, || {});
-    assert_eq!(last, "three planes");
+    let told = [
+        ("TANCHO_STUDY", uid),
+        ("TANCHO_PICTURES", pictures),
+        ("TANCHO_SLICES", slices),
+    ];
+    play(&mut network, "ohif.mjs", answers.len(), &told, || {})
 }
 
 /// A small network whose relay has the OHIF viewer.

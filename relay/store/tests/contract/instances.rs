@@ -195,7 +195,7 @@ async fn make_many(db: &Db) {
         ] {
             let copy = format!(
                 "insert into {table} select (jsonb_populate_record(null::{table}, first.row || jsonb_build_object({changed}))).* \
-                 from (select to_jsonb(t) as row from {table} t limit 1) first, generate_series(1, 2000) n"
+                 from (select to_jsonb(t) as row from {table} t limit 1) first, generate_series(1, 200) n"
             );
             sqlx::query(sqlx::AssertSqlSafe(copy))
                 .execute(&mut **tx)
@@ -203,6 +203,10 @@ async fn make_many(db: &Db) {
                 .unwrap();
         }
         sqlx::query("analyze").execute(&mut **tx).await.unwrap();
+        // As if there were a million of each, which it would take minutes to make.
+        let many =
+            "update pg_class set reltuples = 1000000 where relname in ('studies', 'series', 'instances')";
+        sqlx::query(many).execute(&mut **tx).await.unwrap();
     }
     tx.commit().await.unwrap();
 }
