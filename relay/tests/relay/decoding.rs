@@ -93,11 +93,12 @@ fn flat(rows: u16, columns: u16) -> Vec<u8> {
     frame
 }
 
-/// A JPEG 2000 image whose header divides it into millions of parts of which it has none.
+/// A JPEG 2000 image that its header divides into millions of parts, all of them there and empty: the decoder takes gigabytes
+/// and many seconds for it.
 fn divided(side: u16) -> Vec<u8> {
     let mut out = vec![0xFF, 0x4F, 0xFF, 0x51, 0, 41, 0, 0];
-    let side = u32::from(side).to_be_bytes();
-    for value in [side, side, [0; 4], [0; 4], side, side, [0; 4], [0; 4]] {
+    let bytes = u32::from(side).to_be_bytes();
+    for value in [bytes, bytes, [0; 4], [0; 4], bytes, bytes, [0; 4], [0; 4]] {
         out.extend(value);
     }
     out.extend([0, 1, 7, 1, 1]);
@@ -107,7 +108,13 @@ fn divided(side: u16) -> Vec<u8> {
     out.extend([0xFF, 0x5C, 0, 19, 0x40]);
     out.extend([0x40; 16]);
     out.extend([0xFF, 0x90, 0, 10, 0, 0, 0, 0, 0, 0, 0, 1, 0xFF, 0x93]);
-    out.extend([0; 64]);
+    let n_parts: usize = (0..6_u32)
+        .map(|halvings| {
+            let across = usize::from(side) >> (halvings + u32::from(halvings < 5));
+            across * across
+        })
+        .sum();
+    out.extend(vec![0; n_parts]);
     out.extend([0xFF, 0xD9]);
     out
 }
@@ -237,7 +244,7 @@ async fn flt_023_a_worker_that_does_not_answer_in_time_is_ended() {
     assert!(other.is_ok());
 }
 
-/// An image that its header divides into more parts than memory or time allows.
+/// An image that takes more than memory or time allows.
 #[tokio::test]
 async fn flt_023_memory_and_processor_time_end_at_their_limits() {
     let (hostile, bytes) = (job(Codestream::Jpeg2000, 4096, 4096), divided(4096));

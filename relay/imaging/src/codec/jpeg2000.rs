@@ -23,6 +23,14 @@ pub(super) fn decode(job: &FrameJob, frame: &[u8]) -> Result<DecodedFrame, Codec
     if !is_expected {
         return Err(CodecError::OtherShape);
     }
+    // Every packet has a byte or more.
+    if header
+        .style
+        .as_ref()
+        .is_some_and(|style| style.n_packets(&shape) > codestream.len() as u64)
+    {
+        return Err(CodecError::Truncated);
+    }
     let stated = ImageShape {
         precision: header.precision,
         ..shape
@@ -79,6 +87,8 @@ struct Header {
     is_transformed: bool,
     /// The wavelet loses.
     is_irreversible: bool,
+    /// The coding style, where it is that of every component.
+    style: Option<Style>,
 }
 
 impl Header {
@@ -89,6 +99,8 @@ impl Header {
         };
         let mut at = 2;
         let mut size = None;
+        let mut style: Option<Style> = None;
+        let mut is_one_style = true;
         loop {
             let [0xFF, marker, high, low] = *codestream.get(at..at + 4).ok_or(CodecError::Truncated)? else {
                 return Err(CodecError::Malformed("no marker"));
@@ -117,25 +129,86 @@ impl Header {
                     size = Some((width, height, *n, components[0]));
                 }
                 0x52 => {
-                    let (width, height, components, depth) =
-                        size.ok_or(CodecError::Malformed("order of the main header"))?;
-                    let [_, _, _, _, transform, _, _, _, _, wavelet, ..] = *segment else {
-                        return Err(CodecError::Malformed("coding style"));
-                    };
-                    return Ok(Self {
-                        width,
-                        height,
-                        components,
-                        precision: (depth & 0x7F) + 1,
-                        is_signed: depth & 0x80 != 0,
-                        is_transformed: transform != 0,
-                        is_irreversible: wavelet == 0,
-                    });
+                    style = Some(Style::read(segment).ok_or(CodecError::Malformed("coding style"))?);
                 }
-                0x90 | 0x93 | 0xD9 => return Err(CodecError::Malformed("no coding style")),
+                // A component may have a style of its own.
+                0x53 => is_one_style = false,
+                0x90 | 0x93 | 0xD9 => break,
                 _ => {}
             }
         }
+        let (size, style) = size
+            .zip(style)
+            .ok_or(CodecError::Malformed("incomplete main header"))?;
+        let (width, height, components, depth) = size;
+        Ok(Self {
+            width,
+            height,
+            components,
+            precision: (depth & 0x7F) + 1,
+            is_signed: depth & 0x80 != 0,
+            is_transformed: style.is_transformed,
+            is_irreversible: style.is_irreversible,
+            style: is_one_style.then_some(style),
+        })
+    }
+}
+
+/// The coding style of all components (T.800 section A.6.1).
+struct Style {
+    layers: u16,
+    is_transformed: bool,
+    is_irreversible: bool,
+    /// For each resolution from the lowest, the exponents of the sides of its precincts.
+    precincts: Vec<(u32, u32)>,
+}
+
+impl Style {
+    fn read(segment: &[u8]) -> Option<Self> {
+        let [
+            style,
+            _,
+            high,
+            low,
+            transform,
+            levels,
+            _,
+            _,
+            _,
+            wavelet,
+            sizes @ ..,
+        ] = segment
+        else {
+            return None;
+        };
+        if *levels > 32 {
+            return None;
+        }
+        let n_resolutions = usize::from(*levels) + 1;
+        let precincts = if style & 1 == 0 {
+            vec![(15, 15); n_resolutions]
+        } else {
+            let sizes = sizes.get(..n_resolutions)?.iter();
+            sizes
+                .map(|size| (u32::from(size & 15), u32::from(size >> 4)))
+                .collect()
+        };
+        Some(Self {
+            layers: u16::from_be_bytes([*high, *low]),
+            is_transformed: *transform != 0,
+            is_irreversible: *wavelet == 0,
+            precincts,
+        })
+    }
+
+    /// Packets of an image, at least: where it is cut into tiles there are more.
+    fn n_packets(&self, shape: &ImageShape) -> u64 {
+        let resolutions = self.precincts.iter().rev().enumerate();
+        let n = resolutions.map(|(halvings, (across, down))| {
+            let side = |side: u32, exponent: u32| u64::from(side).div_ceil(1 << (halvings as u32 + exponent));
+            side(shape.width, *across) * side(shape.height, *down)
+        });
+        n.sum::<u64>() * u64::from(self.layers) * u64::from(shape.components)
     }
 }
 
