@@ -6,8 +6,23 @@ use tancho_e2e::hospital::Network;
 use tancho_e2e::program::{peer_script, peers_python, run};
 use tancho_e2e::samples::shared_data;
 
-/// Objects of the shared data that are not decoded, and why.
-const LEFT_OUT: [&str; 0] = [];
+/// Objects of the shared data that cannot be compared so.
+const LEFT_OUT: [&str; 10] = [
+    // They name no study, so they are not stored.
+    "HTJ2KLossless_08_RGB.dcm",
+    "HTJ2K_08_RGB.dcm",
+    "JLSL_16_15_1_1F.dcm",
+    "JLSL_RGB_ILV2.dcm",
+    "JPEGLSNearLossless_16.dcm",
+    // The other decoder fails.
+    "JPEG2000-embedded-sequence-delimiter.dcm",
+    "MR1_JLSL.dcm",
+    "MR1_JPLY.dcm",
+    // Colours of sixteen bits have no picture.
+    "SC_rgb_rle_16bit.dcm",
+    // Header and codestream contradict each other on the sign, so it is not decoded.
+    "TOSHIBA_J2K_SIZ1_PixRep0.dcm",
+];
 
 #[test]
 fn decoded_frames_are_those_of_other_decoders() {

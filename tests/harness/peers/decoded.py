@@ -20,7 +20,7 @@ JPEG = "1.2.840.10008.1.2.4."
 ORACLES = {
     "1.2.840.10008.1.2.5": ("pydicom", 0),
     JPEG + "50": ("gdcm", 0),
-    JPEG + "51": ("pylibjpeg", 1),
+    JPEG + "51": ("pylibjpeg", 2),
     JPEG + "57": ("gdcm", 0),
     JPEG + "70": ("gdcm", 0),
     JPEG + "80": ("pyjpegls", 0),

@@ -90,7 +90,7 @@ impl Scan {
         }
         let [t1, t2, t3] = thresholds;
         let reset = if preset.reset == 0 { 64 } else { preset.reset };
-        if !(near + 1 <= t1 && t1 <= t2 && t2 <= t3 && t3 <= max_value) || reset < 3 {
+        if !(near < t1 && t1 <= t2 && t2 <= t3 && t3 <= max_value) || reset < 3 {
             return Err(CodecError::Malformed("thresholds"));
         }
         let range = (max_value + 2 * near) / (2 * near + 1) + 1;
