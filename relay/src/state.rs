@@ -18,6 +18,7 @@ use crate::audit::checkpoints::Checkpoints;
 use crate::blobs::Blobs;
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::decoding::Decoders;
 use crate::dicomweb;
 use crate::durable;
 use crate::events::EventHub;
@@ -45,6 +46,8 @@ pub struct Shared {
     pub clock: Arc<dyn Clock>,
     /// Instance containers.
     pub blobs: Blobs,
+    /// The processes that decode what peers sent.
+    pub decoders: Decoders,
     /// What the DICOMweb routes share.
     pub dicomweb: dicomweb::Serving,
     /// The relay's own certificate authority.
@@ -112,9 +115,12 @@ impl AppState {
         let ohif = ohif.transpose().context("reading the OHIF viewer")?;
         let metrics = Metrics::new();
         blobs.register(&metrics);
+        let decoders = Decoders::open(&config.decoding, &config.data_dir, &metrics)
+            .context("reading which objects cannot be decoded")?;
         Ok(Self(Arc::new(Shared {
             dictionaries: Arc::new(ingest::Dictionaries::new(blobs.clone())),
             blobs,
+            decoders,
             dicomweb: dicomweb::Serving::default(),
             authority: Arc::new(authority),
             nodes_connected: ingest::Registry::default(),

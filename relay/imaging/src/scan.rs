@@ -16,6 +16,8 @@ use tancho_domain::dicom::{
     SeriesInstanceUid, SopClassUid, SopInstanceUid, StudyInstanceUid, TransferSyntaxUid,
 };
 
+pub(crate) use codestream::jpeg2000_codestream;
+
 use crate::element::Tag;
 use crate::limits::ScanLimits;
 use crate::syntax::Syntax;
@@ -106,7 +108,7 @@ pub fn scan_head(
 ///
 /// # Errors
 /// As [`scan`].
-pub(crate) fn scan_forward<R: Read>(
+pub fn scan_forward<R: Read>(
     src: R,
     total: u64,
     transfer_syntax: &TransferSyntaxUid,

@@ -30,6 +30,20 @@ fn without_a_file_everything_has_its_documented_default() {
     assert_eq!(config.database.url, "sqlite:tancho-data/tancho.sqlite");
     assert_eq!(config.turnaround.stroke_code.verbal_ms, Some(15 * 60_000));
     assert_eq!(config.turnaround.routine.written_ms, None);
+    let decoding = config.decoding;
+    assert_eq!((decoding.workers, decoding.memory_bytes_max), (2, 2 << 30));
+    assert_eq!((decoding.cpu_seconds_max, decoding.wall_seconds_max), (20, 60));
+}
+
+#[test]
+fn decoding_workers_have_limits_that_can_hold() {
+    let least =
+        "[decoding]\nworkers = 1\nmemory_bytes_max = 268435456\ncpu_seconds_max = 1\nwall_seconds_max = 1\n";
+    let decoding = load(least, &[]).unwrap().decoding;
+    assert_eq!((decoding.workers, decoding.memory_bytes_max), (1, 256 << 20));
+    let below = "[decoding]\nworkers = 0\nmemory_bytes_max = 268435455\ncpu_seconds_max = 0\nwall_seconds_max = 3601\n";
+    let problems = load(below, &[]).unwrap_err();
+    assert_eq!(problems.len(), 4, "{problems:?}");
 }
 
 #[test]

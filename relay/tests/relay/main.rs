@@ -14,6 +14,7 @@ mod config;
 mod deploy;
 mod events;
 mod headers;
+mod decoding;
 mod dictionaries;
 mod ingest;
 mod jobs;
