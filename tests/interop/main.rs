@@ -4,6 +4,7 @@
 
 mod dcmtk;
 mod dicomweb;
+mod onward;
 mod orthanc;
 mod pynetdicom;
 

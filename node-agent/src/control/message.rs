@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use tancho_domain::dicom::Priority;
 use tancho_domain::ids::ObjectId;
 
+use crate::deliver::{DestinationPicture, PromisePicture};
 use crate::link::LinkStatus;
 use crate::troubles::Trouble;
 
@@ -123,6 +124,10 @@ pub struct Status {
     pub disk_low: bool,
     /// Whether intake is refused for want of space.
     pub disk_full: bool,
+    /// Where received objects are delivered to.
+    pub deliveries: Vec<DestinationPicture>,
+    /// Storage commitment that modalities wait for.
+    pub promises: PromisePicture,
     /// Version of the program.
     pub version: String,
 }
