@@ -18,6 +18,7 @@ pub mod metrics;
 pub mod page;
 pub mod control;
 pub mod agent;
+pub mod conformance;
 pub mod cli;
 
 pub use agent::{Agent, StartError, run};
