@@ -8,7 +8,6 @@ mod durable;
 pub mod config;
 pub mod logging;
 pub mod dimse;
-pub mod conformance;
 pub mod spool;
 pub mod link;
 pub mod troubles;

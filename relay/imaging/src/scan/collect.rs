@@ -5,7 +5,6 @@ use tancho_domain::dicom::TransferSyntaxUid;
 use super::codestream::{self, Start};
 use super::identity::IdentityBuilder;
 use super::pixels::PixelModule;
-use super::placement::{self, Placement};
 use super::{Body, DataSetScan, Fragment, Layout, ScanError, ScanWarning, WarningKind};
 use crate::element::{Tag, Vr};
 use crate::limits::{ScanLimits, pieces};
@@ -39,7 +38,6 @@ pub(super) struct Collector<'a> {
     codestream: Codestream,
     identity: IdentityBuilder,
     module: PixelModule,
-    placement: Placement,
     warnings: Vec<ScanWarning>,
     /// Pixel Data at the top level.
     pixel_data: Option<Element>,
@@ -59,7 +57,6 @@ impl<'a> Collector<'a> {
             codestream: codestream_of(transfer_syntax.as_str()),
             identity: IdentityBuilder::default(),
             module: PixelModule::default(),
-            placement: Placement::default(),
             warnings: Vec::new(),
             pixel_data: None,
             native_len: 0,
@@ -132,9 +129,6 @@ impl<'a> Collector<'a> {
                 // Which value counts must be stated: the first one does.
                 self.warn(WarningKind::ElementRepeated, Some(tag));
             }
-        } else if Placement::wants(tag) {
-            let value = walker.read_value(placement::VALUE_BYTES_MAX)?;
-            self.placement.set(tag, &value);
         } else if PixelModule::wants(tag) {
             let value = walker.read_value(64)?;
             if self.module.set(tag, &value, element.encoding) && tag == Tag::PIXEL_REPRESENTATION {
@@ -185,7 +179,6 @@ impl<'a> Collector<'a> {
             };
             return Ok(DataSetScan {
                 identity,
-                placement: self.placement,
                 pixels: None,
                 layout,
                 warnings: self.warnings,
@@ -212,7 +205,6 @@ impl<'a> Collector<'a> {
         let layout = Layout { head_len, body };
         Ok(DataSetScan {
             identity,
-            placement: self.placement,
             pixels: Some(pixels),
             layout,
             warnings: self.warnings,

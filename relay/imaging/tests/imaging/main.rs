@@ -2,7 +2,6 @@
 #![expect(clippy::unwrap_used, reason = "a test that fails here says where")]
 
 mod data;
-mod codecs;
 mod container;
 mod dictionary;
 mod frames;
