@@ -14,8 +14,7 @@ mod withheld;
 use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::{Arc, Condvar, Mutex, OnceLock};
 
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -43,13 +42,8 @@ pub struct Committer {
     ended: Condvar,
 }
 
-/// What is known of a received object's file.
-#[derive(Debug, Clone)]
-pub struct FileState(Arc<AtomicU8>);
-
-const ON_ITS_WAY: u8 = 0;
-const DURABLE: u8 = 1;
-const LOST: u8 = 2;
+/// Whether a received object's file became durable; empty while it is on its way.
+pub type FileState = Arc<OnceLock<bool>>;
 
 /// The promise to say of a file whether it became durable. Dropped without a word, the file counts as lost.
 pub struct FileWord<'a> {
@@ -61,22 +55,19 @@ impl FileWord<'_> {
     /// What the writer looks at.
     #[must_use]
     pub fn state(&self) -> FileState {
-        self.state.clone()
+        Arc::clone(&self.state)
     }
 
-    /// The file and its name are durable; when others wait for nothing else, they are committed here and now.
+    /// The file and its name are durable; when its transaction waits for nothing else, it is committed here and now.
     pub fn say_durable(self) {
-        self.state.0.store(DURABLE, Ordering::Release);
+        self.state.set(true).ok();
     }
 }
 
 impl Drop for FileWord<'_> {
     fn drop(&mut self) {
-        let states = (ON_ITS_WAY, LOST);
-        self.state
-            .0
-            .compare_exchange(states.0, states.1, Ordering::AcqRel, Ordering::Acquire)
-            .ok();
+        // Does nothing to a word that was given.
+        self.state.set(false).ok();
         self.committer.file_is_settled();
     }
 }
@@ -103,7 +94,7 @@ impl Committer {
     pub fn await_file(&self) -> FileWord<'_> {
         FileWord {
             committer: self,
-            state: FileState(Arc::new(AtomicU8::new(ON_ITS_WAY))),
+            state: FileState::default(),
         }
     }
 
@@ -272,13 +263,11 @@ impl Writer {
 
     /// Commits the open transaction unless it still waits for a file.
     fn commit_when_durable(&mut self) {
-        let of = |file: &FileState| file.0.load(Ordering::Acquire);
-        let waits = |batch: &Batch| batch.files.iter().any(|file| of(file) == ON_ITS_WAY);
-        if self.open.as_ref().is_none_or(waits) {
+        let is_settled = |batch: &mut Batch| batch.files.iter().all(|file| file.get().is_some());
+        let Some(batch) = self.open.take_if(is_settled) else {
             return;
-        }
-        let Some(batch) = self.open.take() else { return };
-        let outcome = if batch.files.iter().all(|file| of(file) == DURABLE) {
+        };
+        let outcome = if batch.files.iter().all(|file| file.get() == Some(&true)) {
             index::commit(&self.db).map_err(SpoolError::from)
         } else {
             let lost = "a received file could not be made durable";

@@ -219,11 +219,9 @@ impl Incoming {
         self.place_neighbours(activity, object.study_instance_uid.as_str())?;
         let place = self.shared.filling.take(&self.shared.layout)?;
         let (reply, answer) = oneshot::channel();
-        let mut file = Some(file);
-        if self.len > WRITTEN_TOGETHER_BYTES_MAX
-            && let Some(file) = file.take()
-        {
-            self.make_durable(file, &place)?;
+        let is_long = self.len > WRITTEN_TOGETHER_BYTES_MAX;
+        if is_long {
+            self.make_durable(&file, &place)?;
         }
         let committer = Arc::clone(&self.committer);
         let word = committer.await_file();
@@ -236,8 +234,8 @@ impl Incoming {
             file: word.state(),
             reply,
         })?;
-        if let Some(file) = file {
-            self.make_durable(file, &place)?;
+        if !is_long {
+            self.make_durable(&file, &place)?;
         }
         word.say_durable();
         let stored = answer.blocking_recv().map_err(|_| SpoolError::Stopped)??;
@@ -251,10 +249,9 @@ impl Incoming {
     }
 
     /// Fsync, the name in its folder, fsync of the folder.
-    fn make_durable(&mut self, file: File, place: &Place) -> Result<(), IntakeError> {
+    fn make_durable(&mut self, file: &File, place: &Place) -> Result<(), IntakeError> {
         // An fsync that failed once must not be tried again on the same descriptor: the pages may be gone.
-        durable::file(&file)?;
-        drop(file);
+        durable::file(file)?;
         crash_point("stored.fsynced");
         let target = self.shared.layout.object_file(place.folder, &self.object_id);
         fs::rename(&self.path, &target)?;

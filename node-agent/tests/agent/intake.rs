@@ -1,10 +1,11 @@
 //! What a modality's C-STORE comes to.
 
+use std::fs;
 use std::process::Command;
 use std::thread;
 
 use tancho_agent::spool::ObjectState;
-use tancho_domain::dicom::Priority;
+use tancho_domain::dicom::{Priority, TransferSyntaxUid};
 use tancho_imaging::part10;
 use tancho_imaging::synthetic::CtSlice;
 
@@ -186,6 +187,44 @@ fn eight_associations_at_once_lose_nothing() {
     });
     assert_eq!(agent.outbound(96).len(), 96);
     assert_eq!(agent.spool().studies().len(), 8);
+}
+
+#[test]
+fn an_object_that_cannot_be_made_durable_is_refused_and_may_come_again() {
+    let agent = TestAgent::start();
+    let mut peer = Peer::associate(agent.dimse, &Proposal::default());
+    let (first_uid, first) = slice("2.25.161", 1);
+    assert_eq!(peer.store(1, CT, &first_uid, &first), Some(0));
+    let folder = agent.object_files()[0].parent().unwrap().to_owned();
+    let away = folder.with_extension("away");
+    let short = slice("2.25.161", 2);
+    let long = CtSlice {
+        study_instance_uid: "2.25.161".to_owned(),
+        series_instance_uid: "2.25.161.1".to_owned(),
+        sop_instance_uid: "2.25.161.1.3".to_owned(),
+        rows: 2200,
+        columns: 2200,
+        samples: vec![40; 2200 * 2200],
+        ..CtSlice::default()
+    };
+    let long = (
+        long.sop_instance_uid.clone(),
+        long.data_set(&TransferSyntaxUid::parse(EXPLICIT_LE).unwrap())
+            .unwrap(),
+    );
+    for (n, (uid, data)) in [short, long].iter().enumerate() {
+        // The coder has read what is there; this one's name cannot be put where it belongs.
+        assert_eq!(agent.outbound(n + 1).len(), n + 1);
+        fs::rename(&folder, &away).unwrap();
+        assert_ne!(peer.store(1, CT, uid, data), Some(0));
+        fs::rename(&away, &folder).unwrap();
+        assert_eq!(agent.spool().counters().n_stored, n as u64 + 1);
+        assert_eq!(peer.store(1, CT, uid, data), Some(0));
+    }
+    peer.release();
+    assert_eq!(agent.object_files().len(), 3);
+    assert_eq!(agent.outbound(3).len(), 3);
+    assert!(agent.names("incoming").is_empty());
 }
 
 #[test]
