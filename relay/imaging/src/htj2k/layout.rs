@@ -18,6 +18,10 @@ pub const PRECINCT_SIDE_LOG2_DEFAULT: u8 = 15;
 /// Guard bits written. With exponents of nominal range, bands then hold 4 (LL), 8 (HL, LH) and 16 (HH) times the
 /// largest centred sample (T.800 equation E-2); the 5/3 filters reach less than 3, 5 and 8.1 times at any depth.
 pub const GUARD_BITS: u8 = 2;
+/// Guard bits of images of few bits: there the rounding of each step, of which those bounds know nothing, counts.
+pub const GUARD_BITS_OF_FEW: u8 = 3;
+/// Bits of a sample that are few.
+pub const FEW_BITS_MAX: u8 = 4;
 
 /// What an image is, apart from its samples.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -1,7 +1,9 @@
 //! Marker segments of the main header and tile-parts (ITU-T T.800 Annex A, T.814 Annex A), with the
 //! lengths of all tile-parts in TLM as PS3.5 section 10.18.1 asks.
 
-use super::super::layout::{BLOCK_SIDE_LOG2, GUARD_BITS, ImageShape, Layout};
+use super::super::layout::{
+    BLOCK_SIDE_LOG2, FEW_BITS_MAX, GUARD_BITS, GUARD_BITS_OF_FEW, ImageShape, Layout,
+};
 
 const SOC: u16 = 0xFF4F;
 const CAP: u16 = 0xFF50;
@@ -23,7 +25,15 @@ pub fn exponent(shape: &ImageShape, gain_log2: u8) -> u8 {
 
 /// Magnitude bits of a band: what a coefficient may take (T.800 equation E-2).
 pub fn magnitude_bits(shape: &ImageShape, gain_log2: u8) -> u8 {
-    exponent(shape, gain_log2) + GUARD_BITS - 1
+    exponent(shape, gain_log2) + guard_bits(shape) - 1
+}
+
+fn guard_bits(shape: &ImageShape) -> u8 {
+    if shape.precision <= FEW_BITS_MAX {
+        GUARD_BITS_OF_FEW
+    } else {
+        GUARD_BITS
+    }
 }
 
 fn put_u16(output: &mut Vec<u8>, value: u16) {
@@ -93,7 +103,7 @@ fn write_qcd(output: &mut Vec<u8>, shape: &ImageShape, layout: &Layout) {
     let n_bands: usize = layout.resolutions.iter().map(|r| r.bands.len()).sum();
     put_u16(output, QCD);
     put_u16(output, 3 + n_bands as u16);
-    output.push(GUARD_BITS << 5);
+    output.push(guard_bits(shape) << 5);
     for band in layout.resolutions.iter().flat_map(|r| &r.bands) {
         output.push(exponent(shape, band.kind.gain_log2()) << 3);
     }

@@ -205,6 +205,21 @@ fn any_texture() -> impl Strategy<Value = Texture> {
     ]
 }
 
+/// At one bit the rounding of the filters takes a coefficient past what they reach without it.
+#[test]
+fn an_image_of_one_bit_comes_back_whatever_the_rounding() {
+    let shape = shape(100, 129, 1, 1, false);
+    let bytes = include_bytes!("../../../../../tests/fuzz/corpus/htj2k/one-bit-0");
+    let bytes = &bytes[8..];
+    let samples: Vec<i32> = (0..shape.n_samples())
+        .map(|at| i32::from(bytes[(at + 1) % bytes.len()]) + (at / bytes.len()) as i32 & 1)
+        .collect();
+    let coded = encode(&shape, &samples).expect("the image is within limits");
+    let mut decoded = Vec::new();
+    decode(&coded.bytes, &shape, &mut decoded).expect("our own codestream decodes");
+    assert_eq!(decoded, samples);
+}
+
 fn any_shape() -> impl Strategy<Value = ImageShape> {
     let side = prop_oneof![1..6_u32, 60..70_u32, 1..150_u32];
     (
