@@ -212,7 +212,7 @@ fn an_image_of_one_bit_comes_back_whatever_the_rounding() {
     let bytes = include_bytes!("../../../../../tests/fuzz/corpus/htj2k/one-bit-0");
     let bytes = &bytes[8..];
     let samples: Vec<i32> = (0..shape.n_samples())
-        .map(|at| i32::from(bytes[(at + 1) % bytes.len()]) + (at / bytes.len()) as i32 & 1)
+        .map(|at| (i32::from(bytes[(at + 1) % bytes.len()]) + (at / bytes.len()) as i32) & 1)
         .collect();
     let coded = encode(&shape, &samples).expect("the image is within limits");
     let mut decoded = Vec::new();
