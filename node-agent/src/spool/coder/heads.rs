@@ -3,10 +3,11 @@
 //! The choice follows from the index alone, so an object that is coded again after a restart becomes the same container,
 //! and the relay answers with the receipt it gave before.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tancho_domain::dicom::SeriesInstanceUid;
+use tancho_domain::ids::ObjectId;
 use tancho_imaging::container::Dictionary;
 
 use crate::spool::index::StoredObject;
@@ -26,6 +27,9 @@ pub(super) struct Heads {
 struct Inner {
     by_series: HashMap<SeriesInstanceUid, First>,
     turn: u64,
+    /// Objects that are being set aside: the index may still name them.
+    leaving: HashSet<ObjectId>,
+    n_left: u64,
 }
 
 struct First {
@@ -55,9 +59,18 @@ impl Heads {
         unknown.into_values().collect()
     }
 
-    /// Takes the first object of a series.
-    pub(super) fn know(&self, object: StoredObject) {
+    /// How many objects were set aside so far: to be asked before the index is.
+    pub(super) fn n_left(&self) -> u64 {
+        self.lock().n_left
+    }
+
+    /// Takes the first object of a series, as the index named it after `n_left` objects had been set aside. One that leaves
+    /// or may have left since is not taken.
+    pub(super) fn know(&self, object: StoredObject, n_left: u64) {
         let mut inner = self.lock();
+        if inner.n_left != n_left || inner.leaving.contains(&object.object_id) {
+            return;
+        }
         inner.turn += 1;
         let used = inner.turn;
         let first = First {
@@ -104,12 +117,21 @@ impl Heads {
         head
     }
 
-    /// The object is not sent, so its head cannot serve others.
-    pub(super) fn forget(&self, object: &StoredObject) {
+    /// The object is about to be set aside: it is not sent, so its head cannot serve others.
+    pub(super) fn leave(&self, object: &StoredObject) {
         let mut inner = self.lock();
+        inner.leaving.insert(object.object_id.clone());
         let first = inner.by_series.get(&object.series_instance_uid);
         if first.is_some_and(|first| first.object.object_id == object.object_id) {
             inner.by_series.remove(&object.series_instance_uid);
+        }
+    }
+
+    /// The index no longer names the object, or it was not set aside after all.
+    pub(super) fn left(&self, object_id: &ObjectId) {
+        let mut inner = self.lock();
+        if inner.leaving.remove(object_id) {
+            inner.n_left += 1;
         }
     }
 
@@ -151,7 +173,7 @@ mod tests {
             StoredObject::fixture(8, "2.25.1.2"),
         ];
         assert_eq!(heads.unknown_series(&objects).len(), 2);
-        heads.know(StoredObject::fixture(5, "2.25.1.1"));
+        heads.know(StoredObject::fixture(5, "2.25.1.1"), 0);
         assert_eq!(heads.unknown_series(&objects).len(), 1);
         let chosen = |object: &StoredObject| heads.dictionary_for(object, head_of);
         assert!(chosen(&StoredObject::fixture(5, "2.25.1.1")).is_none());
@@ -179,16 +201,35 @@ mod tests {
             ..StoredObject::fixture(9, "2.25.1.1")
         };
         assert!(chosen(&other_study).is_none());
-        heads.forget(&objects[0]);
+        heads.leave(&objects[0]);
         assert!(chosen(&objects[0]).is_some());
-        heads.forget(&first);
+        heads.leave(&first);
         assert!(chosen(&objects[0]).is_none());
+    }
+
+    #[test]
+    fn an_object_that_is_set_aside_is_not_taken_from_an_index_read_before() {
+        let heads = Heads::default();
+        let first = StoredObject::fixture(5, "2.25.1.1");
+        let next = StoredObject::fixture(6, "2.25.1.1");
+        let is_served = || heads.dictionary_for(&next, head_of).is_some();
+        heads.leave(&first);
+        let n_left = heads.n_left();
+        heads.know(first.clone(), n_left);
+        assert!(!is_served(), "it is leaving");
+        heads.left(&first.object_id);
+        heads.know(first.clone(), n_left);
+        assert!(!is_served(), "the index was read before it left");
+        heads.know(StoredObject::fixture(4, "2.25.1.1"), heads.n_left());
+        assert!(is_served());
+        heads.left(&next.object_id);
+        assert_eq!(heads.n_left(), 1, "only what was leaving counts");
     }
 
     #[test]
     fn a_head_that_cannot_serve_is_not_read_again() {
         let heads = Heads::default();
-        heads.know(StoredObject::fixture(1, "2.25.1.1"));
+        heads.know(StoredObject::fixture(1, "2.25.1.1"), 0);
         assert!(
             heads
                 .dictionary_for(&StoredObject::fixture(2, "2.25.1.1"), |_| None)
@@ -206,7 +247,7 @@ mod tests {
         let heads = Heads::default();
         for n in 1..=20 {
             let series = format!("2.25.1.{n}");
-            heads.know(StoredObject::fixture(n, &series));
+            heads.know(StoredObject::fixture(n, &series), 0);
             let read = |_: &StoredObject| Dictionary::new(vec![7; 1024 * 1024]);
             assert!(
                 heads
@@ -221,7 +262,7 @@ mod tests {
                 .is_empty()
         );
         for n in 0..2000 {
-            heads.know(StoredObject::fixture(n, &format!("2.25.2.{n}")));
+            heads.know(StoredObject::fixture(n, &format!("2.25.2.{n}")), 0);
         }
         assert_eq!(heads.lock().by_series.len(), SERIES_MAX);
     }

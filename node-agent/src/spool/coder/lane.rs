@@ -226,10 +226,11 @@ impl<'a, 'c> Lane<'a, 'c> {
         let is_listed = |object_id: &ObjectId| listed.iter().any(|object| object.object_id == *object_id);
         unreadable.retain(|object_id, unreadable| now < unreadable.rests_until || is_listed(object_id));
         let heads = &self.coder.heads;
+        let n_left = heads.n_left();
         for object in heads.unknown_series(listed.make_contiguous()) {
             let uids = (&object.study_instance_uid, &object.series_instance_uid);
             match index::find_first_of_series(db, uids.0, uids.1) {
-                Ok(first) => first.into_iter().for_each(|first| heads.know(first)),
+                Ok(first) => first.into_iter().for_each(|first| heads.know(first, n_left)),
                 Err(error) => tracing::error!(%error, "the coder cannot read the index"),
             }
         }
@@ -257,7 +258,7 @@ impl<'a, 'c> Lane<'a, 'c> {
                 source.count_read(&object.object_id, outcome, self.coder.shared.options.coder_retry);
                 must_rest |= matches!(outcome, Outcome::Later(_));
                 if matches!(outcome, Outcome::Aside(..)) {
-                    self.coder.heads.forget(object);
+                    self.coder.heads.leave(object);
                 }
             }
             must_rest |= source.unreadable.len() >= OBJECTS_MAX;
@@ -277,6 +278,7 @@ impl<'a, 'c> Lane<'a, 'c> {
         }
         let mut in_work = self.coder.in_work();
         for object_id in taken {
+            self.coder.heads.left(&object_id);
             in_work.remove(&object_id);
         }
     }
