@@ -8,6 +8,7 @@ mod durable;
 pub mod config;
 pub mod logging;
 pub mod dimse;
+pub mod conformance;
 pub mod spool;
 pub mod link;
 pub mod troubles;

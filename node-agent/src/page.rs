@@ -74,6 +74,8 @@ pub fn router(parts: PageParts, guard: Guard) -> Router {
         .route("/api/held/release", post(api::release_held))
         .route("/api/held/dismiss", post(api::dismiss_held))
         .route("/api/quarantine/dismiss", post(api::dismiss_quarantine))
+        .route("/api/quarantine/release", post(api::release_quarantine))
+        .route("/api/quarantine/file", post(api::download_quarantine))
         .with_state(parts)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .layer(axum::middleware::from_fn_with_state(guard, guard::guard))

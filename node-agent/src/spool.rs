@@ -17,6 +17,7 @@ mod receive;
 mod filling;
 mod activity;
 mod recover;
+mod quarantined;
 mod coder;
 mod keeper;
 
@@ -28,6 +29,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use jiff::tz::TimeZone;
 use tancho_domain::dicom::Priority;
 use tancho_domain::ids::{CommandId, ObjectId};
 use tancho_imaging::limits::ScanLimits;
@@ -36,6 +38,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::clock::Clock;
+use crate::conformance::{Card, Conformance};
 use commit::{COMMIT_QUEUE_MAX, Change, Committer};
 use filling::Filling;
 use index::{IndexDb, IndexError, IndexResult};
@@ -48,6 +51,7 @@ pub use commit::Stored;
 pub use index::{InstanceSum, ObjectStanding, QuarantineRow};
 pub use outbound::{OutboundObject, Receipt, RequestForm, RequestResult, StudyManifest, StudyUpdate};
 pub use picture::{Counters, HeldPicture, RequestPicture};
+pub use quarantined::{Quarantined, QuarantinedError};
 pub use receive::{Arrival, Incoming, IntakeError};
 pub use space::Room;
 pub use studies::{ObjectState, StudyPicture};
@@ -178,6 +182,8 @@ pub(crate) struct Shared {
     changed: watch::Sender<u64>,
     coder_wake: CoderWake,
     reader: Mutex<IndexDb>,
+    /// What modalities get wrong.
+    conformance: Conformance,
     stopping: CancellationToken,
 }
 
@@ -322,6 +328,7 @@ impl Spool {
             changed: watch::Sender::new(0),
             coder_wake: CoderWake::default(),
             reader: Mutex::new(reader),
+            conformance: Conformance::open(&data_dir, TimeZone::system()),
             stopping: CancellationToken::new(),
         });
         let committer = Arc::new(Committer::new(Arc::clone(&shared), db).map_err(SpoolError::from)?);
@@ -617,6 +624,12 @@ impl Spool {
     #[must_use]
     pub fn quarantine(&self) -> Vec<QuarantineRow> {
         self.shared.picture().quarantine.iter().cloned().collect()
+    }
+
+    /// The conformance card of each modality, those with faults first.
+    #[must_use]
+    pub fn conformance(&self) -> Vec<Card> {
+        self.shared.conformance.cards(self.shared.clock.now_ms())
     }
 
     /// Counts since start.

@@ -31,6 +31,13 @@ const held = {
 };
 const quarantined = { object_id: '01890000-0000-7000-8000-000000000001', at_ms: 1_700_000_000_000, calling_ae: 'MR1', code: 'unreadable_in_spool', bytes: 512 };
 const doubt = { calling_ae: 'CT7', declared: 'ISO_IR 13', elements: ['00081030', '00100010', '00400254'], n_studies: 2, last_received_at_ms: 1_700_000_000_000 };
+const card = {
+  calling_ae: 'CT8', first_at_ms: 1, last_at_ms: 1_700_000_000_000, n_objects: 40, n_series: 2,
+  faults: [{
+    code: 'images_missing', n: 1, of: 2, is_of_series: true, last_at_ms: 1_700_000_000_000, detail: '3',
+    what: { ja: 'シリーズの途中の画像が届いていません', en: 'images inside a series did not come' }, fix: { ja: '再送', en: 'send the series again' },
+  }],
+};
 const refused = { at_ms: 1_700_000_000_000, calling_ae: 'CT9', called_ae: 'TANCHO', address: '192.0.2.9', code: 'calling_ae_unknown', n_times: 4 };
 const study = {
   study_instance_uid: '1.2.3', ...studyPatient, study_date: '20260101', study_time: '1200', description: 'Head', text_uncertain: false, modalities: ['CT'],
@@ -44,7 +51,7 @@ const picture = {
     relay_defers: null, is_capped: false, routine_waits_until_ms: null,
   },
   troubles: [],
-  studies: [study], held: [held], uncertain_texts: [doubt], quarantine: [quarantined], refusals: [refused],
+  studies: [study], held: [held], uncertain_texts: [doubt], quarantine: [quarantined], refusals: [refused], conformance: [card],
 };
 
 const START = 1_700_000_000_000;
@@ -160,6 +167,47 @@ describe('the technologist’s page', () => {
     await submit();
     await vi.waitFor(() => expect(dialog().open).toBe(false));
     expect(posted).toEqual([['/api/quarantine/dismiss', { object_id: quarantined.object_id }]]);
+  });
+
+  it('reads a quarantined image again after a question, and says in words why it still cannot go', async () => {
+    press(section('quarantine'), '[data-act=again]');
+    expect(dialog().textContent).toContain('could be taken for another image');
+    answers.push(new Response(JSON.stringify({ code: 'uid_malformed', detail: 'x' }), { status: 409 }));
+    await submit();
+    await vi.waitFor(() => expect(dialog().textContent).toContain(en.reasons.uid_malformed));
+    expect(dialog().textContent).toContain('corrected at the scanner');
+    answers.push(new Response(null, { status: 204 }));
+    await submit();
+    await vi.waitFor(() => expect(dialog().open).toBe(false));
+    const once = ['/api/quarantine/release', { object_id: quarantined.object_id }];
+    expect(posted).toEqual([once, once]);
+  });
+
+  it('saves a quarantined image as a file after a question', async () => {
+    const saved: string[] = [];
+    vi.spyOn(HTMLAnchorElement.prototype, 'click').mockImplementation(function (this: HTMLAnchorElement) {
+      saved.push(this.download);
+    });
+    press(section('quarantine'), '[data-act=save]');
+    expect(dialog().textContent).toContain('may name a patient');
+    answers.push(new Response(JSON.stringify({ code: 'quarantine_not_kept' }), { status: 404 }));
+    await submit();
+    await vi.waitFor(() => expect(dialog().textContent).toContain(en.problems.quarantine_not_kept));
+    answers.push(new Response('bytes', { status: 200, headers: { 'content-disposition': 'attachment; filename="quarantine-1.dcm"' } }));
+    await submit();
+    await vi.waitFor(() => expect(dialog().open).toBe(false));
+    expect(saved).toEqual(['quarantine-1.dcm']);
+  });
+
+  it('shows a card for each scanner, with what to ask of its vendor', () => {
+    const row = section('conformance').querySelector('tbody tr')?.textContent ?? '';
+    for (const part of ['images inside a series', '1 of 2 series', '3', 'send the series again']) expect(row).toContain(part);
+    expect(section('conformance').textContent).toContain('CT8');
+    press(document.body, '[data-lang=ja]');
+    expect(section('conformance').textContent).toContain('2 シリーズ中 1');
+    press(document.body, '[data-lang=en]');
+    show({ ...picture, conformance: [{ ...card, faults: [] }] });
+    expect(section('conformance').textContent).toContain(en.cards.good);
   });
 
   it('shows who was refused and what to do', () => {

@@ -20,6 +20,7 @@ pub mod audit;
 pub mod export;
 pub mod blobs;
 pub mod migrate;
+pub mod worker;
 
 /// The relay of Tancho: takes studies from node agents, serves readers and referring physicians.
 #[derive(Debug, Parser)]
@@ -68,6 +69,9 @@ pub enum Command {
     Migrate(Common),
     /// Print the OpenAPI document of the HTTP API.
     Openapi,
+    /// Decode frames for a relay that runs; started by `serve`.
+    #[command(hide = true)]
+    Worker(worker::WorkerArgs),
 }
 
 /// Options of every command.
@@ -128,6 +132,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Export(args) => export::run(args).await,
         Command::Blobs(command) => blobs::run(command).await,
         Command::Migrate(common) => migrate::run(&common).await,
+        Command::Worker(args) => worker::run(&args),
         Command::Openapi => {
             println!(
                 "{}",

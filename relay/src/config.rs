@@ -14,6 +14,8 @@ pub mod turnaround;
 pub mod nodes;
 pub mod jobs;
 pub mod blobs;
+pub mod decoding;
+pub mod ohif;
 
 use std::path::{Path, PathBuf};
 
@@ -21,9 +23,11 @@ use source::Source;
 
 pub use blobs::BlobsConfig;
 pub use database::DatabaseConfig;
+pub use decoding::DecodingConfig;
 pub use http::HttpConfig;
 pub use jobs::JobsConfig;
 pub use nodes::NodesConfig;
+pub use ohif::OhifConfig;
 pub use quic::QuicConfig;
 pub use requests::RequestsConfig;
 pub use smtp::{MailTls, SmtpConfig};
@@ -56,6 +60,10 @@ pub struct Config {
     pub jobs: JobsConfig,
     /// Instance containers at rest.
     pub blobs: BlobsConfig,
+    /// The processes that decode what peers sent.
+    pub decoding: DecodingConfig,
+    /// The OHIF viewer; without it there is no such page.
+    pub ohif: Option<OhifConfig>,
 }
 
 impl Config {
@@ -88,6 +96,8 @@ impl Config {
             nodes: NodesConfig::read(&mut source.section("nodes")),
             jobs: JobsConfig::read(&mut source.section("jobs")),
             blobs: BlobsConfig::read(&mut source.section("blobs")),
+            decoding: DecodingConfig::read(&mut source.section("decoding")),
+            ohif: OhifConfig::read(&mut source.section("ohif")),
             data_dir,
         }
     }
@@ -99,7 +109,13 @@ impl Config {
             ("TANCHO_HTTP__LISTEN".to_owned(), "127.0.0.1:0".to_owned()),
             ("TANCHO_QUIC__LISTEN".to_owned(), "127.0.0.1:0".to_owned()),
         ];
-        Self::load(None, environment, Some(data_dir))
-            .unwrap_or_else(|errors| panic!("the defaults are valid: {errors}"))
+        let mut config = Self::load(None, environment, Some(data_dir))
+            .unwrap_or_else(|errors| panic!("the defaults are valid: {errors}"));
+        // The program of a test is no relay; the relay is built beside the folder of tests.
+        let own = std::env::current_exe().unwrap_or_default();
+        if let Some(built) = own.parent().and_then(Path::parent) {
+            config.decoding.program = built.join("tancho-relay");
+        }
+        config
     }
 }

@@ -4,8 +4,8 @@
 //! Searches are the standard's, so an address of another program may hold patient data: no log of ours has one,
 //! and our own page searches in a body. A study may be named by its UID or by our id; our id is the one for addresses
 //! people see. What was received leaves as it is, native frames in little endian; only a client that does not take it gets
-//! Explicit VR Little Endian, from any native transfer syntax and from lossless HTJ2K. Viewing is on record before a byte
-//! leaves.
+//! Explicit VR Little Endian, from any native transfer syntax and from every codestream that `decoding` has decoded in a
+//! process apart. Viewing is on record before a byte leaves.
 
 mod accept;
 mod access;

@@ -14,6 +14,7 @@ pub mod openapi;
 pub mod docs;
 pub mod health;
 pub mod page;
+pub mod ohif;
 pub mod server;
 
 /// The one type of axum that everything may use: refusals carry it.

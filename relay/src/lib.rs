@@ -21,6 +21,7 @@ pub mod users;
 pub mod audit;
 pub mod jobs;
 pub mod blobs;
+pub mod decoding;
 pub mod dicomweb;
 pub mod studies;
 pub mod nodes;
@@ -80,6 +81,8 @@ async fn start(app: &AppState) -> anyhow::Result<(SocketAddr, SocketAddr)> {
     #[cfg(unix)]
     control::socket::listen(app)?;
     jobs::start(app);
+    let warming = app.clone();
+    app.tasks.spawn(async move { warming.decoders.warm().await });
     let router = http::router::build(app.clone());
     app.tasks
         .spawn(http::server::serve(app.clone(), listener, tls, router));

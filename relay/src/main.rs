@@ -3,18 +3,27 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use tancho_relay::cli::{self, Cli};
+use tancho_relay::cli::{self, Cli, Command};
 use tancho_relay::logging;
 
-#[tokio::main]
-async fn main() -> ExitCode {
+fn main() -> ExitCode {
     let cli = Cli::parse();
-    logging::start(cli.log_format);
-    match cli::run(cli).await {
+    let ended = match cli.command {
+        // Before there is a second thread: a worker gives up its rights for the whole process.
+        Command::Worker(args) => cli::worker::run(&args),
+        _ => run(cli),
+    };
+    match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("tancho-relay: {error:#}");
             ExitCode::FAILURE
         }
     }
+}
+
+#[tokio::main]
+async fn run(cli: Cli) -> anyhow::Result<()> {
+    logging::start(cli.log_format);
+    cli::run(cli).await
 }

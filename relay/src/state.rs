@@ -18,9 +18,11 @@ use crate::audit::checkpoints::Checkpoints;
 use crate::blobs::Blobs;
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::decoding::Decoders;
 use crate::dicomweb;
 use crate::durable;
 use crate::events::EventHub;
+use crate::http::ohif::Ohif;
 use crate::ingest;
 use crate::metrics::Metrics;
 use crate::nodes::authority::Authority;
@@ -44,6 +46,8 @@ pub struct Shared {
     pub clock: Arc<dyn Clock>,
     /// Instance containers.
     pub blobs: Blobs,
+    /// The processes that decode what peers sent.
+    pub decoders: Decoders,
     /// What the DICOMweb routes share.
     pub dicomweb: dicomweb::Serving,
     /// The relay's own certificate authority.
@@ -70,6 +74,8 @@ pub struct Shared {
     pub checkpoints: Checkpoints,
     /// The turn to walk an audit chain, which reads all of it.
     pub audit_walks: Semaphore,
+    /// The OHIF viewer, when it is installed.
+    pub ohif: Option<Ohif>,
     /// Live updates.
     pub events: EventHub,
     /// Counters for `/metrics`.
@@ -105,11 +111,16 @@ impl AppState {
         let incoming = ingest::Incoming::open(&config.data_dir).context("opening the incoming folder")?;
         let checkpoints =
             Checkpoints::open(&config.data_dir).context("opening the checkpoints of the audit trail")?;
+        let ohif = config.ohif.as_ref().map(|ohif| Ohif::open(&ohif.dir));
+        let ohif = ohif.transpose().context("reading the OHIF viewer")?;
         let metrics = Metrics::new();
         blobs.register(&metrics);
+        let decoders = Decoders::open(&config.decoding, &config.data_dir, &metrics)
+            .context("reading which objects cannot be decoded")?;
         Ok(Self(Arc::new(Shared {
             dictionaries: Arc::new(ingest::Dictionaries::new(blobs.clone())),
             blobs,
+            decoders,
             dicomweb: dicomweb::Serving::default(),
             authority: Arc::new(authority),
             nodes_connected: ingest::Registry::default(),
@@ -122,6 +133,7 @@ impl AppState {
             verifications: Semaphore::new(ingest::VERIFICATIONS_AT_ONCE_MAX),
             checkpoints,
             audit_walks: Semaphore::new(1),
+            ohif,
             events: EventHub::new(secrets::new_uuid().simple().to_string()),
             metrics,
             jobs_waiting: Notify::new(),

@@ -1,10 +1,11 @@
 //! The figures: `make bench`. Every ratio is taken against Orthanc or the disk in the same run, on the same files.
 //!
 //! Prints the tables and writes them into `tests/bench/README.md` between the two marks there, so that the figures
-//! in the document are always from a run. `PARTS="intake line first-image"` names some of them; then the document stays
+//! in the document are always from a run. `PARTS="intake line first-image dicomweb"` names some of them; then the document stays
 //! as it is.
 
 mod copy;
+mod dicomweb;
 mod first_image;
 mod intake;
 mod line;
@@ -68,6 +69,11 @@ fn main() -> anyhow::Result<()> {
     }
     if is_wanted("first-image") {
         show(first_image::measure(folder.path())?);
+    }
+    if is_wanted("dicomweb") {
+        for table in dicomweb::measure(folder.path())? {
+            show(table);
+        }
     }
     if parts.is_some() {
         return Ok(());

@@ -1,5 +1,5 @@
 //! What people see in headless Chromium: this side plays the scanner, the scripts play the people. `journey.mjs` is a
-//! reader's night, `names.mjs` is about names in every script.
+//! reader's night, `names.mjs` is about names in every script, `ohif.mjs` reads in a foreign viewer.
 //!
 //! The two meet over the script's output, one JSON object a line: `{"step": ...}` when something is done, and
 //! `{"wants": "rest"}` when the other half of the images may come. Screenshots go to `tests/browser/screenshots`.
@@ -9,8 +9,11 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use serde_json::Value;
-use tancho_e2e::hospital::{Network, PASSWORD, assert_all_stored};
+use tancho_e2e::hospital::{Network, NetworkPlan, PASSWORD, assert_all_stored};
 use tancho_e2e::phantom::{Phantom, names};
+use tancho_e2e::program::ohif_dir;
+use tancho_e2e::samples::shared_data;
+use tancho_e2e::wait::until;
 
 #[test]
 fn head_ct_is_read_called_signed_and_acknowledged() {
@@ -28,7 +31,7 @@ fn head_ct_is_read_called_signed_and_acknowledged() {
         first_half.len(),
     );
 
-    let last = play(&mut network, "journey.mjs", files.len(), || {
+    let last = play(&mut network, "journey.mjs", files.len(), &[], || {
         assert_all_stored(
             &modality.send(second_half).expect("the sender runs"),
             second_half.len(),
@@ -56,12 +59,62 @@ fn names_in_every_script_are_shown_and_found() {
         assert_all_stored(&modality.send(&[&study.folder]).expect("the sender runs"), 1);
         network.wait_for_study(&study.study_instance_uid, 1);
     }
-    let last = play(&mut network, "names.mjs", 0, || {});
+    let last = play(&mut network, "names.mjs", 0, &[], || {});
     assert_eq!(last, "referrer opens an uncertain name");
 }
 
+#[test]
+fn flt_124_ohif_reads_a_head_ct_and_asks_no_other_host() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let study = Phantom::stroke("ohif")
+        .write(&folder.path().join("study"))
+        .expect("the phantom");
+    assert_eq!(reads_in_ohif(&study.folder, "phantom", "even"), "three planes");
+    // Of a real scanner: tilted, and thinner at the base of the skull.
+    if let Some(real) = shared_data("ct-head-ge") {
+        assert_eq!(
+            reads_in_ohif(&real, "real", "uneven"),
+            "no planes of uneven slices"
+        );
+    }
+}
+
+/// Sends a folder of one CT series and opens it in OHIF, which the relay serves beside our API; gives the last step.
+fn reads_in_ohif(study: &Path, pictures: &str, slices: &str) -> String {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let mut network = with_ohif(folder.path());
+    let answers = network.node().modality().send(&[study]).expect("the sender runs");
+    assert_all_stored(&answers, answers.len());
+    let reader = network.session("reader");
+    let request = until("the whole study at the relay", || {
+        let found = reader.items("/api/v1/reading-requests?state=all").ok()?;
+        let whole = |request: &Value| request["arrival"]["verified"].as_u64() == Some(answers.len() as u64);
+        found.into_iter().find(whole)
+    });
+    let uid = request["study"]["study_instance_uid"].as_str().expect("a UID");
+    let told = [
+        ("TANCHO_STUDY", uid),
+        ("TANCHO_PICTURES", pictures),
+        ("TANCHO_SLICES", slices),
+    ];
+    play(&mut network, "ohif.mjs", answers.len(), &told, || {})
+}
+
+/// A small network whose relay has the OHIF viewer.
+fn with_ohif(folder: &Path) -> Network {
+    let mut plan = NetworkPlan::in_folder(folder, 1);
+    plan.relay.ohif = Some(ohif_dir());
+    Network::start(plan).unwrap_or_else(|error| panic!("{error:#}"))
+}
+
 /// Runs a script to its end, calls `rest` when it wants the rest of the images, and gives its last step.
-fn play(network: &mut Network, script: &str, n_images: usize, mut rest: impl FnMut()) -> String {
+fn play(
+    network: &mut Network,
+    script: &str,
+    n_images: usize,
+    told: &[(&str, &str)],
+    mut rest: impl FnMut(),
+) -> String {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("browser").join(script);
     let mut people = Command::new("node")
         .arg(script)
@@ -69,6 +122,7 @@ fn play(network: &mut Network, script: &str, n_images: usize, mut rest: impl FnM
         .env("TANCHO_AGENT", network.node().url())
         .env("TANCHO_PASSWORD", PASSWORD)
         .env("TANCHO_IMAGES", n_images.to_string())
+        .envs(told.iter().copied())
         .stdout(Stdio::piped())
         .spawn()
         .expect("node runs");

@@ -33,6 +33,12 @@ async function technologist(browser) {
   await attention.getByRole('row').filter({ hasText: 'ISO_IR 100' }).getByText('患者氏名').waitFor();
   await attention.getByRole('row').filter({ hasText: '宣言なし' }).getByText('CT01').waitFor();
   await step(page, 'technologist sees names and what does not fit');
+  const card = page.getByRole('article', { name: '装置 CT01 の適合カード' });
+  const undeclared = card.getByRole('row').filter({ hasText: '文字コードを宣言せずに' });
+  await undeclared.getByText('装置の業者に').waitFor();
+  await undeclared.getByText('6 画像中 1').waitFor();
+  await card.scrollIntoViewIfNeeded();
+  await step(page, 'technologist sees what to ask of the vendor');
   expect(errors.length === 0, `no errors on the agent's page: ${errors}`);
 }
 

@@ -107,6 +107,7 @@ fn plan(folder: &Path) -> anyhow::Result<NetworkPlan> {
             http: local(8080),
             quic: local(4433),
             smtp: None,
+            ohif: None,
             apart: true,
         },
         nodes: vec![node("doto", 8081, 11112), node("kitahama", 8082, 11113)],

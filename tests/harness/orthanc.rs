@@ -13,6 +13,9 @@ use serde_json::{Value, json};
 use crate::ports::free_address;
 use crate::program::Program;
 
+/// Where Debian puts the plugin.
+const DICOMWEB_PLUGIN: &str = "/usr/share/orthanc/plugins/libOrthancDicomWeb.so";
+
 /// A running Orthanc with its default SQLite store in a folder of ours.
 #[derive(Debug)]
 pub struct Orthanc {
@@ -27,9 +30,32 @@ pub struct Orthanc {
 impl Orthanc {
     /// Starts it with `agent` known as the modality `tancho`; variables of `environment` are set for it.
     pub fn start(folder: &Path, agent: SocketAddr, environment: &[(&str, &str)]) -> anyhow::Result<Self> {
+        let about = json!({
+            "DicomModalities": { "tancho": ["TANCHO", agent.ip().to_string(), agent.port()] },
+        });
+        Self::start_with(folder, about, environment)
+    }
+
+    /// Starts it with its DICOMweb plugin, and the relay known to it as the server `tancho`.
+    pub fn start_on_the_web(folder: &Path, relay: &str, token: &str) -> anyhow::Result<Self> {
+        let server = json!({
+            "Url": format!("{relay}/dicom-web/"),
+            "HttpHeaders": { "Authorization": format!("Bearer {token}") },
+        });
+        let about = json!({
+            "Plugins": [DICOMWEB_PLUGIN],
+            "DicomWeb": {
+                "Enable": true, "Root": "/dicom-web/", "StudiesMetadata": "Full", "SeriesMetadata": "Full",
+                "Servers": { "tancho": server },
+            },
+        });
+        Self::start_with(folder, about, &[])
+    }
+
+    fn start_with(folder: &Path, about: Value, environment: &[(&str, &str)]) -> anyhow::Result<Self> {
         fs::create_dir_all(folder)?;
         let (dimse, rest) = (free_address(), free_address());
-        let configuration = json!({
+        let mut configuration = json!({
             "Name": "tancho-tests",
             "StorageDirectory": folder.join("storage"),
             "IndexDirectory": folder.join("index"),
@@ -40,8 +66,12 @@ impl Orthanc {
             "DicomAet": "ORTHANC",
             "DicomPort": dimse.port(),
             "DicomAlwaysAllowStore": true,
-            "DicomModalities": { "tancho": ["TANCHO", agent.ip().to_string(), agent.port()] },
         });
+        let about = about.as_object().cloned().unwrap_or_default();
+        configuration
+            .as_object_mut()
+            .context("a configuration")?
+            .extend(about);
         let file = folder.join("orthanc.json");
         fs::write(&file, serde_json::to_vec_pretty(&configuration)?)?;
         let mut command = Command::new("Orthanc");
@@ -96,6 +126,22 @@ impl Orthanc {
             .json(&json!({ "Resources": [study], "Synchronous": true }))
             .send()?;
         answer.error_for_status()?.json().context("Orthanc's answer")
+    }
+
+    /// Has its DICOMweb client do something with the relay, and waits until it is done.
+    pub fn ask_the_relay(&self, act: &str, body: &Value) -> anyhow::Result<Value> {
+        let url = self.url(&format!("/dicom-web/servers/tancho/{act}"));
+        let answer = self.client.post(url).json(body).send()?;
+        answer.error_for_status()?.json().context("Orthanc's answer")
+    }
+
+    /// Every instance that it holds, as a Part 10 file.
+    pub fn files(&self) -> anyhow::Result<Vec<Vec<u8>>> {
+        let get = |path: &str| self.client.get(self.url(path)).send()?.error_for_status();
+        let ids: Vec<String> = get("/instances")?.json()?;
+        ids.iter()
+            .map(|id| Ok(get(&format!("/instances/{id}/file"))?.bytes()?.to_vec()))
+            .collect()
     }
 
     /// How many instances it holds.

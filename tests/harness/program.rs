@@ -51,17 +51,25 @@ pub fn built_program(name: &str) -> PathBuf {
 /// # Panics
 /// When it was not made.
 pub fn peers_python() -> PathBuf {
+    test_tool("venv/bin/python")
+}
+
+/// The folder of the OHIF viewer, which `tests/setup` gets.
+///
+/// # Panics
+/// When it is not there.
+pub fn ohif_dir() -> PathBuf {
+    test_tool("ohif/dist")
+}
+
+fn test_tool(name: &str) -> PathBuf {
     let target = built_programs();
     let target = target
         .parent()
         .expect("profile folders are inside the target folder");
-    let python = target.join("test-tools/venv/bin/python");
-    assert!(
-        python.is_file(),
-        "{} is missing: run `make setup`",
-        python.display()
-    );
-    python
+    let tool = target.join("test-tools").join(name);
+    assert!(tool.exists(), "{} is missing: run `make setup`", tool.display());
+    tool
 }
 
 /// A script beside this file's folder `peers`.

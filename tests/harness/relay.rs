@@ -25,6 +25,8 @@ pub struct RelayPlan {
     pub quic: SocketAddr,
     /// The SMTP server for its mail.
     pub smtp: Option<SocketAddr>,
+    /// Folder of the OHIF viewer.
+    pub ohif: Option<PathBuf>,
     /// Own process group, so that Ctrl-C reaches the caller alone.
     pub apart: bool,
 }
@@ -37,6 +39,7 @@ impl RelayPlan {
             http: free_address(),
             quic: free_address(),
             smtp: None,
+            ohif: None,
             apart: false,
         }
     }
@@ -53,6 +56,10 @@ impl RelayPlan {
             let from = "Tancho <tancho@relay.example>";
             format!("\n[smtp]\nhost = \"{host}\"\nport = {port}\ntls = \"none\"\nfrom = \"{from}\"\n")
         });
+        let ohif = self
+            .ohif
+            .as_ref()
+            .map_or(String::new(), |dir| format!("\n[ohif]\ndir = {dir:?}\n"));
         let Self {
             data_dir, http, quic, ..
         } = self;
@@ -64,7 +71,7 @@ listen = "{http}"
 
 [quic]
 listen = "{quic}"
-{smtp}
+{smtp}{ohif}
 # What comes to TANCHO_STAT opens as critical by itself; every other CT opens as routine.
 [[requests.open_rules]]
 modality = "CT"

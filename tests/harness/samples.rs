@@ -25,14 +25,17 @@ pub fn shared_data(name: &str) -> Option<PathBuf> {
 /// When the file is not one, or cannot be read.
 pub fn data_set_of(path: &Path) -> Vec<u8> {
     let bytes = std::fs::read(path).expect("a readable file");
-    assert_eq!(&bytes[128..132], b"DICM", "{} is a Part 10 file", path.display());
+    data_set(&bytes).to_vec()
+}
+
+/// The data set of the bytes of a Part 10 file.
+///
+/// # Panics
+/// When it is not one.
+pub fn data_set(file: &[u8]) -> &[u8] {
+    assert_eq!(&file[128..132], b"DICM", "a Part 10 file");
     // Group 0002 starts with its own length (PS3.10 7.1), a UL of four bytes.
-    assert_eq!(
-        &bytes[132..140],
-        [2, 0, 0, 0, b'U', b'L', 4, 0],
-        "{} has a group length",
-        path.display()
-    );
-    let length = u32::from_le_bytes([bytes[140], bytes[141], bytes[142], bytes[143]]) as usize;
-    bytes[144 + length..].to_vec()
+    assert_eq!(&file[132..140], [2, 0, 0, 0, b'U', b'L', 4, 0], "a group length");
+    let length = u32::from_le_bytes([file[140], file[141], file[142], file[143]]) as usize;
+    &file[144 + length..]
 }

@@ -54,6 +54,29 @@ fn a_study_of_which_images_stay_at_the_hospital_is_never_complete_and_says_so() 
     let unusable = json!({ "reason": "unusable", "n_instances": 1 });
     arrival(&network, json!([patient_differs, unusable]));
 
+    // The administrator sees it by site and without the patient; whoever does not run the network does not.
+    let path = "/api/v1/nodes/withheld";
+    let listed = network.session("admin").items(path).unwrap();
+    assert_eq!(listed.len(), 1, "{listed:?}");
+    assert_eq!(
+        (
+            &listed[0]["site_code"],
+            &listed[0]["study_instance_uid"],
+            &listed[0]["withheld"]
+        ),
+        (
+            &json!("DOTO"),
+            &json!(study.study_instance_uid),
+            &json!([patient_differs, unusable])
+        )
+    );
+    assert!(!listed[0].to_string().contains("TN-000"), "{listed:?}");
+    let refused = network.session("technologist").try_get(path).unwrap();
+    assert_eq!(
+        (refused.status.as_u16(), refused.code()),
+        (403, "role_not_allowed")
+    );
+
     // It comes well: what was unusable is forgotten.
     fs::write(&cut.path, &bytes).unwrap();
     send(network.node(), std::slice::from_ref(cut));

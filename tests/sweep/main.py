@@ -32,7 +32,7 @@ SUBJECTS = ("agent", "relay")
 # Points that the programs know by name (`crash_point` in their sources), in the order of an object's life.
 NAMED = {
     "agent": ["stored.received", "stored.fsynced", "stored.renamed", "stored.folder_synced", "stored.committed",
-              "coded.renamed", "coded.committed"],
+              "coding.begun", "coded.renamed", "coded.committed"],
     "relay": ["part.written", "part.synced", "instance.verified", "blob.synced", "blob.linked", "blob.stored",
               "instance.committed", "instance.answered"],
 }

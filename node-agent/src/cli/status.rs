@@ -70,6 +70,11 @@ pub fn run(args: &StatusArgs) -> anyhow::Result<()> {
             println!("note      {} {what}", number(key));
         }
     }
+    for card in status["conformance"].as_array().into_iter().flatten() {
+        for fault in card["faults"].as_array().into_iter().flatten() {
+            println!("modality  {}", modality(card, fault));
+        }
+    }
     let reserve = number("disk_reserve_bytes") as f64 / 1e9;
     let alarm = if status["disk_full"] == true {
         format!(", FULL: nothing is taken from modalities while {reserve:.1} GB or less are free")
@@ -83,6 +88,24 @@ pub fn run(args: &StatusArgs) -> anyhow::Result<()> {
         number("disk_free_bytes") as f64 / 1e9
     );
     Ok(())
+}
+
+/// What a modality gets wrong, and what to ask of its vendor.
+fn modality(card: &Value, fault: &Value) -> String {
+    let kind = if fault["is_of_series"] == true {
+        "series"
+    } else {
+        "images"
+    };
+    format!(
+        "{}: {} ({} of {} {kind}, last {}). {}",
+        text(card, "calling_ae"),
+        text(&fault["what"], "en"),
+        fault["n"],
+        fault["of"],
+        time(fault, "last_at_ms"),
+        text(&fault["fix"], "en"),
+    )
 }
 
 fn line(link: &Value) -> String {

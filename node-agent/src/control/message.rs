@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use tancho_domain::dicom::Priority;
 use tancho_domain::ids::ObjectId;
 
+use crate::conformance::Card;
 use crate::link::LinkStatus;
 use crate::troubles::Trouble;
 
@@ -115,6 +116,8 @@ pub struct Status {
     pub n_quarantined: u64,
     /// Reading requests without an answer of the relay.
     pub n_requests_pending: u64,
+    /// The conformance card of each modality, those with faults first.
+    pub conformance: Vec<Card>,
     /// Free bytes of the disk.
     pub disk_free_bytes: u64,
     /// Bytes that intake leaves free.

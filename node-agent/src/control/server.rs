@@ -370,6 +370,7 @@ fn status(desk: &Desk) -> Status {
         n_damaged: sum(ObjectState::Damaged),
         n_quarantined: desk.spool.quarantine().len() as u64,
         n_requests_pending: desk.spool.pending_requests().len() as u64,
+        conformance: desk.spool.conformance(),
         disk_free_bytes: room.map_or(0, |room| room.free_bytes),
         disk_reserve_bytes: room.map_or(0, |room| room.reserve_bytes),
         disk_low: room.is_none_or(|room| room.is_short()),

@@ -1,14 +1,18 @@
 //! The page's API: the picture once and as a stream, and what the technologist can do.
 
 use std::convert::Infallible;
+use std::io::{self, Read};
 
 use axum::Json;
+use axum::body::Body;
 use axum::extract::State;
 use axum::extract::rejection::JsonRejection;
 use axum::http::StatusCode;
+use axum::http::header::{CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_TYPE};
 use axum::response::sse::{Event, KeepAlive, Sse};
-use futures_util::Stream;
+use axum::response::{IntoResponse, Response};
 use futures_util::stream::unfold;
+use futures_util::{Stream, StreamExt};
 use serde::Deserialize;
 use tancho_domain::dicom::{Priority, StudyInstanceUid};
 use tancho_domain::ids::{CommandId, ObjectId};
@@ -16,7 +20,8 @@ use tancho_domain::ids::{CommandId, ObjectId};
 use super::problem::Problem;
 use super::view::{PageState, picture};
 use super::{KEEP_ALIVE, PICTURE_INTERVAL, PICTURE_INTERVAL_MAX, PageParts};
-use crate::spool::{RequestForm, SpoolError};
+use crate::spool::object_file::DataSet;
+use crate::spool::{QuarantinedError, RequestForm, SpoolError};
 
 /// Urgencies a form may ask for (`clinical.md` 2.2 of the network's rules).
 const URGENCIES: [&str; 5] = ["stroke_code", "critical", "urgent", "routine", "elective"];
@@ -26,6 +31,8 @@ const TELEPHONE_DIGITS_MIN: usize = 3;
 const LINE_BYTES_MAX: usize = tancho_wire::limits::TEXT_BYTES_MAX;
 /// Longest clinical context in bytes of JSON, as the line carries it.
 const CONTEXT_BYTES_MAX: usize = tancho_wire::limits::CLINICAL_CONTEXT_BYTES_MAX;
+/// Bytes of a download read at once.
+const PIECE_BYTES: usize = 256 * 1024;
 
 /// `GET /api/state`
 pub async fn state(State(parts): State<PageParts>) -> Json<PageState> {
@@ -246,6 +253,97 @@ pub async fn dismiss_quarantine(
         "a quarantined object was taken off the list on the page"
     );
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// `POST /api/quarantine/release`: the object is read again by today's rules and taken in when it can be used.
+pub async fn release_quarantine(
+    State(parts): State<PageParts>,
+    body: Result<Json<QuarantineBody>, JsonRejection>,
+) -> Result<StatusCode, Problem> {
+    let QuarantineBody { object_id } = taken(body)?;
+    let released = parts.spool.release_quarantined(&object_id).await;
+    tracing::warn!(
+        audit.action = "quarantine_release",
+        audit.subject = %object_id,
+        audit.outcome = released.as_ref().map_or_else(QuarantinedError::code, |()| "released"),
+        "a quarantined object was read again on the page"
+    );
+    released.map_err(not_given)?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// `POST /api/quarantine/file`: the object as it came, as a DICOM file where its announced UIDs allow one.
+pub async fn download_quarantine(
+    State(parts): State<PageParts>,
+    body: Result<Json<QuarantineBody>, JsonRejection>,
+) -> Result<Response, Problem> {
+    let QuarantineBody { object_id } = taken(body)?;
+    let opened = parts.spool.open_quarantined(&object_id).await;
+    tracing::warn!(
+        audit.action = "quarantine_downloaded",
+        audit.subject = %object_id,
+        audit.outcome = opened.as_ref().map_or_else(QuarantinedError::code, |_| "given"),
+        "a quarantined object was downloaded on the page"
+    );
+    let quarantined = opened.map_err(not_given)?;
+    let head = quarantined.file_header();
+    let (kind, ending) = match head {
+        Some(_) => ("application/dicom", "dcm"),
+        None => ("application/octet-stream", "bin"),
+    };
+    let head = head.unwrap_or_default();
+    let len = head.len() as u64 + quarantined.header.data_len;
+    // Our own id: nothing that came from the modality is in the name.
+    let name = format!("attachment; filename=\"quarantine-{object_id}.{ending}\"");
+    let body = Body::from_stream(pieces(head, quarantined.data));
+    let headers = [
+        (CONTENT_TYPE, kind.to_owned()),
+        (CONTENT_DISPOSITION, name),
+        (CONTENT_LENGTH, len.to_string()),
+    ];
+    Ok((headers, body).into_response())
+}
+
+/// The head, then the data set piece by piece, read as the browser takes them.
+fn pieces(head: Vec<u8>, data: DataSet) -> impl Stream<Item = io::Result<Vec<u8>>> {
+    let rest = futures_util::stream::try_unfold(data, |mut data| async move {
+        let read = tokio::task::spawn_blocking(move || {
+            let mut piece = vec![0; PIECE_BYTES];
+            let n = data.read(&mut piece)?;
+            piece.truncate(n);
+            Ok::<_, io::Error>((piece, data))
+        });
+        let (piece, data) = read.await.map_err(io::Error::other)??;
+        Ok((!piece.is_empty()).then_some((piece, data)))
+    });
+    futures_util::stream::once(async { Ok(head) }).chain(rest)
+}
+
+/// Why a quarantined object stays where it is.
+fn not_given(error: QuarantinedError) -> Problem {
+    let (status, detail) = match &error {
+        QuarantinedError::NotFound => (StatusCode::NOT_FOUND, "this image is no longer in the quarantine"),
+        QuarantinedError::NotKept => (
+            StatusCode::NOT_FOUND,
+            "the quarantine was full when this image came, so its bytes were not kept; send it again from the scanner",
+        ),
+        QuarantinedError::Damaged => (
+            StatusCode::CONFLICT,
+            "the bytes of this image on this machine's disk are no longer those received; send it again from the scanner",
+        ),
+        QuarantinedError::Unusable(_) => (
+            StatusCode::CONFLICT,
+            "this image still cannot be used; have it corrected at the scanner and sent again",
+        ),
+        QuarantinedError::Intake(error) => {
+            tracing::error!(%error, "a quarantined object was not taken in");
+            (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "the node could not save it; check the disk, then try again",
+            )
+        }
+    };
+    Problem::new(status, error.code(), detail)
 }
 
 fn gone(code: &'static str, detail: &'static str) -> Problem {

@@ -7,6 +7,7 @@ use tancho_domain::dicom::{Priority, japanese_era};
 use tancho_domain::ids::ObjectId;
 
 use super::PageParts;
+use crate::conformance::Card;
 use crate::dimse::refusals::Refused;
 use crate::link::{LinkStatus, StudyFlow};
 use crate::spool::studies::PatientLabel;
@@ -44,6 +45,8 @@ pub struct PageState {
     held: Vec<HeldView>,
     /// Senders of text that their character sets do not explain, the latest arrival first.
     uncertain_texts: Vec<UncertainTextsView>,
+    /// The conformance card of each modality, those with faults first.
+    conformance: Vec<Card>,
     /// Objects set aside, the latest first.
     quarantine: Vec<QuarantineView>,
     /// Associations that were not accepted, the latest first.
@@ -214,6 +217,7 @@ pub fn picture(parts: &PageParts) -> PageState {
             .map(|held| held_view(held, &studies))
             .collect(),
         uncertain_texts: uncertain_texts(&studies),
+        conformance: parts.spool.conformance(),
         quarantine: parts
             .spool
             .quarantine()

@@ -5,6 +5,7 @@
 //! its next frame; in a lane the most urgent object comes first. `coder/lane.rs` says how objects go through a lane,
 //! this file how one is coded.
 
+mod attempts;
 mod heads;
 mod lane;
 
@@ -25,10 +26,12 @@ use tokio::sync::oneshot;
 use super::commit::Change;
 use super::index::{CodedObject, StoredObject};
 use super::layout::{self, Layout};
-use super::object_file::DataSet;
+use super::object_file::{DataSet, ObjectHeader};
 use super::studies::ObjectState;
 use super::{Shared, SpoolError, crash_point};
+use crate::conformance::Seen;
 use crate::durable;
+use attempts::{ASIDE_AFTER, Attempts, PLAIN_AFTER};
 use heads::Heads;
 use lane::Lane;
 
@@ -48,11 +51,21 @@ enum Outcome {
     Later(io::Error),
 }
 
+/// How one object is coded.
+#[derive(Debug, Clone, Copy)]
+struct How {
+    /// For the line that waits.
+    is_urgent: bool,
+    /// As it is, without the coder of frames.
+    is_plain: bool,
+}
+
 /// What the two lanes share.
 struct Coder<'a> {
     shared: &'a Arc<Shared>,
     turns: Arc<CodingTurns>,
     heads: Heads,
+    attempts: Attempts,
     /// Objects that a lane works on: one whose priority changes meanwhile must not be begun by the other as well.
     in_work: Mutex<HashSet<ObjectId>>,
 }
@@ -77,6 +90,7 @@ pub fn run(shared: &Arc<Shared>) {
         let lanes = [&stat, &others];
         lanes.iter().for_each(|lane| lane.start(scope));
         while !shared.stopping.is_cancelled() {
+            shared.conformance.settle(shared.clock.now_ms());
             // Rung when objects were stored; looked at now and then because of what could not be coded.
             runtime.block_on(async {
                 tokio::select! {
@@ -89,6 +103,7 @@ pub fn run(shared: &Arc<Shared>) {
         }
         lanes.iter().for_each(|lane| lane.ring());
     });
+    shared.conformance.flush();
 }
 
 impl<'a> Coder<'a> {
@@ -100,6 +115,7 @@ impl<'a> Coder<'a> {
                 CODING_MEMORY_BYTES,
             )),
             heads: Heads::default(),
+            attempts: Attempts::new(shared.layout.coding()),
             in_work: Mutex::default(),
         }
     }
@@ -166,10 +182,32 @@ fn hand_over(shared: &Arc<Shared>, finished: Vec<(StoredObject, Outcome)>) -> Re
 }
 
 impl Coder<'_> {
+    /// Codes one object, unless it has ended the process too often.
     fn code_one(&self, object: &StoredObject, is_urgent: bool, encoder: &mut Option<Encoder>) -> Outcome {
+        let n_deaths = match self.attempts.begin(&object.object_id) {
+            Ok(n_deaths) => n_deaths,
+            Err(error) => return Outcome::Later(error),
+        };
+        let _turn = (n_deaths > 0).then(|| self.attempts.turn_of_suspects());
+        let outcome = if n_deaths < ASIDE_AFTER {
+            crash_point("coding.begun");
+            let how = How {
+                is_urgent,
+                is_plain: object.is_coded_again || n_deaths >= PLAIN_AFTER,
+            };
+            self.code_guarded(object, how, encoder)
+        } else {
+            Outcome::Aside(ObjectState::Refused, "coder_died")
+        };
+        self.attempts.end(&object.object_id);
+        outcome
+    }
+
+    /// A panic of the coder costs this object only.
+    fn code_guarded(&self, object: &StoredObject, how: How, encoder: &mut Option<Encoder>) -> Outcome {
         let read_failed = Cell::new(false);
         let coded = catch_unwind(AssertUnwindSafe(|| {
-            self.try_code(object, is_urgent, encoder, &read_failed)
+            self.try_code(object, how, encoder, &read_failed)
         }));
         match coded {
             Ok(Ok((coded, file))) => Outcome::Coded(coded, file),
@@ -193,7 +231,7 @@ impl Coder<'_> {
     fn try_code(
         &self,
         object: &StoredObject,
-        is_urgent: bool,
+        how: How,
         encoder: &mut Option<Encoder>,
         read_failed: &Cell<bool>,
     ) -> Result<(CodedObject, File), ContainerError> {
@@ -202,7 +240,8 @@ impl Coder<'_> {
         if let Err(error) = &source {
             read_failed.set(!layout::is_out_of_handles(error));
         }
-        let source = source?;
+        let mut source = source?;
+        let header = ObjectHeader::read(&mut source)?;
         if source.metadata()?.len() != super::object_file::HEADER_BYTES as u64 + object.original_len {
             return Err(ContainerError::SourceChanged);
         }
@@ -219,12 +258,13 @@ impl Coder<'_> {
                     _ => ContainerError::SourceChanged,
                 }
             })?;
+        self.note_conformance(object, header.as_ref(), &scan);
         let dictionary = self.heads.dictionary_for(object, |first| self.read_head(first));
         let coding = Coding {
             dictionary: dictionary.as_deref(),
             is_dictionary: dictionary.is_none(),
-            is_plain: object.is_coded_again,
-            is_urgent,
+            is_plain: how.is_plain,
+            is_urgent: how.is_urgent,
         };
         let partial = shared.layout.partial_file(&object.object_id, "tanc");
         let file = File::options()
@@ -264,6 +304,24 @@ impl Coder<'_> {
 }
 
 impl Coder<'_> {
+    /// Counts what the object shows of its modality; each object is coded once, unless the relay asks for it again.
+    fn note_conformance(
+        &self,
+        object: &StoredObject,
+        header: Option<&ObjectHeader>,
+        scan: &scan::DataSetScan,
+    ) {
+        let Some(header) = header.filter(|_| !object.is_coded_again) else {
+            return;
+        };
+        self.shared.conformance.note(&Seen {
+            calling_ae: &header.calling_ae,
+            received_at_ms: header.received_at_ms,
+            transfer_syntax: object.transfer_syntax.as_str(),
+            scan,
+        });
+    }
+
     /// The head of an object as received; `None` when it cannot serve other heads.
     fn read_head(&self, object: &StoredObject) -> Option<Dictionary> {
         let file = self.shared.layout.object_file(object.folder, &object.object_id);

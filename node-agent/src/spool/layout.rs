@@ -69,6 +69,7 @@ impl Layout {
             layout.quarantine(),
             layout.requests(),
             layout.aside(),
+            layout.coding(),
         ] {
             prepare(&folder)?;
         }
@@ -124,6 +125,12 @@ impl Layout {
     #[must_use]
     pub fn requests(&self) -> PathBuf {
         self.spool().join("requests")
+    }
+
+    /// How often objects were begun by the coder and never ended.
+    #[must_use]
+    pub fn coding(&self) -> PathBuf {
+        self.spool().join("coding")
     }
 
     /// Damaged index files, kept for study.

@@ -172,6 +172,11 @@ impl DataSet {
         })
     }
 
+    /// The same data set from its first byte, over a handle of the same position: one of the two is read at a time.
+    pub fn again(&self) -> io::Result<Self> {
+        Self::new(self.file.try_clone()?, self.len)
+    }
+
     /// SHA-256 over the data set, read from its first byte; the position is at the end afterwards.
     pub fn sha256(&mut self) -> io::Result<[u8; 32]> {
         self.seek(SeekFrom::Start(0))?;

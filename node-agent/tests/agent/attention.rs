@@ -324,3 +324,69 @@ fn a_quarantined_object_leaves_the_list_and_stays_on_the_disk() {
     assert_eq!(left[0]["object_id"], shown[1]["object_id"]);
     assert_eq!(agent.names("quarantine").len(), 2);
 }
+
+#[test]
+fn a_quarantined_object_is_handed_out_as_it_came_and_not_released_while_it_cannot_be_used() {
+    let folder = tempfile::tempdir().unwrap();
+    let agent = TestAgent::start_in(folder.path(), |_| {}).unwrap();
+    let sop = "2.25.86.7";
+    let came = unusable("2.25.86", sop);
+    let mut peer = Peer::associate(agent.dimse, &Proposal::default());
+    assert_ne!(peer.store(1, CT, sop, &came), Some(0));
+    assert_ne!(peer.store(1, CT, "no../uid", &came), Some(0));
+    peer.release();
+    let rows = agent.spool().quarantine();
+    let body = |announced: &str| {
+        let row = rows.iter().find(|row| row.sop_instance_uid == announced).unwrap();
+        json!({ "object_id": row.object_id })
+    };
+
+    let (head, file) = agent.download("/api/quarantine/file", &body(sop));
+    assert!(
+        head.starts_with("HTTP/1.1 200") && head.contains("application/dicom"),
+        "{head}"
+    );
+    assert!(
+        head.contains("attachment; filename=\"quarantine-") && head.contains(".dcm\""),
+        "{head}"
+    );
+    assert_eq!(&file[128..132], b"DICM");
+    assert_eq!(file[file.len() - came.len()..], came);
+    // With UIDs that are none there is no file of DICOM, but the data set is there.
+    let (head, file) = agent.download("/api/quarantine/file", &body("no../uid"));
+    assert!(head.contains(".bin\"") && !head.contains("no.."), "{head}");
+    assert_eq!(file, came);
+
+    for (announced, code) in [(sop, "uid_missing"), ("no../uid", "uid_missing")] {
+        let (status, answer) = agent.post("/api/quarantine/release", ORIGIN, &body(announced));
+        assert!(status == 409 && answer.contains(code), "{status} {answer}");
+    }
+    assert_eq!(agent.spool().quarantine().len(), 2, "they stay where they are");
+    assert!(agent.object_files().is_empty() && agent.names("quarantine").len() == 2);
+
+    for path in ["/api/quarantine/release", "/api/quarantine/file"] {
+        let (status, _) = agent.post(path, "http://evil.example", &body(sop));
+        assert_eq!(status, 403, "{path}");
+        let unknown = json!({ "object_id": "01890000-0000-7000-8000-000000000001" });
+        let (status, answer) = agent.post(path, ORIGIN, &unknown);
+        assert!(
+            status == 404 && answer.contains("quarantine_not_found"),
+            "{path}: {status} {answer}"
+        );
+    }
+    let rotten = agent
+        .data_dir
+        .join("spool/quarantine")
+        .join(&agent.names("quarantine")[0]);
+    let mut bytes = std::fs::read(&rotten).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    std::fs::write(&rotten, bytes).unwrap();
+    let damaged = json!({ "object_id": rotten.file_stem().unwrap().to_str().unwrap() });
+    for path in ["/api/quarantine/release", "/api/quarantine/file"] {
+        let (status, answer) = agent.post(path, ORIGIN, &damaged);
+        assert!(
+            status == 409 && answer.contains("damaged_in_spool"),
+            "{path}: {status} {answer}"
+        );
+    }
+}

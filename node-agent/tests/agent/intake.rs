@@ -3,6 +3,7 @@
 use std::fs;
 use std::process::Command;
 use std::thread;
+use std::time::{Duration, Instant};
 
 use tancho_agent::spool::ObjectState;
 use tancho_domain::dicom::{Priority, TransferSyntaxUid};
@@ -169,24 +170,34 @@ fn the_stat_title_means_stat_and_overtakes() {
     assert_eq!(agent.outbound(2)[0].study_instance_uid.as_str(), "2.25.14");
 }
 
+/// As many associations as one address may have, each sending without a pause.
 #[test]
-fn eight_associations_at_once_lose_nothing() {
+fn flt_020_eight_associations_at_once_lose_nothing_and_are_answered_in_time() {
     let agent = TestAgent::start();
     let address = agent.dimse;
-    thread::scope(|scope| {
-        for association in 0..8 {
-            scope.spawn(move || {
-                let mut peer = Peer::associate(address, &Proposal::default());
-                for n in 0..12 {
-                    let (uid, data) = slice(&format!("2.25.16.{association}"), n);
-                    assert_eq!(peer.store(1, CT, &uid, &data), Some(0));
-                }
-                peer.release();
+    let mut answered: Vec<Duration> = thread::scope(|scope| {
+        let send = |association| {
+            let mut peer = Peer::associate(address, &Proposal::default());
+            let answered = (0..12).map(|n| {
+                let (uid, data) = slice(&format!("2.25.16.{association}"), n);
+                let sent = Instant::now();
+                assert_eq!(peer.store(1, CT, &uid, &data), Some(0));
+                sent.elapsed()
             });
-        }
+            let answered: Vec<Duration> = answered.collect();
+            peer.release();
+            answered
+        };
+        let peers: Vec<_> = (0..8)
+            .map(|association| scope.spawn(move || send(association)))
+            .collect();
+        peers.into_iter().flat_map(|peer| peer.join().unwrap()).collect()
     });
     assert_eq!(agent.outbound(96).len(), 96);
     assert_eq!(agent.spool().studies().len(), 8);
+    answered.sort();
+    let p99 = answered[answered.len() * 99 / 100];
+    assert!(p99 <= Duration::from_secs(5), "99 of 100 answers within {p99:?}");
 }
 
 #[test]
@@ -252,8 +263,8 @@ fn a_full_spool_takes_objects_again_when_there_is_room() {
 }
 
 #[test]
-fn a_study_closes_after_its_quiet_time_and_a_late_object_reopens_it() {
-    let agent = TestAgent::start_with(|config| config.spool.quiet = std::time::Duration::from_millis(1));
+fn flt_064_a_study_closes_after_its_quiet_time_and_a_late_object_reopens_it() {
+    let agent = TestAgent::start_with(|config| config.spool.quiet = Duration::from_millis(1));
     let mut peer = Peer::associate(agent.dimse, &Proposal::default());
     let (uid, data) = slice("2.25.19", 1);
     assert_eq!(peer.store(1, CT, &uid, &data), Some(0));

@@ -5,6 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use tancho_agent::StartError;
+use tancho_agent::spool::ObjectState;
 
 use crate::command_line::Served;
 use crate::peer::{Peer, Proposal};
@@ -81,6 +82,62 @@ fn flt_001_flt_002_killed_at_each_step_nothing_acknowledged_is_lost() {
             agent.stop();
         }
     }
+}
+
+/// An object that ends the process whenever it is coded: tried twice, then without the coder of frames, then set aside.
+#[test]
+fn flt_067_an_object_that_ends_the_process_is_set_aside_and_the_queue_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let begun = [("TANCHO_CRASH_POINT", "coding.begun")];
+    let (poison, data) = slice("2.25.67", 1);
+    let served = Served::start(folder.path(), &begun);
+    let mut peer = Peer::associate(served.dimse, &Proposal::default());
+    assert_eq!(peer.store(1, CT, &poison, &data), Some(0));
+    assert!(!served.wait().success(), "coding it ends the process");
+    for start in 2..=3 {
+        assert!(
+            !Served::start(folder.path(), &begun).wait().success(),
+            "start {start}"
+        );
+    }
+    let attempts = folder.path().join("spool/coding");
+    let count = fs::read_dir(&attempts).unwrap().next().unwrap().unwrap();
+    assert_eq!(
+        count.metadata().unwrap().len(),
+        3,
+        "written down before each attempt"
+    );
+
+    let agent = TestAgent::start_in(folder.path(), |_| {}).unwrap();
+    agent.until("the object set aside", |spool| {
+        (spool.studies()[0].tally(ObjectState::Refused).n_objects == 1).then_some(())
+    });
+    assert_eq!(
+        agent.spool().study_manifests()[0].withheld.to_string(),
+        "refused:1",
+        "the relay is told"
+    );
+    let mut peer = Peer::associate(agent.dimse, &Proposal::default());
+    let (healthy, data) = slice("2.25.67", 2);
+    assert_eq!(peer.store(1, CT, &healthy, &data), Some(0));
+    peer.release();
+    let sent = agent.outbound(1);
+    assert_eq!(sent[0].sop_instance_uid.as_str(), healthy);
+    assert_eq!(fs::read_dir(&attempts).unwrap().count(), 0);
+}
+
+/// The innocent neighbours of a death are coded at the next start.
+#[test]
+fn flt_067_an_object_that_was_only_under_way_travels() {
+    let folder = tempfile::tempdir().unwrap();
+    let served = Served::start(folder.path(), &[("TANCHO_CRASH_POINT", "coding.begun")]);
+    let mut peer = Peer::associate(served.dimse, &Proposal::default());
+    let (uid, data) = slice("2.25.68", 1);
+    assert_eq!(peer.store(1, CT, &uid, &data), Some(0));
+    assert!(!served.wait().success());
+    let agent = TestAgent::start_in(folder.path(), |_| {}).unwrap();
+    let sent = agent.outbound(1);
+    assert_eq!(agent.rebuilt(&sent[0]), data);
 }
 
 fn spool_three(folder: &Path) -> Vec<Vec<u8>> {

@@ -185,13 +185,29 @@ impl TestAgent {
     }
 
     fn ask(&self, request: &str) -> (u16, String) {
+        let (head, body) = self.ask_for_bytes(request);
+        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+        (status, String::from_utf8(body).unwrap())
+    }
+
+    /// Like [`TestAgent::post`], with the answer's head in place of its status, and bytes.
+    pub fn download(&self, path: &str, body: &Value) -> (String, Vec<u8>) {
+        let body = body.to_string();
+        self.ask_for_bytes(&format!(
+            "POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nOrigin: http://127.0.0.1\r\n\
+             Content-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+            body.len()
+        ))
+    }
+
+    fn ask_for_bytes(&self, request: &str) -> (String, Vec<u8>) {
         let mut stream = TcpStream::connect(self.page).unwrap();
         stream.write_all(request.as_bytes()).unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-        (status, body.to_owned())
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).unwrap();
+        let end = answer.windows(4).position(|bytes| bytes == b"\r\n\r\n").unwrap();
+        let head = String::from_utf8(answer[..end].to_vec()).unwrap();
+        (head, answer.split_off(end + 4))
     }
 
     /// Every object file with its header, quarantine excepted.

@@ -19,6 +19,7 @@ import type {
   Site,
   TemplateDefinition,
   User,
+  WithholdingStudy,
 } from './types.ts';
 
 /** One function per route of the relay, named as its operation. Writes that may be repeated take their command id. */
@@ -181,6 +182,7 @@ export const listUsers = () => bodyOf<{ items: User[] }>(relay.GET('/api/v1/user
 export const addUser = (user: { login: string; name: string; role: string; site: string; password: string; email?: string }) =>
   bodyOf<User>(relay.POST('/api/v1/users', { params: { header: command() }, body: user }));
 export const listNodes = () => bodyOf<{ items: Node[] }>(relay.GET('/api/v1/nodes'));
+export const listWithholdingStudies = () => bodyOf<{ items: WithholdingStudy[] }>(relay.GET('/api/v1/nodes/withheld'));
 export const inviteNode = (siteCode: string) =>
   bodyOf<{ code: string | null; expires_at_ms: number }>(relay.POST('/api/v1/nodes/invitations', { params: { header: command() }, body: { site: siteCode } }));
 export const listAudit = (limit: number) => bodyOf<{ items: AuditEntry[] }>(relay.GET('/api/v1/audit', { params: { query: { limit } } }));

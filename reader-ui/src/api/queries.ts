@@ -42,4 +42,6 @@ export const criticalResultsQuery = () => queryOptions({ queryKey: keys.critical
 export const sitesQuery = () => queryOptions({ queryKey: ['sites'], queryFn: client.listSites });
 export const usersQuery = () => queryOptions({ queryKey: ['users'], queryFn: client.listUsers });
 export const nodesQuery = () => queryOptions({ queryKey: ['nodes'], queryFn: client.listNodes, refetchInterval: 15_000 });
+export const withholdingQuery = () =>
+  queryOptions({ queryKey: ['nodes', 'withheld'], queryFn: client.listWithholdingStudies, refetchInterval: 15_000 });
 export const auditQuery = (limit: number) => queryOptions({ queryKey: ['audit', limit], queryFn: () => client.listAudit(limit) });

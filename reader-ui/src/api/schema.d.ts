@@ -252,6 +252,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/nodes/withheld": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Studies of which instances came to their site and stay there: held back, set aside, damaged, or refused. */
+        get: operations["list_withholding_studies"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/nodes/{id}/approve": {
         parameters: {
             query?: never;
@@ -2648,6 +2665,32 @@ export interface components {
             /** @description `patient_differs`, `unusable`, `damaged`, `refused`, or a code of a newer agent. */
             reason: string;
         };
+        /** @description A study of which instances stay at its site. It says nothing of the patient: the site knows the study by its UID. */
+        WithholdingStudy: {
+            /** @description Short code of the site. */
+            site_code: string;
+            /** @description Name of the site. */
+            site_name: string;
+            /** @description The study. */
+            study_instance_uid: string;
+            /**
+             * Format: int64
+             * @description When the site last said something of the study.
+             */
+            updated_at_ms: number;
+            /**
+             * Format: int64
+             * @description Instances of it that came.
+             */
+            verified: number;
+            /** @description What stays there, and why. */
+            withheld: components["schemas"]["WithheldInstances"][];
+        };
+        /** @description What stays at the sites. */
+        WithholdingStudyList: {
+            /** @description What was said last first; at most 500. */
+            items: components["schemas"]["WithholdingStudy"][];
+        };
         /** @description The worklist. */
         Worklist: {
             /** @description Open before closed, then most urgent, then longest waiting. */
@@ -3154,6 +3197,34 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Invitation"];
+                };
+            };
+            /** @description refused or failed */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_withholding_studies: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WithholdingStudyList"];
                 };
             };
             /** @description refused or failed */

@@ -449,6 +449,17 @@ export interface Node {
   certificate_not_after_ms: number | null;
 }
 
+/** A study of which its site keeps instances back. */
+export interface WithholdingStudy {
+  site_code: string;
+  site_name: string;
+  study_instance_uid: string;
+  withheld: WithheldInstances[];
+  /** Instances of it that came. */
+  verified: number;
+  updated_at_ms: number;
+}
+
 export interface AuditEntry {
   seq: number;
   at_ms: number;

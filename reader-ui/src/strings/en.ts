@@ -280,6 +280,11 @@ export const en: Strings = {
       refused: 'refused by the relay',
     },
     otherReason: 'for a reason of its own',
+    heading: 'Images that stay at the hospitals',
+    help: 'These came from a scanner and were not sent to the relay. Images and patient are on the page of the machine at the site: call its technologist, who can send, send again or discard them there.',
+    columns: ['Site', 'Reason and number', 'Arrived', 'Study Instance UID', 'Last word of the site'],
+    nothing: 'No image stays at a hospital',
+    line: (reason, n) => `${reason}: ${n}`,
   },
   progress: {
     separator: ', ',

@@ -293,6 +293,11 @@ export const ja = {
       refused: '中継サーバーが受け取らなかった画像',
     } as Record<string, string>,
     otherReason: '病院側の理由',
+    heading: '病院に留まっている画像',
+    help: '装置から届いたのに中継サーバーへ送られていない画像です。画像と患者は施設の端末のページに表示されています。施設の放射線技師に連絡し、そこで送信・再送・破棄を選んでもらってください。',
+    columns: ['施設', '理由と枚数', '届いた枚数', 'Study Instance UID', '施設からの最終連絡'],
+    nothing: '病院に留まっている画像はありません',
+    line: (reason: string, n: number) => `${reason} ${n} 枚`,
   },
   /** How far a study is that still arrives. */
   progress: {

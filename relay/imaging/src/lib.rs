@@ -16,6 +16,7 @@ pub mod htj2k;
 pub mod container;
 mod elements;
 pub mod metadata;
+pub mod codec;
 pub mod transcode;
 pub mod render;
 pub mod compare;

@@ -1,6 +1,8 @@
 //! From stored samples to a picture of eight bits (PS3.3 sections C.11.1, C.11.2 and C.7.6.3.1.2), for thumbnails and for
 //! programs that show no DICOM. A diagnosis is made on the samples, never on this.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::Value;
 
 use crate::container::FrameGeometry;
@@ -71,7 +73,68 @@ pub struct Look {
     is_inverted: bool,
     is_ybr: bool,
     is_hounsfield: bool,
+    palette: Option<Palette>,
     windows: Vec<NamedWindow>,
+}
+
+/// The colours of samples that are indices (PS3.3 section C.7.6.3.1.5).
+#[derive(Debug, Clone, PartialEq)]
+struct Palette {
+    /// The sample of the first colour; lower ones have it too.
+    first: i32,
+    /// Red, green and blue; higher samples have the last.
+    colours: Vec<[u8; 3]>,
+}
+
+impl Palette {
+    fn of(model: &Value) -> Option<Self> {
+        let channels = [0, 1, 2].map(|channel| Self::channel(model, channel));
+        let [Some((first, red)), Some((_, green)), Some((_, blue))] = &channels else {
+            return None;
+        };
+        let is_one = channels
+            .iter()
+            .flatten()
+            .all(|(from, values)| from == first && values.len() == red.len());
+        let colours = red.iter().zip(green).zip(blue);
+        is_one.then(|| Self {
+            first: *first,
+            colours: colours
+                .map(|((red, green), blue)| [*red, *green, *blue])
+                .collect(),
+        })
+    }
+
+    /// The first sample and the values of one colour, of eight bits.
+    fn channel(model: &Value, channel: u16) -> Option<(i32, Vec<u8>)> {
+        let descriptor = &model[Tag(0x0028, 0x1101 + channel).to_hex()]["Value"];
+        let number = |at: usize| descriptor[at].as_i64();
+        let (stated, first, bits) = (number(0)?, number(1)?, number(2)?);
+        // What a short value cannot say.
+        let n_values = if stated == 0 {
+            1 << 16
+        } else {
+            usize::try_from(stated).ok()?
+        };
+        let data = model[Tag(0x0028, 0x1201 + channel).to_hex()]["InlineBinary"].as_str()?;
+        let data = BASE64.decode(data).ok()?;
+        let words = data
+            .chunks_exact(2)
+            .map(|word| u16::from_le_bytes([word[0], word[1]]));
+        let values: Vec<u8> = match bits {
+            // Two in a word, or one.
+            8 if data.len() == n_values + n_values % 2 => data[..n_values].to_vec(),
+            8 if data.len() == 2 * n_values => words.map(|word| word as u8).collect(),
+            16 if data.len() == 2 * n_values => words.map(|word| (word >> 8) as u8).collect(),
+            _ => return None,
+        };
+        Some((i32::try_from(first).ok()?, values))
+    }
+
+    fn colour(&self, sample: i32) -> [u8; 3] {
+        let at = usize::try_from(sample.saturating_sub(self.first)).unwrap_or(0);
+        self.colours[at.min(self.colours.len() - 1)]
+    }
 }
 
 /// A window of the header.
@@ -106,7 +169,12 @@ impl Look {
             // Reversible colours are back in red, green and blue when they are decoded.
             "MONOCHROME2" | "RGB" | "YBR_RCT" => (false, false),
             "YBR_FULL" => (false, true),
+            "PALETTE COLOR" => (false, false),
             _ => return Err(RenderError::NotSupported),
+        };
+        let palette = match photometric.as_str() {
+            "PALETTE COLOR" => Some(Palette::of(model).ok_or(RenderError::NotSupported)?),
+            _ => None,
         };
         let of_frame = |tag| attribute(model, number, tag);
         if of_frame(MODALITY_LUT_SEQUENCE).is_some() {
@@ -162,6 +230,7 @@ impl Look {
             is_inverted,
             is_ybr,
             is_hounsfield: slope.is_some() && intercept.is_some() && is_type_hounsfield,
+            palette,
             windows: windows.collect(),
         })
     }
@@ -229,7 +298,7 @@ pub fn picture(
     geometry.samples(frame, &mut samples);
     let (width, height) = (u32::from(geometry.columns), u32::from(geometry.rows));
     if geometry.samples_per_pixel == 3 {
-        if geometry.bits_stored != 8 || geometry.is_signed {
+        if look.palette.is_some() || geometry.bits_stored != 8 || geometry.is_signed {
             return Err(RenderError::NotSupported);
         }
         let mut colours: Vec<u8> = samples.iter().map(|sample| *sample as u8).collect();
@@ -245,6 +314,17 @@ pub fn picture(
     }
     if look.is_ybr {
         return Err(RenderError::NotSupported);
+    }
+    if let Some(palette) = &look.palette {
+        return Ok(Picture {
+            width,
+            height,
+            channels: 3,
+            samples: samples
+                .iter()
+                .flat_map(|sample| palette.colour(*sample))
+                .collect(),
+        });
     }
     let is_padding = |sample: i32| {
         look.padding
@@ -598,6 +678,42 @@ mod tests {
             "00283000": { "vr": "SQ", "Value": [{}] },
         });
         assert_eq!(Look::of(&lut, 1), Err(RenderError::NotSupported));
+    }
+
+    #[test]
+    fn palettes_give_their_colours_or_nothing() {
+        let model = |n: u16, bits: u16, data: [&[u8]; 3]| {
+            let mut model = json!({ "00280004": { "vr": "CS", "Value": ["PALETTE COLOR"] } });
+            for (channel, data) in data.into_iter().enumerate() {
+                model[format!("0028110{}", channel + 1)] = json!({ "vr": "US", "Value": [n, 1, bits] });
+                let data = BASE64.encode(data);
+                model[format!("0028120{}", channel + 1)] = json!({ "vr": "OW", "InlineBinary": data });
+            }
+            model
+        };
+        let shown = |model: &Value| {
+            let look = Look::of(model, 1)?;
+            picture(&[0, 1, 2, 9], &geometry(1, 8, false), &look, None).map(|picture| picture.samples)
+        };
+        let expected = [[10, 20, 30], [10, 20, 30], [40, 50, 60], [70, 80, 90]].concat();
+        let narrow = model(3, 8, [&[10, 40, 70, 0], &[20, 50, 80, 0], &[30, 60, 90, 0]]);
+        assert_eq!(shown(&narrow), Ok(expected.clone()));
+        let wide = [
+            [0, 10, 0, 40, 0, 70],
+            [0, 20, 0, 50, 0, 80],
+            [0, 30, 0, 60, 0, 90],
+        ];
+        let wide = model(3, 16, [&wide[0], &wide[1], &wide[2]]);
+        assert_eq!(shown(&wide), Ok(expected));
+        let mut other_first = narrow.clone();
+        other_first["00281103"]["Value"][1] = json!(0);
+        let mut elsewhere = narrow.clone();
+        elsewhere["00281202"] = json!({ "vr": "OW", "BulkDataURI": "x" });
+        let short = model(4, 16, [&[0; 6]; 3]);
+        let three = model(0, 8, [&[0; 3]; 3]);
+        for refused in [other_first, elsewhere, short, three] {
+            assert_eq!(shown(&refused), Err(RenderError::NotSupported));
+        }
     }
 
     #[test]

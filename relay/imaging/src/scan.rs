@@ -8,12 +8,15 @@ mod codestream;
 mod collect;
 mod identity;
 mod pixels;
+mod placement;
 
 use std::io::{self, Cursor, Read, Seek};
 
 use tancho_domain::dicom::{
     SeriesInstanceUid, SopClassUid, SopInstanceUid, StudyInstanceUid, TransferSyntaxUid,
 };
+
+pub(crate) use codestream::jpeg2000_codestream;
 
 use crate::element::Tag;
 use crate::limits::ScanLimits;
@@ -22,6 +25,8 @@ use crate::walk::{
     BoundedInflate, Event, ForwardInput, Input, SeekInput, Source, Walker, find_encoding, inflate_error, open,
 };
 use collect::{Collector, Readable};
+
+pub use placement::Placement;
 
 /// Longest UID in bytes, without padding (PS3.5 section 9.1).
 const UID_BYTES_MAX: u64 = 64;
@@ -103,7 +108,7 @@ pub fn scan_head(
 ///
 /// # Errors
 /// As [`scan`].
-pub(crate) fn scan_forward<R: Read>(
+pub fn scan_forward<R: Read>(
     src: R,
     total: u64,
     transfer_syntax: &TransferSyntaxUid,
@@ -144,6 +149,8 @@ pub fn named_study<R: Read + Seek>(
 pub struct DataSetScan {
     /// Who and what it is, decoded for people and for the index.
     pub identity: InstanceIdentity,
+    /// Where the image lies and when it was made, as the modality says.
+    pub placement: Placement,
     /// The image, when there is one.
     pub pixels: Option<PixelDescription>,
     /// Where head, frames and tail lie in the bytes as received.

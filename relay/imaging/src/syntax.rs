@@ -1,6 +1,7 @@
 //! What a transfer syntax means for reading bytes (PS3.5 annex A): how elements are encoded, whether
 //! pixel data is encapsulated, and which media type its frames have on the web (PS3.18 section 8.7.3).
 
+use serde::{Deserialize, Serialize};
 use tancho_domain::dicom::TransferSyntaxUid;
 
 /// How the elements of a data set are written.
@@ -100,7 +101,8 @@ impl Syntax {
 }
 
 /// The family of codestream in the frames of an encapsulated transfer syntax.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Codestream {
     /// JPEG: baseline, extended, lossless.
     Jpeg,

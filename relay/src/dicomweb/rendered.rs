@@ -1,8 +1,8 @@
 //! Rendered pictures and thumbnails (PS3.18 sections 8.3.5 and 10.4.1.1.3), as JPEG or PNG.
 //!
-//! For programs that show no DICOM: a diagnosis is made on the original. Shown are native frames, lossless HTJ2K and
-//! baseline JPEG; what cannot be shown as it is meant is refused. One picture at a time is in memory, within the limit
-//! of all frames.
+//! For programs that show no DICOM: a diagnosis is made on the original. Shown are native frames and what a decoding worker
+//! gives back; what cannot be shown as it is meant is refused. One picture at a time is in memory, within the limit of all
+//! frames.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -12,17 +12,18 @@ use axum::http::header::{CONTENT_TYPE, ETAG, VARY};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use sha2::{Digest as _, Sha256};
+use tancho_imaging::codec::{Colours, FrameJob};
 use tancho_imaging::container::{Container, FrameGeometry};
 use tancho_imaging::limits::ScanLimits;
 use tancho_imaging::render::{self, Function, Look, Picture, Region, Window};
 use tancho_imaging::scan::PixelDescription;
 use tancho_imaging::syntax::Syntax;
-use tancho_imaging::transcode::{FrameDecoder, Route};
+use tancho_imaging::transcode::Route;
 use tancho_store::instances::Instance;
 
 use super::accept::{self, Origin, Rendition, Wrapping};
 use super::address::{Address, locate};
-use super::wado::{Reader, blocking, boundary, frame_numbers, not_acceptable};
+use super::wado::{Reader, blocking, boundary, frame_numbers, not_acceptable, undecoded_or};
 use super::{ranges, stream};
 use crate::blobs::hex;
 use crate::error::ApiError;
@@ -31,8 +32,6 @@ use crate::state::AppState;
 
 const JPEG: &str = "image/jpeg";
 const PNG: &str = "image/png";
-/// Baseline JPEG, whose frames have eight bits.
-const JPEG_BASELINE: &str = "1.2.840.10008.1.2.4.50";
 /// Quality of JPEG when none is asked for.
 const QUALITY: u8 = 90;
 /// Longest side of a picture that is made larger or smaller.
@@ -448,10 +447,10 @@ fn not_renderable() -> ApiError {
 fn render(reader: &Reader, shown: &Shown, asked: &Asked, media: &str) -> Result<Vec<u8>, ApiError> {
     let instance = &shown.instance;
     let mut container = reader.container(instance).map_err(super::wado::refusal)?;
-    let (frame, geometry, is_rgb) = decoded(&mut container, shown.frame)?;
+    let (frame, geometry, colours) = decoded(reader, instance, &mut container, shown.frame)?;
     let mut model = reader.metadata(instance);
-    if is_rgb {
-        model["00280004"] = serde_json::json!({ "vr": "CS", "Value": ["RGB"] });
+    if colours != Colours::AsStated {
+        model["00280004"] = serde_json::json!({ "vr": "CS", "Value": [colours.photometric("")] });
     }
     let look = Look::of(&model, shown.frame).map_err(|_| not_renderable())?;
     let window = asked_window(asked, &look, &instance.modality)?;
@@ -498,99 +497,39 @@ fn asked_window(asked: &Asked, look: &Look, modality: &str) -> Result<Option<Win
     })
 }
 
-/// A frame as native samples, how they lie, and whether they are red, green and blue whatever the header says.
-fn decoded(container: &mut Container<File>, number: u32) -> Result<(Vec<u8>, FrameGeometry, bool), ApiError> {
+/// A frame as native samples, how they lie, and what they are where decoding has changed it.
+fn decoded(
+    reader: &Reader,
+    instance: &Instance,
+    container: &mut Container<File>,
+    number: u32,
+) -> Result<(Vec<u8>, FrameGeometry, Colours), ApiError> {
     let failed = |error| super::wado::refusal(crate::blobs::BlobError::from(error));
+    let transfer_syntax = container.header().transfer_syntax.clone();
+    if Route::from(&transfer_syntax) == Some(Route::Decoded) {
+        let decoded = FrameJob::of(container).and_then(|job| {
+            let frame = reader.decode(instance, &job, container, number)?;
+            Ok((frame.samples, job.geometry, frame.facts.colours))
+        });
+        return decoded.map_err(|error| undecoded_or(error, not_renderable));
+    }
+    if Syntax::of(&transfer_syntax).encapsulated {
+        return Err(not_renderable());
+    }
     let scanned = container.scan_identity(&ScanLimits::default()).map_err(failed)?;
     let pixels = scanned
         .ok()
         .and_then(|scan| scan.pixels)
         .ok_or_else(not_renderable)?;
-    let transfer_syntax = container.header().transfer_syntax.clone();
-    if Route::from(&transfer_syntax) == Some(Route::Decoded) {
-        let mut decoder = FrameDecoder::new(container).map_err(|_| not_renderable())?;
-        let frame = decoder.frame(container, number).map_err(|_| not_renderable())?;
-        let geometry = geometry_of(PixelDescription {
-            planar_configuration: 0,
-            ..pixels
-        })?;
-        return Ok((frame, geometry, false));
-    }
-    if transfer_syntax.as_str() == JPEG_BASELINE {
-        let codestream = container.frame(number).map_err(failed)?;
-        let photometric = pixels.photometric_interpretation.clone();
-        let geometry = geometry_of(PixelDescription {
-            planar_configuration: 0,
-            ..pixels
-        })?;
-        let frame = from_jpeg(&codestream, &geometry, photometric.trim()).ok_or_else(not_renderable)?;
-        return Ok((frame, geometry, geometry.samples_per_pixel == 3));
-    }
-    if Syntax::of(&transfer_syntax).encapsulated {
-        return Err(not_renderable());
-    }
-    let geometry = geometry_of(pixels)?;
+    let geometry = geometry_of(&pixels)?;
     let frame = container.frame_little_endian(number).map_err(failed)?;
-    Ok((frame, geometry, false))
+    Ok((frame, geometry, Colours::AsStated))
 }
 
-fn geometry_of(pixels: PixelDescription) -> Result<FrameGeometry, ApiError> {
+fn geometry_of(pixels: &PixelDescription) -> Result<FrameGeometry, ApiError> {
     let samples = u64::from(pixels.rows) * u64::from(pixels.columns) * u64::from(pixels.samples_per_pixel);
     let frame_len = samples * u64::from(pixels.bits_allocated / 8);
-    FrameGeometry::of(&pixels, frame_len).ok_or_else(not_renderable)
-}
-
-/// A baseline JPEG of the shape that the header says; colours come as red, green and blue. Where neither the codestream
-/// nor the header makes sure which colours it holds, there is no picture.
-fn from_jpeg(codestream: &[u8], geometry: &FrameGeometry, photometric: &str) -> Option<Vec<u8>> {
-    use zune_jpeg::zune_core::bytestream::ZCursor;
-    use zune_jpeg::zune_core::colorspace::ColorSpace;
-    use zune_jpeg::zune_core::options::DecoderOptions;
-
-    let is_colour = geometry.samples_per_pixel == 3;
-    if geometry.bits_allocated != 8
-        || (is_colour && !matches!(photometric, "RGB" | "YBR_FULL" | "YBR_FULL_422"))
-    {
-        return None;
-    }
-    let colours = match geometry.samples_per_pixel {
-        1 => ColorSpace::Luma,
-        _ => ColorSpace::RGB,
-    };
-    let options = DecoderOptions::default()
-        .set_max_width(usize::from(geometry.columns))
-        .set_max_height(usize::from(geometry.rows))
-        .jpeg_set_out_colorspace(colours);
-    let mut decoder = zune_jpeg::JpegDecoder::new_with_options(ZCursor::new(codestream), options);
-    let frame = decoder.decode().ok()?;
-    // Without a mark the decoder takes three components for luminance and colour differences.
-    let is_read_as_rgb = decoder.input_colorspace() == Some(ColorSpace::RGB);
-    if is_colour && photometric == "RGB" && !is_read_as_rgb && !names_its_colours(codestream) {
-        return None;
-    }
-    (frame.len() as u64 == geometry.frame_len()).then_some(frame)
-}
-
-/// Whether a JPEG has a JFIF or Adobe segment (ITU-T T.871 section 10.1, T.872 section 6.5.3), which say what colours are.
-fn names_its_colours(codestream: &[u8]) -> bool {
-    let mut rest = codestream.get(2..).unwrap_or_default();
-    while let [0xFF, marker, after @ ..] = rest {
-        match marker {
-            0xFF => {
-                rest = &rest[1..];
-                continue;
-            }
-            0xE0 if after.get(2..).is_some_and(|after| after.starts_with(b"JFIF\0")) => return true,
-            0xEE if after.get(2..).is_some_and(|after| after.starts_with(b"Adobe")) => return true,
-            // The scan begins.
-            0xDA => return false,
-            _ => {}
-        }
-        let [high, low, ..] = after else { return false };
-        let len = usize::from(u16::from_be_bytes([*high, *low]));
-        rest = after.get(len..).unwrap_or_default();
-    }
-    false
+    FrameGeometry::of(pixels, frame_len).ok_or_else(not_renderable)
 }
 
 fn encoded(picture: &Picture, quality: u8, media: &str) -> Result<Vec<u8>, ApiError> {
@@ -631,50 +570,6 @@ mod tests {
             .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
             .collect();
         Asked::parse(&owned, is_thumbnail).map_err(|error| error.code.into_owned())
-    }
-
-    /// A baseline JPEG of one red, as its encoder wrote it (JFIF) and without the segment that says so.
-    #[test]
-    fn a_jpeg_that_does_not_say_what_its_colours_are_is_refused_as_rgb() {
-        let red = [255, 0, 0].repeat(64);
-        let mut jfif = Vec::new();
-        jpeg_encoder::Encoder::new(&mut jfif, 90)
-            .encode(&red, 8, 8, jpeg_encoder::ColorType::Rgb)
-            .unwrap();
-        assert_eq!(jfif[2..4], [0xFF, 0xE0]);
-        let len = usize::from(u16::from_be_bytes([jfif[4], jfif[5]]));
-        let bare = [&jfif[..2], &jfif[4 + len..]].concat();
-        let mut adobe = [&jfif[..2], &[0xFF, 0xEE, 0, 14][..], b"Adobe"].concat();
-        adobe.extend([0, 100, 0, 0, 0, 0, 1]);
-        adobe.extend(&bare[2..]);
-        let geometry = FrameGeometry {
-            rows: 8,
-            columns: 8,
-            samples_per_pixel: 3,
-            bits_allocated: 8,
-            bits_stored: 8,
-            high_bit: 7,
-            is_signed: false,
-            is_planar: false,
-        };
-        for (codestream, photometric, is_shown) in [
-            (&jfif, "YBR_FULL_422", true),
-            (&jfif, "RGB", true),
-            (&adobe, "RGB", true),
-            (&bare, "YBR_FULL_422", true),
-            (&bare, "RGB", false),
-            (&jfif, "YBR_PARTIAL_422", false),
-        ] {
-            let frame = from_jpeg(codestream, &geometry, photometric);
-            assert_eq!(frame.is_some(), is_shown, "{photometric}");
-            if let Some(frame) = frame {
-                assert!(
-                    frame[0] > 240 && frame[1] < 16 && frame[2] < 16,
-                    "{:?}",
-                    &frame[..3]
-                );
-            }
-        }
     }
 
     #[test]

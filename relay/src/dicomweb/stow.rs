@@ -41,6 +41,8 @@ pub(super) const REQUESTS_AT_ONCE_MAX: usize = 4;
 pub(super) const CODINGS_AT_ONCE_MAX: usize = 2;
 /// Seconds after which one that was put off may come again.
 const RETRY_AFTER_SECONDS: u64 = 10;
+/// Longest boundary between parts. RFC 2046 section 5.1.1 allows 70; Orthanc's has 73.
+const BOUNDARY_BYTES_MAX: usize = 200;
 
 /// What storing requests share.
 #[derive(Debug)]
@@ -171,7 +173,8 @@ fn boundary_of(headers: &HeaderMap) -> Result<String, ApiError> {
         found.map(|(_, value)| value.as_str())
     };
     let is_dicom = parameter("type").is_none_or(|inner| inner.eq_ignore_ascii_case("application/dicom"));
-    let boundary = parameter("boundary").filter(|boundary| (1..=70).contains(&boundary.len()));
+    let boundary =
+        parameter("boundary").filter(|boundary| (1..=BOUNDARY_BYTES_MAX).contains(&boundary.len()));
     match boundary {
         Some(boundary) if media == "multipart/related" && is_dicom => Ok(boundary.to_owned()),
         _ => Err(refused()),

@@ -12,12 +12,13 @@ use axum::response::{IntoResponse, Response};
 use sha2::{Digest as _, Sha256};
 use tancho_domain::dicom::{SopClassUid, SopInstanceUid, TransferSyntaxUid};
 use tancho_domain::ids::NetworkId;
+use tancho_imaging::codec::{DecodedFrame, FrameJob};
 use tancho_imaging::container::{Container, ContainerError};
 use tancho_imaging::limits::ScanLimits;
 use tancho_imaging::metadata::{self, ElementsError, Extent, MetadataOptions};
 use tancho_imaging::part10;
 use tancho_imaging::syntax::{self, Codestream, Syntax};
-use tancho_imaging::transcode::{self, FrameDecoder, Route, TranscodeError};
+use tancho_imaging::transcode::{self, Route, TranscodeError};
 use tancho_store::instances::Instance;
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -26,6 +27,7 @@ use super::address::{Address, locate};
 use super::ranges::{self, Asked};
 use super::{JSON_MEDIA, model, stream};
 use crate::blobs::{BlobError, Blobs, hex, parse_hex};
+use crate::decoding::{DecodeFault, Subject};
 use crate::error::ApiError;
 use crate::http::caller::Caller;
 use crate::state::AppState;
@@ -191,31 +193,28 @@ async fn retrieve(
         });
     }
     let reader = Reader::new(app, caller);
-    let (opening, admission) = (reader.clone(), Admission::new(app));
+    let opening = reader.clone();
     // What is missing, damaged or not decodable at the start is an answer, not a broken connection.
-    let (files, is_decodable) = blocking(move || {
+    let opened = blocking(move || {
         opening.container(&files[0].instance)?;
         for file in files.iter().filter(|file| file.is_transcoded) {
             let mut container = opening.container(&file.instance)?;
             if Route::from(&container.header().transfer_syntax) == Some(Route::Decoded) {
-                let _permit = admission.wait(decoded_memory(&file.instance))?;
-                let decoded = FrameDecoder::new(&mut container)
-                    .and_then(|mut decoder| decoder.frame(&mut container, 1).map(drop));
-                if decodable(decoded)?.is_none() {
-                    return Ok((files, false));
+                let _permit = opening.admission.wait(decoded_memory(&file.instance))?;
+                let decoded = FrameJob::of(&mut container)
+                    .and_then(|job| opening.decode(&file.instance, &job, &mut container, 1));
+                if let Err(error) = decoded {
+                    return Ok(Err(error));
                 }
             }
         }
-        Ok((files, true))
-    })
-    .await?;
-    if !is_decodable {
-        return Err(not_acceptable());
-    }
+        Ok(Ok(files))
+    });
+    let files = opened.await?.map_err(undecoded)?;
     match <[InstanceFile; 1]>::try_from(files) {
-        Ok([file]) if wrapping == Wrapping::Single => Ok(file_answer(app, headers, reader, file)),
-        Ok([file]) => Ok(files_answer(app, reader, vec![file])),
-        Err(files) => Ok(files_answer(app, reader, files)),
+        Ok([file]) if wrapping == Wrapping::Single => Ok(file_answer(headers, reader, file)),
+        Ok([file]) => Ok(files_answer(reader, vec![file])),
+        Err(files) => Ok(files_answer(reader, files)),
     }
 }
 
@@ -255,7 +254,7 @@ fn file_renditions(instance: &Instance) -> Vec<Rendition> {
 }
 
 /// One file alone. As it was received it is the same bytes each time, so a range of them can be had.
-fn file_answer(app: &AppState, headers: &HeaderMap, reader: Reader, file: InstanceFile) -> Response {
+fn file_answer(headers: &HeaderMap, reader: Reader, file: InstanceFile) -> Response {
     let etag = format!(
         "\"{}-{}\"",
         file.instance.container_sha256,
@@ -269,12 +268,8 @@ fn file_answer(app: &AppState, headers: &HeaderMap, reader: Reader, file: Instan
         (VARY, "accept".to_owned()),
         (ETAG, etag.clone()),
     ];
-    let total = received_len(&file);
-    let admission = Admission::new(app);
-    let Some(total) = total else {
-        let body = stream::body("an instance", move |out| {
-            reader.write_file(&admission, &file, out)
-        });
+    let Some(total) = received_len(&file) else {
+        let body = stream::body("an instance", move |out| reader.write_file(&file, out));
         return (fixed, [(ACCEPT_RANGES, "none")], body).into_response();
     };
     let (status, range) = match ranges::asked(headers, total, &etag) {
@@ -293,7 +288,7 @@ fn file_answer(app: &AppState, headers: &HeaderMap, reader: Reader, file: Instan
         // Only what ends before the end can stop there; up to the end, the digest of the whole decides.
         let ends_early = range.end < total;
         let mut window = stream::Window::new(out, range);
-        match reader.write_file(&admission, &file, &mut window) {
+        match reader.write_file(&file, &mut window) {
             Err(_) if ends_early && window.is_full() => Ok(()),
             written => written,
         }
@@ -317,18 +312,17 @@ fn received_len(file: &InstanceFile) -> Option<usize> {
         .checked_add(usize::try_from(instance.original_len).ok()?)
 }
 
-fn files_answer(app: &AppState, reader: Reader, files: Vec<InstanceFile>) -> Response {
+fn files_answer(reader: Reader, files: Vec<InstanceFile>) -> Response {
     let boundary = files
         .first()
         .map(|file| boundary(&file.instance))
         .unwrap_or_default();
     let content_type = format!("multipart/related; type=\"{DICOM}\"; boundary={boundary}");
-    let admission = Admission::new(app);
     let body = stream::body("an instance", move |out| {
         for file in &files {
             let of_part = format!("{DICOM};transfer-syntax={}", file.transfer_syntax());
             stream::begin_part(out, &boundary, &of_part)?;
-            reader.write_file(&admission, file, out)?;
+            reader.write_file(file, out)?;
             stream::end_part(out)?;
         }
         stream::end_parts(out, &boundary)
@@ -411,9 +405,9 @@ async fn frames_of(
         let permit = app.dicomweb.frame_permit(memory).await?;
         let frame = blocking(move || {
             let _permit = permit;
-            decodable(reader.frame(&instance, &mut container, &form, number))
+            Ok(reader.frame(&instance, &mut container, &form, number))
         });
-        let frame = frame.await?.ok_or_else(not_acceptable)?;
+        let frame = frame.await?.map_err(undecoded)?;
         return Ok(frame_answer(headers, frame, &content_type, &etag));
     }
     let boundary = boundary(&instance);
@@ -427,19 +421,18 @@ async fn frames_of(
     let permit = app.dicomweb.frame_permit(memory).await?;
     let opened = blocking(move || {
         let _permit = permit;
-        let read = if wanted.0.origin == Origin::Transcoded {
-            decodable(checking.frame(&of, &mut container, &wanted, first))?
-        } else {
-            Some(Vec::new())
-        };
-        Ok(read.map(|_| container))
+        if wanted.0.origin == Origin::Transcoded
+            && let Err(error) = checking.frame(&of, &mut container, &wanted, first)
+        {
+            return Ok(Err(error));
+        }
+        Ok(Ok(container))
     });
-    let mut container = opened.await?.ok_or_else(not_acceptable)?;
-    let admission = Admission::new(app);
+    let mut container = opened.await?.map_err(undecoded)?;
     let body = stream::body("frames", move |out| {
         for number in numbers {
             stream::begin_part(out, &boundary, &content_type)?;
-            let permit = admission.wait(memory)?;
+            let permit = reader.admission.wait(memory)?;
             let frame = reader.frame(&instance, &mut container, &form, number);
             drop(permit);
             out.write_all(&frame.map_err(io::Error::other)?)?;
@@ -464,13 +457,14 @@ fn received_memory(container: &Container<File>) -> u64 {
     frame_bytes(container) * if is_decoded { 5 } else { 1 }
 }
 
-/// Bytes that decoding a frame that came as HTJ2K takes: its samples and as much again for the wavelet.
+/// Bytes that having a frame decoded takes here: its codestream and its samples. The decoder's own are the worker's.
 fn decoded_memory(instance: &Instance) -> u64 {
     let side = |pixels: Option<i64>| pixels.unwrap_or(0).clamp(0, i64::from(u16::MAX)) as u64;
-    side(instance.frame_rows) * side(instance.frame_columns) * 3 * 10
+    side(instance.frame_rows) * side(instance.frame_columns) * 3 * 4
 }
 
-/// Lets a blocking thread wait until what it decodes fits into memory.
+/// Lets a blocking thread wait until what it decodes fits into memory, and for what a worker decodes.
+#[derive(Clone)]
 struct Admission {
     app: AppState,
     runtime: tokio::runtime::Handle,
@@ -505,13 +499,27 @@ fn not_displayable(instance: &Instance, frame_count: u32) -> ApiError {
     }
 }
 
-/// What was read; `None` when it is coded in a way that is not decoded here.
-fn decodable<T>(read: Result<T, TranscodeError>) -> Result<Option<T>, BlobError> {
-    match read {
-        Ok(read) => Ok(Some(read)),
-        Err(TranscodeError::NotDecodable | TranscodeError::Elements(ElementsError::Scan(_))) => Ok(None),
-        Err(TranscodeError::Elements(ElementsError::Container(error))) => Err(error.into()),
-        Err(TranscodeError::Io(error)) => Err(error.into()),
+/// What a client hears of frames that were not decoded.
+fn undecoded(error: TranscodeError) -> ApiError {
+    undecoded_or(error, not_acceptable)
+}
+
+/// The same, with another answer for what is coded in a way that is not decoded here.
+pub(super) fn undecoded_or(error: TranscodeError, not_decodable: impl FnOnce() -> ApiError) -> ApiError {
+    match error {
+        TranscodeError::NotDecodable | TranscodeError::Elements(ElementsError::Scan(_)) => not_decodable(),
+        TranscodeError::Undone(code) if code == DecodeFault::Marked.code() => ApiError::new(
+            StatusCode::NOT_ACCEPTABLE,
+            code,
+            "decoding it failed twice and is not tried again: retrieve the original, and ask the site to check what it sent",
+        ),
+        TranscodeError::Undone(code) => ApiError::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            code,
+            "decoding it failed; ask again in a moment, or retrieve the original",
+        ),
+        TranscodeError::Elements(ElementsError::Container(error)) => refusal(error.into()),
+        TranscodeError::Io(error) => ApiError::unavailable(error),
     }
 }
 
@@ -599,7 +607,7 @@ async fn pixel_data(
     let reader = Reader::new(app, caller);
     let (opening, of) = (reader.clone(), instance.clone());
     let mut container = blocking(move || opening.container(&of)).await?;
-    let (admission, memory) = (Admission::new(app), received_memory(&container));
+    let memory = received_memory(&container);
     let (boundary, content_type) = (boundary(&instance), received.content_type());
     let outer = match wrapping {
         Wrapping::Single => content_type.clone(),
@@ -610,7 +618,7 @@ async fn pixel_data(
             stream::begin_part(out, &boundary, &content_type)?;
         }
         for number in 1..=n_frames {
-            let permit = admission.wait(memory)?;
+            let permit = reader.admission.wait(memory)?;
             let frame = reader.frame(&instance, &mut container, &received, number);
             drop(permit);
             out.write_all(&frame.map_err(io::Error::other)?)?;
@@ -672,17 +680,6 @@ impl FrameForm {
             }));
         }
         forms
-    }
-
-    fn read(&self, container: &mut Container<File>, number: u32) -> Result<Vec<u8>, TranscodeError> {
-        match self.0.origin {
-            Origin::Resting => {
-                let codestream = container.codestream(number)?;
-                Ok(codestream.ok_or(ContainerError::NoSuchFrame(number))?)
-            }
-            Origin::Transcoded => FrameDecoder::new(container)?.frame(container, number),
-            Origin::Received => Ok(container.frame_little_endian(number)?),
-        }
     }
 
     /// Strong (RFC 9110 section 8.8.3): a container never changes, and a frame leaves it in each form as one sequence of
@@ -814,6 +811,7 @@ pub(super) struct Reader {
     blobs: Blobs,
     network_id: NetworkId,
     base_url: String,
+    admission: Admission,
 }
 
 impl Reader {
@@ -822,6 +820,7 @@ impl Reader {
             blobs: app.blobs.clone(),
             network_id: caller.scope.network_id.clone(),
             base_url: model::base_url(app).to_owned(),
+            admission: Admission::new(app),
         }
     }
 
@@ -843,7 +842,7 @@ impl Reader {
     }
 
     /// The instance as a DICOM file. Every section is checked as it passes, the whole at the end.
-    fn write_file(&self, admission: &Admission, file: &InstanceFile, out: &mut impl Write) -> io::Result<()> {
+    fn write_file(&self, file: &InstanceFile, out: &mut impl Write) -> io::Result<()> {
         let mut container = self.container(&file.instance).map_err(io::Error::other)?;
         let header = container.header();
         let transfer_syntax = TransferSyntaxUid::parse(file.transfer_syntax()).map_err(io::Error::other)?;
@@ -854,12 +853,16 @@ impl Reader {
         ))?;
         if file.is_transcoded {
             let memory = decoded_memory(&file.instance);
-            return transcode::explicit_little(&mut container, out, || admission.wait(memory))
+            let decode = |job: &FrameJob, container: &mut Container<File>, number| {
+                let _permit = self.admission.wait(memory)?;
+                self.decode(&file.instance, job, container, number)
+            };
+            return transcode::explicit_little(&mut container, out, decode)
                 .inspect_err(|error| self.suspect_transcoded(&file.instance, error))
                 .map_err(io::Error::other);
         }
         let memory = received_memory(&container);
-        let rebuilt = container.rebuild_admitted(out, || admission.wait(memory));
+        let rebuilt = container.rebuild_admitted(out, || self.admission.wait(memory));
         rebuilt
             .inspect_err(|error| self.suspect(&file.instance, error))
             .map_err(|error| match error {
@@ -876,8 +879,40 @@ impl Reader {
         form: &FrameForm,
         number: u32,
     ) -> Result<Vec<u8>, TranscodeError> {
-        form.read(container, number)
-            .inspect_err(|error| self.suspect_transcoded(instance, error))
+        let read = match form.0.origin {
+            Origin::Resting => container
+                .codestream(number)
+                .and_then(|codestream| codestream.ok_or(ContainerError::NoSuchFrame(number)))
+                .map_err(TranscodeError::from),
+            Origin::Transcoded => FrameJob::of(container)
+                .and_then(|job| self.decode(instance, &job, container, number))
+                .map(|frame| frame.samples),
+            Origin::Received => container
+                .frame_little_endian(number)
+                .map_err(TranscodeError::from),
+        };
+        read.inspect_err(|error| self.suspect_transcoded(instance, error))
+    }
+
+    /// Has a worker decode a frame. The caller has the permit for its bytes.
+    pub(super) fn decode(
+        &self,
+        instance: &Instance,
+        job: &FrameJob,
+        container: &mut Container<File>,
+        number: u32,
+    ) -> Result<DecodedFrame, TranscodeError> {
+        let codestream = container.frame(number)?;
+        let subject = Subject {
+            instance_id: instance.id.to_string(),
+            container_sha256: instance.container_sha256.clone(),
+        };
+        let Admission { app, runtime } = &self.admission;
+        let decoded = runtime.block_on(app.decoders.decode(&subject, job, &codestream));
+        decoded.map_err(|fault| match fault {
+            DecodeFault::Refused => TranscodeError::NotDecodable,
+            other => TranscodeError::Undone(other.code()),
+        })
     }
 
     fn suspect_transcoded(&self, instance: &Instance, error: &TranscodeError) {

@@ -20,8 +20,7 @@ const POLICY: &str = "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; 
     base-uri 'none'; form-action 'self'; frame-ancestors 'none'; require-trusted-types-for 'script'; \
     trusted-types default";
 
-const FIXED: [(HeaderName, &str); 5] = [
-    (CONTENT_SECURITY_POLICY, POLICY),
+const FIXED: [(HeaderName, &str); 4] = [
     (X_CONTENT_TYPE_OPTIONS, "nosniff"),
     (REFERRER_POLICY, "no-referrer"),
     (
@@ -34,7 +33,8 @@ const FIXED: [(HeaderName, &str); 5] = [
     ),
 ];
 
-/// Sets the fixed headers; an answer that says nothing about caching is not kept.
+/// Sets the fixed headers; an answer that says nothing about caching is not kept. Only the OHIF viewer, which is not
+/// ours, has a policy of its own.
 pub async fn secure(request: Request, next: Next) -> Response {
     let head_bytes: usize = request
         .headers()
@@ -60,6 +60,9 @@ pub async fn secure(request: Request, next: Next) -> Response {
     for (name, value) in FIXED {
         headers.insert(name, HeaderValue::from_static(value));
     }
+    headers
+        .entry(CONTENT_SECURITY_POLICY)
+        .or_insert(HeaderValue::from_static(POLICY));
     headers
         .entry(CACHE_CONTROL)
         .or_insert(HeaderValue::from_static("no-store"));

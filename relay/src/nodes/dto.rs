@@ -2,7 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 use tancho_store::nodes as store;
+use tancho_store::studies;
 use utoipa::ToSchema;
+
+use crate::ingest::withheld::{self, WithheldInstances};
 
 /// An agent at a site.
 #[derive(Debug, Serialize, ToSchema)]
@@ -51,6 +54,43 @@ impl Node {
 pub struct NodeList {
     /// Oldest first.
     pub items: Vec<Node>,
+}
+
+/// A study of which instances stay at its site. It says nothing of the patient: the site knows the study by its UID.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct WithholdingStudy {
+    /// Short code of the site.
+    pub site_code: String,
+    /// Name of the site.
+    pub site_name: String,
+    /// The study.
+    pub study_instance_uid: String,
+    /// What stays there, and why.
+    pub withheld: Vec<WithheldInstances>,
+    /// Instances of it that came.
+    pub verified: i64,
+    /// When the site last said something of the study.
+    pub updated_at_ms: i64,
+}
+
+impl WithholdingStudy {
+    pub(super) fn of(study: studies::WithholdingStudy) -> Self {
+        Self {
+            withheld: withheld::of(&study.withheld),
+            site_code: study.site_code,
+            site_name: study.site_name,
+            study_instance_uid: study.study_instance_uid,
+            verified: study.n_verified,
+            updated_at_ms: study.updated_at_ms,
+        }
+    }
+}
+
+/// What stays at the sites.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct WithholdingStudyList {
+    /// What was said last first; at most 500.
+    pub items: Vec<WithholdingStudy>,
 }
 
 /// A node to be invited.

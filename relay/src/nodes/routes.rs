@@ -7,7 +7,7 @@ use axum::response::{IntoResponse, Response};
 use tancho_domain::access::Action;
 use tancho_domain::ids::NodeId;
 use tancho_store::audit::Actor;
-use tancho_store::{Tx, sites};
+use tancho_store::{Tx, sites, studies};
 use tancho_wire::limits::INVITATION_MS_MAX;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -22,6 +22,7 @@ use crate::state::AppState;
 pub fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
         .routes(routes!(list_nodes))
+        .routes(routes!(list_withholding_studies))
         .routes(routes!(invite_node))
         .routes(routes!(approve_node))
         .routes(routes!(deny_node))
@@ -36,6 +37,22 @@ async fn list_nodes(State(app): State<AppState>, caller: Caller) -> Result<Json<
     caller.require(Action::ManageNodes)?;
     let mut tx = app.db.read().await?;
     Ok(Json(service::list_nodes(&app, &mut tx, &caller.scope).await?))
+}
+
+/// Studies of which instances came to their site and stay there: held back, set aside, damaged, or refused.
+#[utoipa::path(
+    get, path = "/api/v1/nodes/withheld", tag = "nodes", operation_id = "list_withholding_studies",
+    responses((status = OK, body = dto::WithholdingStudyList))
+)]
+async fn list_withholding_studies(
+    State(app): State<AppState>,
+    caller: Caller,
+) -> Result<Json<dto::WithholdingStudyList>, ApiError> {
+    caller.require(Action::ManageNodes)?;
+    let mut tx = app.db.read().await?;
+    let found = studies::list_withholding_studies(&mut tx, &caller.scope).await?;
+    let items = found.into_iter().map(dto::WithholdingStudy::of).collect();
+    Ok(Json(dto::WithholdingStudyList { items }))
 }
 
 /// Makes a one-time code with which one agent can be enrolled at a site. The code is shown in this answer only.

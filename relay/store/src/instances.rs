@@ -306,26 +306,41 @@ macro_rules! studies_that_match {
     };
 }
 
-/// Runs a statement over the studies that match, by the index that the filter's UIDs have: of instances, of studies, or,
-/// without either, in order of arrival.
+/// Runs a statement over the studies that match, by the index that the filter's UIDs have: of instances, of studies, of
+/// series, or, without any, in order of arrival. SQLite keeps the order of a cross join, so what the index gives comes
+/// first and no study is walked.
 macro_rules! over_studies {
     ($fetch:ident, $tx:expr, $row:ty, $head:expr, $end:literal, $scope:expr, $filter:expr $(, $bind:expr)*) => {{
         const { assert!(SEARCH_WORDS_MAX == 4, "the statement has a place for each word") };
         const BY_ARRIVAL: &str = concat!($head, studies_that_match!("studies s"), $end);
         const BY_STUDY: &str = concat!(
             $head,
-            studies_that_match!("studies s"),
-            "and s.study_instance_uid in ",
-            listed_uids!("3"),
+            studies_that_match!(concat!(
+                "(select distinct o.id as study_id from studies o where o.network_id = $1 and o.study_instance_uid in ",
+                listed_uids!("3"),
+                ") f cross join studies s"
+            )),
+            "and s.id = f.study_id",
+            $end
+        );
+        const BY_SERIES: &str = concat!(
+            $head,
+            studies_that_match!(concat!(
+                "(select distinct o.study_id as study_id from series o where o.network_id = $1 and o.series_instance_uid in ",
+                listed_uids!("4"),
+                ") f cross join studies s"
+            )),
+            "and s.id = f.study_id",
             $end
         );
         const BY_INSTANCE: &str = concat!(
             $head,
             studies_that_match!(concat!(
-                "(select distinct o.study_id from instances o where o.network_id = $1 and o.sop_instance_uid in ",
+                "(select distinct o.study_id as study_id from instances o where o.network_id = $1 and o.sop_instance_uid in ",
                 listed_uids!("5"),
-                ") f join studies s on s.id = f.study_id"
+                ") f cross join studies s"
             )),
+            "and s.id = f.study_id",
             $end
         );
         let (scope, filter): (&Scope, &StudyFilter<'_>) = ($scope, $filter);
@@ -333,10 +348,15 @@ macro_rules! over_studies {
         let word = |n: usize| filter.words.get(n);
         let written = |n| word(n).map(|word| format!("%{}%", word.written));
         let spoken = |n| Some(format!("%{}%", word(n)?.spoken.as_ref()?));
-        let text = match (filter.sop_instance_uids, filter.study_instance_uids) {
-            (Some(_), _) => BY_INSTANCE,
-            (None, Some(_)) => BY_STUDY,
-            (None, None) => BY_ARRIVAL,
+        let text = match (
+            filter.sop_instance_uids,
+            filter.study_instance_uids,
+            filter.series_instance_uids,
+        ) {
+            (Some(_), _, _) => BY_INSTANCE,
+            (None, Some(_), _) => BY_STUDY,
+            (None, None, Some(_)) => BY_SERIES,
+            (None, None, None) => BY_ARRIVAL,
         };
         $fetch!(
             $tx,
@@ -389,6 +409,40 @@ pub async fn list_studies(
 pub async fn count_studies(tx: &mut Tx, scope: &Scope, filter: &StudyFilter<'_>) -> Result<i64, StoreError> {
     let (count,) = over_studies!(fetch_one, tx, (i64,), "select count(*)", "", scope, filter)?;
     Ok(count)
+}
+
+/// How the database would find what [`list_studies`] gives, one step a line in its own words.
+pub async fn explain_list_studies(
+    tx: &mut Tx,
+    scope: &Scope,
+    filter: &StudyFilter<'_>,
+) -> Result<Vec<String>, StoreError> {
+    match tx {
+        Tx::Sqlite(_) => {
+            let steps = over_studies!(
+                fetch_all,
+                tx,
+                (i64, i64, i64, String),
+                concat!("explain query plan select ", study_columns!()),
+                " order by s.last_arrival_at_ms desc, s.id limit 200",
+                scope,
+                filter
+            )?;
+            Ok(steps.into_iter().map(|(_, _, _, step)| step).collect())
+        }
+        Tx::Postgres(_) => {
+            let steps = over_studies!(
+                fetch_all,
+                tx,
+                (String,),
+                concat!("explain select ", study_columns!()),
+                " order by s.last_arrival_at_ms desc, s.id limit 200",
+                scope,
+                filter
+            )?;
+            Ok(steps.into_iter().map(|(step,)| step).collect())
+        }
+    }
 }
 
 /// The study of that name. `NotFound` beyond reach; `Conflict` when two sites sent studies of that UID and both are

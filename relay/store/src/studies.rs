@@ -12,8 +12,8 @@ pub use arrival::{
     find_instance_of_site, list_containers_of_series, replace_lost_first, verify_instance, withdraw_instance,
 };
 pub use manifest::{
-    Manifest, StudyArrival, StudyProgress, Withheld, get_study_arrival, get_study_progress, get_study_uid,
-    record_manifest,
+    Manifest, StudyArrival, StudyProgress, WITHHOLDING_STUDIES_MAX, Withheld, WithholdingStudy,
+    get_study_arrival, get_study_progress, get_study_uid, list_withholding_studies, record_manifest,
 };
 
 use tancho_domain::ids::{NetworkId, NodeId, SiteId};

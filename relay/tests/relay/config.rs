@@ -30,6 +30,20 @@ fn without_a_file_everything_has_its_documented_default() {
     assert_eq!(config.database.url, "sqlite:tancho-data/tancho.sqlite");
     assert_eq!(config.turnaround.stroke_code.verbal_ms, Some(15 * 60_000));
     assert_eq!(config.turnaround.routine.written_ms, None);
+    let decoding = config.decoding;
+    assert_eq!((decoding.workers, decoding.memory_bytes_max), (2, 2 << 30));
+    assert_eq!((decoding.cpu_seconds_max, decoding.wall_seconds_max), (20, 60));
+}
+
+#[test]
+fn decoding_workers_have_limits_that_can_hold() {
+    let least =
+        "[decoding]\nworkers = 1\nmemory_bytes_max = 268435456\ncpu_seconds_max = 1\nwall_seconds_max = 1\n";
+    let decoding = load(least, &[]).unwrap().decoding;
+    assert_eq!((decoding.workers, decoding.memory_bytes_max), (1, 256 << 20));
+    let below = "[decoding]\nworkers = 0\nmemory_bytes_max = 268435455\ncpu_seconds_max = 0\nwall_seconds_max = 3601\n";
+    let problems = load(below, &[]).unwrap_err();
+    assert_eq!(problems.len(), 4, "{problems:?}");
 }
 
 #[test]
@@ -38,7 +52,7 @@ fn flt_129_every_problem_is_reported_at_once_with_its_key() {
         "data_dirr = 'x'\n[http]\nlisten = '0.0.0.0:8080'\ntls_cert_file = 'none.pem'\npublic_url = 'tancho'\n\
          connections_max = 0\n[quic]\nlisten = 4433\n[smtp]\nhost = 'mail.example.jp'\ntls = 'maybe'\n\
          [turnaround.urgent]\nopen_minutes = 'soon'\n[[requests.open_rules]]\ncalled_ae = 'X'\nurgencyy = 'urgent'\n\
-         [nodes]\nrequire_approval = 'yes'\n[nonsense]\na = 1\n",
+         [nodes]\nrequire_approval = 'yes'\n[ohif]\ndir = '/nowhere'\n[nonsense]\na = 1\n",
         &[("TANCHO_DATABASE__URL", "mysql://x")],
     )
     .unwrap_err();
@@ -54,6 +68,7 @@ fn flt_129_every_problem_is_reported_at_once_with_its_key() {
         "requests.open_rules[0].urgency: missing",
         "turnaround.urgent.open_minutes: a whole number from 1 to 43200 expected, found \"soon\"",
         "nodes.require_approval: true or false expected, found \"yes\"",
+        "ohif.dir: /nowhere: a folder with OHIF's index.html expected",
         "data_dirr: unknown key",
         "requests.open_rules[0].urgencyy: unknown key",
         "nonsense.a: unknown key",

@@ -10,11 +10,12 @@ use std::io::Cursor;
 use libfuzzer_sys::fuzz_target;
 use sha2::{Digest, Sha256};
 use tancho_domain::dicom::TransferSyntaxUid;
+use tancho_imaging::codec::FrameJob;
 use tancho_imaging::container::{Container, encode};
 use tancho_imaging::limits::ScanLimits;
 use tancho_imaging::metadata::{Extent, MetadataOptions, bulk_value, dicom_json, of_container};
 use tancho_imaging::render::{Look, picture};
-use tancho_imaging::transcode::{FrameDecoder, explicit_little};
+use tancho_imaging::transcode::explicit_little;
 use tancho_imaging::{part10, scan, syntax};
 
 const SYNTAXES: [&str; 9] = [
@@ -89,11 +90,8 @@ fn serve(container: &mut Container<Cursor<Vec<u8>>>) {
     }
     let _ = bulk_value(container, "00091010", &options.limits);
     let mut explicit = Vec::new();
-    if explicit_little(container, &mut explicit, || Ok(())).is_ok() {
+    if explicit_little(container, &mut explicit, FrameJob::decode_here).is_ok() {
         let explicit_little_endian = TransferSyntaxUid::parse(syntax::EXPLICIT_LITTLE).expect("a constant");
         let _ = dicom_json(&explicit, &explicit_little_endian, &options);
-    }
-    if let Ok(mut decoder) = FrameDecoder::new(container) {
-        let _ = decoder.frame(container, 1);
     }
 }

@@ -4,7 +4,7 @@
 import { ja, en } from './strings.js';
 import { groups } from './fields.js';
 import { answersOf, element as h, missingFields, openRequestForm } from './form.js';
-import { heldList, quarantineTable, refusalTable, uncertainTextTable } from './attention.js';
+import { conformanceCards, heldList, quarantineTable, refusalTable, uncertainTextTable } from './attention.js';
 import { drawLine, lossText, rateText, rttText } from './line.js';
 import { notice, troubleWords } from './troubles.js';
 
@@ -56,9 +56,29 @@ const nameOf = (group) => headerText(group.split('^').filter(Boolean).join(' '))
 async function post(path, body) {
   try {
     const answer = await fetch(path, { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) });
-    if (answer.ok) return null;
-    const problem = await answer.json().catch(() => ({}));
-    return problem.detail ?? `HTTP ${answer.status}`;
+    return answer.ok ? null : await refusal(answer);
+  } catch {
+    return t().pageOffline;
+  }
+}
+
+/** Why the agent would not, in words: by its code, else as it says itself. */
+async function refusal(answer) {
+  const { code, detail } = await answer.json().catch(() => ({}));
+  if (t().problems[code]) return t().problems[code];
+  return t().reasons[code] ? t().again.still(t().reasons[code]) : detail ?? `HTTP ${answer.status}`;
+}
+
+/** Has the browser keep what the agent answers, under the name it gives. */
+async function save(path, body) {
+  try {
+    const answer = await fetch(path, { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) });
+    if (!answer.ok) return await refusal(answer);
+    const name = /filename="([^"]+)"/.exec(answer.headers.get('content-disposition') ?? '')?.[1] ?? '';
+    const link = h('a', { href: URL.createObjectURL(await answer.blob()), download: name });
+    link.click();
+    URL.revokeObjectURL(link.href);
+    return null;
   } catch {
     return t().pageOffline;
   }
@@ -301,10 +321,11 @@ function draw() {
   drawLineNow();
   keepFocus(list, () => list.replaceChildren(...(state.studies.length ? state.studies.map(studyCard)
     : [h('p', { class: 'empty' }, h('strong', {}, t().emptyTitle), t().emptyHelp(state))])));
-  const tools = { text: t(), clock, size, identity, post, say };
+  const tools = { text: t(), clock, size, identity, post, save, say };
   section('held', state.held, (list) => heldList(list, $('confirm'), tools));
   section('texts', state.uncertain_texts, (list) => [uncertainTextTable(list, tools)]);
   section('quarantine', state.quarantine, (list) => [quarantineTable(list, $('confirm'), tools)]);
+  section('conformance', state.conformance, (list) => conformanceCards(list, lang, tools));
   section('refusals', state.refusals, (list) => [refusalTable(list, tools)]);
 }
 

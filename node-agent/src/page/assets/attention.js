@@ -1,5 +1,5 @@
 // What a person has to look at: images held back because they name another patient, scanners whose text does not fit
-// its character set, images that cannot be read, and callers that were refused. Acts on them only after a confirmation
+// its character set, images that cannot be read, callers that were refused, and the conformance card of each scanner. Acts on them only after a confirmation
 // that shows what they concern.
 
 import { element as h } from './form.js';
@@ -80,21 +80,35 @@ export function askTakeOut(dialog, held, tools) {
   });
 }
 
-/** Opens the question whether a quarantined image may leave the list. */
-export function askDismiss(dialog, one, tools) {
-  const { text, post, say, clock, size } = tools;
+/** Opens a question about a quarantined image: what it is, and what the act means. */
+function askAbout(dialog, one, { text, clock, size, say }, { words, act }) {
   const facts = [clock(one.at_ms), one.calling_ae, reason(text, one.code), size(one.bytes)];
   confirm(dialog, {
     text,
-    title: text.dismiss.title,
-    body: [h('ul', {}, ...facts.map((fact) => h('li', {}, fact))), h('p', {}, text.dismiss.help)],
-    label: text.dismiss.label,
+    title: words.title,
+    body: [h('ul', {}, ...facts.map((fact) => h('li', {}, fact))), h('p', {}, words.help)],
+    label: words.label,
     act: async () => {
-      const error = await post('/api/quarantine/dismiss', { object_id: one.object_id });
-      if (!error) say(text.dismiss.done);
+      const error = await act({ object_id: one.object_id });
+      if (!error) say(words.done);
       return error;
     },
   });
+}
+
+/** Opens the question whether a quarantined image may leave the list. */
+export function askDismiss(dialog, one, tools) {
+  askAbout(dialog, one, tools, { words: tools.text.dismiss, act: (body) => tools.post('/api/quarantine/dismiss', body) });
+}
+
+/** Opens the question whether a quarantined image is read again, and sent if it can be used. */
+export function askAgain(dialog, one, tools) {
+  askAbout(dialog, one, tools, { words: tools.text.again, act: (body) => tools.post('/api/quarantine/release', body) });
+}
+
+/** Opens the question whether a quarantined image is kept as a file, for whoever looks after the scanner. */
+export function askSave(dialog, one, tools) {
+  askAbout(dialog, one, tools, { words: tools.text.save, act: (body) => tools.save('/api/quarantine/file', body) });
 }
 
 /** A code in words; one that is not known shows itself, for the administrator. */
@@ -118,7 +132,8 @@ export function quarantineTable(list, dialog, tools) {
   const { text, clock, size } = tools;
   return table(text.quarantineColumns, list.map((one) => h('tr', {},
     h('td', {}, clock(one.at_ms)), h('td', {}, one.calling_ae), h('td', {}, reason(text, one.code)), h('td', {}, size(one.bytes)),
-    h('td', {}, h('button', { type: 'button', 'data-act': 'dismiss', onclick: () => askDismiss(dialog, one, tools) }, text.dismiss.look)))));
+    h('td', {}, h('div', { class: 'acts' }, ...[['save', askSave], ['again', askAgain], ['dismiss', askDismiss]].map(([act, ask]) =>
+      h('button', { type: 'button', 'data-act': act, onclick: () => ask(dialog, one, tools) }, text[act].look)))))));
 }
 
 /** Scanners whose text does not fit the character set they declare, with what to have corrected. */
@@ -135,4 +150,16 @@ export function refusalTable(list, { text, clock }) {
   return table(text.refusals.columns, list.map((one) => h('tr', {},
     h('td', {}, clock(one.at_ms)), h('td', {}, one.calling_ae || '—'), h('td', {}, one.called_ae || '—'), h('td', {}, one.address),
     h('td', {}, text.refusals.reasons[one.code] ?? one.code), h('td', {}, String(one.n_times)))));
+}
+
+/** A card for each modality: what it gets wrong, how often, when last, and what to ask of its vendor. */
+export function conformanceCards(list, lang, { text, clock }) {
+  const { cards } = text;
+  return list.map((card) => h('article', { class: 'card', 'aria-label': cards.label(card.calling_ae) },
+    h('h3', {}, card.calling_ae),
+    h('p', { class: 'sub' }, cards.looked(card.n_objects, card.n_series, clock(card.last_at_ms))),
+    card.faults.length === 0 ? h('p', {}, cards.good)
+      : table(cards.columns, card.faults.map((fault) => h('tr', {},
+        h('td', {}, fault.what[lang]), h('td', {}, cards.evidence(fault.n, fault.of, fault.is_of_series)), h('td', {}, fault.detail || '—'),
+        h('td', {}, clock(fault.last_at_ms)), h('td', {}, fault.fix[lang]))))));
 }

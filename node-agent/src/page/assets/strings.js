@@ -166,6 +166,21 @@ export const ja = {
     look: '一覧から消す…', title: '隔離した画像を一覧から消しますか', label: '一覧から消す', done: '一覧から消しました',
     help: 'この画像は送信されません。必要な画像は、消す前に装置から再送されたことを確認してください。データはこの端末に残り、操作は記録されます。',
   },
+  again: {
+    look: '読み直す…', title: '隔離した画像を読み直しますか', label: '読み直す', done: '読み取れたので、送信待ちに入れました',
+    help: 'いまの規則でもう一度読み取り、使えるものだけを装置から届いたときと同じ検査を通して送信します。識別番号(UID)が規格に合わない、または通知と違う画像は、別の画像や別の患者と取り違えるおそれがあるため、送信できません。装置で直して再送してください。操作は記録されます。',
+    still: (why) => `まだ使えないため送信しません: ${why}。装置で直して再送してください。`,
+  },
+  save: {
+    look: 'ファイルに保存…', title: '隔離した画像をファイルに保存しますか', label: '保存する', done: 'ファイルに保存しました',
+    help: '装置から届いたままのデータです。患者情報が含まれることがあります。装置の担当者に渡すときは、施設の決まりに従ってください。操作は記録されます。',
+  },
+  problems: {
+    quarantine_not_found: 'この画像はもう隔離されていません。', held_not_found: 'この画像はもう保留されていません。',
+    quarantine_not_kept: '届いたときに隔離の領域が一杯だったため、データが残っていません。装置から再送してください。',
+    study_not_found: 'この検査はもうこの端末にありません。', spool_unavailable: '保存できませんでした。ディスクを確認して、もう一度試してください。',
+    body_invalid: '要求を読み取れませんでした。ページを再読み込みして、もう一度試してください。',
+  },
   textsTitle: '文字コードが合わない装置',
   textsHelp: '宣言された文字コード(0008,0005)では読めない文字が届きました。受け取ったまま保存して送り、氏名などは「不確実」と表示します。装置の担当者に、文字コードの設定を実際の文字に合わせるよう依頼してください。',
   texts: {
@@ -175,6 +190,13 @@ export const ja = {
       '00100010': '患者氏名', '00100020': '患者ID', '00100021': '患者IDの発行者', '00080050': '受付番号', '00080070': '製造者',
       '00080080': '施設名', '00081010': '装置名', '00081030': '検査記述', '0008103E': 'シリーズ記述',
     },
+  },
+  conformanceTitle: '装置の適合カード',
+  conformanceHelp: '届いた画像から数えた、装置ごとの気になる点と、業者に依頼する内容です。画像は受け取ったまま送っています。90日見られない項目は消えます。',
+  cards: {
+    label: (ae) => `装置 ${ae} の適合カード`, looked: (images, series, at) => `${images} 画像・${series} シリーズを確認、最終受信 ${at}`,
+    good: '気になる点はありません', columns: ['内容', '件数', '根拠', '最後に見た時刻', '業者への依頼'],
+    evidence: (n, of, series) => `${of} ${series ? 'シリーズ' : '画像'}中 ${n}`,
   },
   heldTitle: '保留した画像',
   heldHelp: '同じ検査番号で届きましたが、患者情報が検査と異なるため送信していない画像です。読影医の画面には「保留中」と表示され、検査は全画像になりません。',
@@ -374,6 +396,21 @@ export const en = {
     look: 'Take off the list…', title: 'Take this image off the list?', label: 'Take off the list', done: 'Taken off the list',
     help: 'This image is never sent. Make sure first that what is needed was sent again from the scanner. Its data stays on this computer, and the act is recorded.',
   },
+  again: {
+    look: 'Read again…', title: 'Read this image again?', label: 'Read again', done: 'It can be read now and waits to be sent',
+    help: 'It is read once more by the rules of this version, and sent only if it passes everything that an image from the scanner has to pass. An image whose identifier (UID) is not one, or not the one announced, cannot be sent: it could be taken for another image or another patient. Have it corrected at the scanner and sent again. The act is recorded.',
+    still: (why) => `Not sent, it still cannot be used: ${why}. Have it corrected at the scanner and sent again.`,
+  },
+  save: {
+    look: 'Save as a file…', title: 'Save this image as a file?', label: 'Save', done: 'Saved as a file',
+    help: 'These are the data as they came from the scanner. They may name a patient: follow the rules of the site when you hand them to whoever looks after the scanner. The act is recorded.',
+  },
+  problems: {
+    quarantine_not_found: 'This image is no longer set aside.', held_not_found: 'These images are no longer held back.',
+    quarantine_not_kept: 'There was no room for the data when it came. Send it again from the scanner.',
+    study_not_found: 'This study is no longer on this machine.', spool_unavailable: 'It could not be saved. Check the disk, then try again.',
+    body_invalid: 'The request could not be read. Reload the page and try again.',
+  },
   textsTitle: 'Scanners whose character set does not fit',
   textsHelp: 'Characters came that the declared character set (0008,0005) does not explain. They are kept and sent as they came, and names are shown as uncertain. Ask the vendor to set the character set to what the scanner really writes.',
   texts: {
@@ -383,6 +420,13 @@ export const en = {
       '00100010': 'patient name', '00100020': 'patient ID', '00100021': 'issuer of patient ID', '00080050': 'accession number', '00080070': 'manufacturer',
       '00080080': 'institution', '00081010': 'station', '00081030': 'study description', '0008103E': 'series description',
     },
+  },
+  conformanceTitle: 'Conformance of the scanners',
+  conformanceHelp: 'What each scanner gets wrong, counted from the images that came, and what to ask of its vendor. Images are sent as they came. What is not seen for 90 days leaves the card.',
+  cards: {
+    label: (ae) => `Conformance card of ${ae}`, looked: (images, series, at) => `${images} images and ${series} series looked at, the last came ${at}`,
+    good: 'Nothing to correct', columns: ['What', 'How many', 'Shown by', 'Last seen', 'To ask of the vendor'],
+    evidence: (n, of, series) => `${n} of ${of} ${series ? 'series' : 'images'}`,
   },
   heldTitle: 'Images held back',
   heldHelp: 'These came under the identifier of a study but name another patient, and were not sent. The reader is told that they are kept back, and the study does not count as complete.',

@@ -8,8 +8,10 @@ import { Badge } from '../../ui/Badge.tsx';
 import { Button } from '../../ui/Button.tsx';
 import { Labelled } from '../../ui/Labelled.tsx';
 import { Table } from '../../ui/Table.tsx';
+import { Empty } from '../../ui/Waiting.tsx';
 import { ProblemBanner } from '../session/ProblemBanner.tsx';
 import { AdminPage } from './AdminPage.tsx';
+import { WithheldAtSites } from './WithheldAtSites.tsx';
 
 export function Page() {
   const strings = useStrings();
@@ -30,7 +32,22 @@ export function Page() {
     ],
   }));
   return (
-    <AdminPage title={admin.nodes} query={query} empty={rows.length === 0} table={<Table headings={[admin.site, admin.state, admin.lastSeen, admin.certificate, admin.version]} rows={rows} />} form={<InviteForm />} />
+    <AdminPage
+      title={admin.nodes}
+      query={query}
+      empty={false}
+      table={
+        <>
+          {rows.length === 0 ? (
+            <Empty title={admin.empty} />
+          ) : (
+            <Table headings={[admin.site, admin.state, admin.lastSeen, admin.certificate, admin.version]} rows={rows} />
+          )}
+          <WithheldAtSites />
+        </>
+      }
+      form={<InviteForm />}
+    />
   );
 }
 

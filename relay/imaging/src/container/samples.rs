@@ -1,11 +1,13 @@
 //! Between the bytes of a native frame and its samples (PS3.5 section 8.1.1).
 
+use serde::{Deserialize, Serialize};
+
 use crate::htj2k::ImageShape;
 use crate::limits::pieces;
 use crate::scan::PixelDescription;
 
 /// How the samples of a native frame lie in its bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FrameGeometry {
     /// Rows (0028,0010).
     pub rows: u16,
@@ -44,7 +46,7 @@ impl FrameGeometry {
     }
 
     /// Whether these numbers describe an image that can be coded.
-    pub(super) fn is_codable(&self) -> bool {
+    pub(crate) fn is_codable(&self) -> bool {
         let bits = matches!(self.bits_allocated, 8 | 16)
             && (1..=self.bits_allocated).contains(&self.bits_stored)
             && (self.bits_stored - 1..self.bits_allocated).contains(&self.high_bit);

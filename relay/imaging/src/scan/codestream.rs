@@ -153,7 +153,7 @@ fn jpeg(window: &[u8]) -> Result<Option<Size>, Broken> {
 }
 
 /// The raw codestream, also inside the boxes of a JP2 file.
-fn jpeg2000_codestream(window: &[u8]) -> Option<&[u8]> {
+pub(crate) fn jpeg2000_codestream(window: &[u8]) -> Option<&[u8]> {
     if window.starts_with(&[0xFF, 0x4F]) {
         return Some(window);
     }

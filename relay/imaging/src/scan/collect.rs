@@ -5,6 +5,7 @@ use tancho_domain::dicom::TransferSyntaxUid;
 use super::codestream::{self, Start};
 use super::identity::IdentityBuilder;
 use super::pixels::PixelModule;
+use super::placement::{self, Placement};
 use super::{Body, DataSetScan, Fragment, Layout, ScanError, ScanWarning, WarningKind};
 use crate::element::{Tag, Vr};
 use crate::limits::{ScanLimits, pieces};
@@ -38,6 +39,7 @@ pub(super) struct Collector<'a> {
     codestream: Codestream,
     identity: IdentityBuilder,
     module: PixelModule,
+    placement: Placement,
     warnings: Vec<ScanWarning>,
     /// Pixel Data at the top level.
     pixel_data: Option<Element>,
@@ -57,6 +59,7 @@ impl<'a> Collector<'a> {
             codestream: codestream_of(transfer_syntax.as_str()),
             identity: IdentityBuilder::default(),
             module: PixelModule::default(),
+            placement: Placement::default(),
             warnings: Vec::new(),
             pixel_data: None,
             native_len: 0,
@@ -129,6 +132,9 @@ impl<'a> Collector<'a> {
                 // Which value counts must be stated: the first one does.
                 self.warn(WarningKind::ElementRepeated, Some(tag));
             }
+        } else if Placement::wants(tag) {
+            let value = walker.read_value(placement::VALUE_BYTES_MAX)?;
+            self.placement.set(tag, &value);
         } else if PixelModule::wants(tag) {
             let value = walker.read_value(64)?;
             if self.module.set(tag, &value, element.encoding) && tag == Tag::PIXEL_REPRESENTATION {
@@ -179,6 +185,7 @@ impl<'a> Collector<'a> {
             };
             return Ok(DataSetScan {
                 identity,
+                placement: self.placement,
                 pixels: None,
                 layout,
                 warnings: self.warnings,
@@ -205,6 +212,7 @@ impl<'a> Collector<'a> {
         let layout = Layout { head_len, body };
         Ok(DataSetScan {
             identity,
+            placement: self.placement,
             pixels: Some(pixels),
             layout,
             warnings: self.warnings,

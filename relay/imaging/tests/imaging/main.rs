@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that fails here says where")]
 
 mod data;
+mod codecs;
 mod container;
 mod dictionary;
 mod frames;

@@ -22,10 +22,12 @@ use tancho_wire::Digest;
 use tancho_wire::frame::OfferItem;
 use tancho_wire::transfer::OfferedInstance;
 use tempfile::NamedTempFile;
+use tokio::io::AsyncSeekExt as _;
 use tokio::sync::OwnedSemaphorePermit;
 use tracing::Instrument as _;
 
 use crate::blobs::BlobError;
+use crate::decoding::DecodeFault;
 use crate::error::ApiError;
 use crate::http::caller::Caller;
 use crate::ingest::head::{self, HeadFault, Heads};
@@ -207,6 +209,7 @@ async fn try_store(app: &AppState, request: &Request, file: NamedTempFile) -> Re
     let origin = &request.origin;
     let wanted = request.study.clone();
     let scratch = app.incoming.dir().to_owned();
+    let file = look(app, file).await?;
     let coded = blocking(move || code(file, wanted.as_ref(), &scratch, now_ms)).await?;
     let item = coded.offered.item.clone();
     let mut tx = app.db.read().await?;
@@ -340,6 +343,31 @@ async fn try_store(app: &AppState, request: &Request, file: NamedTempFile) -> Re
     Ok(coded.stored(&known))
 }
 
+/// Has a worker read the data set first: what ends the scanner, or lets it take more than a worker may, costs that process
+/// and this part. What the scanner refuses is refused by [`code`], which can say more.
+async fn look(app: &AppState, file: NamedTempFile) -> Result<NamedTempFile, Fault> {
+    let mut source = tokio::fs::File::from_std(file.reopen()?);
+    let (file, meta) = blocking(move || {
+        let meta = part10::split(&mut BufReader::new(file.reopen()?));
+        Ok((file, meta))
+    })
+    .await?;
+    let Ok(meta) = meta else { return Ok(file) };
+    let begin = source.seek(SeekFrom::Start(meta.data_set_offset)).await?;
+    let len = source.metadata().await?.len().saturating_sub(begin);
+    let looked = app.decoders.scan(&meta.transfer_syntax, &mut source, len).await;
+    match looked {
+        Ok(()) | Err(DecodeFault::Refused) => Ok(file),
+        Err(DecodeFault::Died | DecodeFault::Marked) => Err(refusal(
+            meta.sop_class_uid.zip(meta.sop_instance_uid),
+            reason::PROCESSING_FAILED,
+        )),
+        Err(DecodeFault::Unavailable) => {
+            Err(ApiError::unavailable("no worker reads what was uploaded").into())
+        }
+    }
+}
+
 /// Looks at a file and writes its container, proved frame by frame.
 fn code(
     file: NamedTempFile,
@@ -439,9 +467,15 @@ fn digest_of(source: &mut impl Read) -> io::Result<[u8; 32]> {
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Fault> + Send + 'static,
 ) -> Result<T, Fault> {
-    tokio::task::spawn_blocking(work)
-        .await
-        .map_err(|error| Fault::Failed(ApiError::internal(error)))?
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done,
+        // The object's fault, as far as the others of the request are concerned.
+        Err(error) if error.is_panic() => {
+            tracing::error!(%error, "storing an object failed in a way that is not foreseen");
+            Err(refusal(None, reason::PROCESSING_FAILED))
+        }
+        Err(error) => Err(Fault::Failed(ApiError::internal(error))),
+    }
 }
 
 /// The data set of a file as if nothing stood before it.

@@ -226,6 +226,30 @@ async fn bodies_that_are_none_are_refused_and_what_came_before_stays() {
     assert_eq!(relay.files_left(), 0);
 }
 
+#[tokio::test]
+async fn a_boundary_longer_than_the_standards_is_taken_up_to_its_limit() {
+    let relay = Relay::new().await;
+    let token = relay.referrer().await;
+    let good = file(&native(1, syntax::EXPLICIT_LITTLE), syntax::EXPLICIT_LITTLE);
+    for (n_bytes, is_taken) in [(73, true), (200, true), (201, false)] {
+        let boundary = "b".repeat(n_bytes);
+        let content_type = format!("multipart/related; type=\"application/dicom\"; boundary={boundary}");
+        let part = format!("--{boundary}\r\nContent-Type: application/dicom\r\n\r\n");
+        let body = [
+            part.as_bytes(),
+            &good,
+            format!("\r\n--{boundary}--\r\n").as_bytes(),
+        ]
+        .concat();
+        let answer = relay.send(&token, "studies", &content_type, body).await;
+        if is_taken {
+            assert_eq!(answer.status, StatusCode::OK, "{n_bytes}");
+        } else {
+            answer.refused(StatusCode::UNSUPPORTED_MEDIA_TYPE, "media_type_not_supported");
+        }
+    }
+}
+
 /// A body that comes in pieces of 4 KiB.
 fn in_pieces(sent: &[u8]) -> Body {
     let pieces: Vec<_> = sent
@@ -582,4 +606,37 @@ async fn addresses_are_whole_where_the_relay_knows_its_own() {
         .json();
     let pixels = metadata[0]["7FE00010"]["BulkDataURI"].as_str().unwrap();
     assert!(pixels.starts_with(instance.as_str().unwrap()));
+}
+
+/// A part whose reading ends a worker is not stored, the one behind it is.
+#[tokio::test]
+async fn flt_023_an_upload_that_ends_its_worker_costs_one_part() {
+    let relay = Relay::with(|config| config.decoding.workers = 1).await;
+    let token = relay.referrer().await;
+    relay.app.decoders.warm().await;
+    let explicit = syntax::EXPLICIT_LITTLE;
+    let files = [1, 2].map(|number| file(&native(number, explicit), explicit));
+    let process_id = relay.app.decoders.idle_process_ids()[0].to_string();
+    let signal = |name: &str| {
+        let mut kill = std::process::Command::new("kill");
+        assert!(kill.args([name, &process_id]).status().unwrap().success());
+    };
+    signal("-STOP");
+    let killed = async {
+        while !relay.app.decoders.idle_process_ids().is_empty() {
+            tokio::task::yield_now().await;
+        }
+        signal("-KILL");
+    };
+    let sent = relay.send(&token, "studies", TYPE, body(&[&files[0], &files[1]]));
+    let (answer, ()) = tokio::join!(sent, killed);
+    assert_eq!(answer.status, StatusCode::ACCEPTED, "{}", answer.json());
+    assert_eq!(uids(&answer, "00081198"), [format!("{SERIES}.1")]);
+    assert_eq!(
+        answer.json()["00081198"]["Value"][0]["00081197"]["Value"][0],
+        0x0110
+    );
+    assert_eq!(uids(&answer, "00081199"), [format!("{SERIES}.2")]);
+    let again = relay.send(&token, "studies", TYPE, body(&[&files[0]])).await;
+    assert_eq!(again.status, StatusCode::OK, "{}", again.json());
 }

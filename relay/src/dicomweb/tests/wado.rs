@@ -76,7 +76,7 @@ async fn files_leave_in_explicit_little_endian_for_those_who_name_it() {
         assert_eq!(content_type, EXPLICIT_FILE);
         assert_eq!(split(file).1, native(number, syntax::EXPLICIT_LITTLE));
     }
-    // Nothing here decodes JPEG-LS: with one of them the whole answer cannot be given so.
+    // This codestream has only a header: with one of them the whole answer cannot be given so.
     relay.store(&compressed(4), JPEG_LS, true).await;
     for path in [instance_path(4), series] {
         relay
@@ -130,6 +130,58 @@ async fn htj2k_is_decoded_for_those_who_do_not_take_it() {
         .get(&token, &instance_path(1), &[("accept", EXPLICIT_FILE)])
         .await;
     assert_eq!(split(&file.body), (syntax::EXPLICIT_LITTLE.to_owned(), native));
+}
+
+/// A worker that is ended in the middle of an answer costs that answer, and an object that ends two is not decoded again;
+/// what was received is still given, and so is every other object.
+#[tokio::test]
+async fn flt_023_a_decoder_that_dies_costs_one_answer_and_never_the_relay() {
+    let relay = Relay::with(|config| config.decoding.workers = 1).await;
+    let token = relay.referrer().await;
+    for number in [1, 2] {
+        let coded = htj2k_object(number);
+        relay.store(&coded, syntax::HTJ2K_LOSSLESS_RPCL, true).await;
+    }
+    let native = [("accept", "application/octet-stream")];
+    relay.app.decoders.warm().await;
+    let signal = |name: &str, process_id: u32| {
+        let mut kill = std::process::Command::new("kill");
+        let sent = kill.args([format!("-{name}"), process_id.to_string()]).status();
+        assert!(sent.unwrap().success());
+    };
+    for (status, code) in [
+        (StatusCode::SERVICE_UNAVAILABLE, "decoder_failed"),
+        (StatusCode::NOT_ACCEPTABLE, "decoder_fails_on_it"),
+    ] {
+        let process_id = relay.app.decoders.idle_process_ids()[0];
+        signal("STOP", process_id);
+        let killed = async {
+            while !relay.app.decoders.idle_process_ids().is_empty() {
+                tokio::task::yield_now().await;
+            }
+            signal("KILL", process_id);
+        };
+        let path = frame_path(1);
+        let (answer, ()) = tokio::join!(relay.get(&token, &path, &native), killed);
+        answer.refused(status, code);
+        let other = relay.get(&token, &frame_path(2), &native).await;
+        assert_eq!(other.status, StatusCode::OK);
+    }
+    for (path, headers) in [
+        (frame_path(1), &native[..]),
+        (format!("{}/rendered", instance_path(1)), &[]),
+        (format!("{}/thumbnail", instance_path(1)), &[]),
+        (instance_path(1), &[("accept", EXPLICIT_FILE)]),
+    ] {
+        relay
+            .get(&token, &path, headers)
+            .await
+            .refused(StatusCode::NOT_ACCEPTABLE, "decoder_fails_on_it");
+    }
+    let received = relay.get(&token, &frame_path(1), &[]).await;
+    assert_eq!(received.status, StatusCode::OK);
+    let picture = format!("{}/rendered", instance_path(2));
+    assert_eq!(relay.get(&token, &picture, &[]).await.status, StatusCode::OK);
 }
 
 #[tokio::test]

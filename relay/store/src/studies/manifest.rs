@@ -1,11 +1,16 @@
 //! What a site says a study consists of, and how far it has come.
 
+use tancho_domain::access::Scope;
 use tancho_domain::dicom::{Priority, StudyInstanceUid};
 use tancho_domain::ids::{NetworkId, SiteId, StudyId};
 
 use super::Origin;
 use crate::db::Tx;
 use crate::error::StoreError;
+use crate::reading::site_of_reach;
+
+/// Most studies of one list of what sites withhold.
+pub const WITHHOLDING_STUDIES_MAX: i64 = 500;
 
 /// A node's statement about a study.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -239,4 +244,43 @@ pub async fn get_study_uid(
         study_id
     )?;
     Ok(StudyInstanceUid::parse(&uid)?)
+}
+
+/// A study of which its site withholds instances.
+#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+pub struct WithholdingStudy {
+    /// Short code of the site.
+    pub site_code: String,
+    /// Its name.
+    pub site_name: String,
+    /// The study.
+    pub study_instance_uid: String,
+    /// What stays there.
+    #[sqlx(try_from = "String")]
+    pub withheld: Withheld,
+    /// Instances of it that are here and verified.
+    pub n_verified: i64,
+    /// When the site last said something of the study.
+    pub updated_at_ms: i64,
+}
+
+/// Studies within reach of which their site withholds instances, what was said last first; at most
+/// [`WITHHOLDING_STUDIES_MAX`]. One of which nothing is here is among them.
+pub async fn list_withholding_studies(
+    tx: &mut Tx,
+    scope: &Scope,
+) -> Result<Vec<WithholdingStudy>, StoreError> {
+    fetch_all!(
+        tx,
+        WithholdingStudy,
+        "select i.code as site_code, i.name as site_name, m.study_instance_uid, m.withheld, \
+         coalesce(s.n_verified, 0) as n_verified, m.updated_at_ms from study_manifests m \
+         join sites i on i.id = m.site_id left join studies s on s.network_id = m.network_id \
+         and s.site_id = m.site_id and s.study_instance_uid = m.study_instance_uid \
+         where m.network_id = $1 and ($2 is null or m.site_id = $2) and m.withheld <> '' \
+         order by m.updated_at_ms desc, m.study_instance_uid limit $3",
+        scope.network_id.as_str(),
+        site_of_reach(scope),
+        WITHHOLDING_STUDIES_MAX
+    )
 }

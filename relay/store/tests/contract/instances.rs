@@ -6,7 +6,7 @@ use tancho_domain::search_key::search_words;
 use tancho_store::instances::{self, StudyFilter, StudyKey};
 use tancho_store::reading;
 use tancho_store::studies::{Origin, Relation, VerifiedInstance, verify_instance};
-use tancho_store::{Db, StoreError};
+use tancho_store::{Db, StoreError, Tx};
 
 use crate::hospital::{Hospital, NOW_MS, id, request};
 
@@ -150,4 +150,63 @@ on_both_databases! {
         let outside = hospital.scope_of(&hospital.other_site);
         assert_eq!(instances::count_studies(&mut tx, &outside, &filter).await.unwrap(), 0);
     }
+
+    /// A search that names a study, a series or an instance goes to it by an index and walks no other study.
+    async fn a_search_by_uid_alone_walks_no_studies(db: &Db) {
+        let hospital = Hospital::new(db).await;
+        let scope = hospital.network_scope();
+        let everything = StudyFilter::default();
+        make_many(db).await;
+        for (filter, index) in [
+            (StudyFilter { study_instance_uids: Some("1.2,1.3"), ..everything.clone() }, "studies_by_uid"),
+            (StudyFilter { series_instance_uids: Some(SERIES_UID), ..everything.clone() }, "series_by_uid"),
+            (StudyFilter { series_instance_uids: Some("1.2,1.3"), ..everything.clone() }, "series_by_uid"),
+            (StudyFilter { sop_instance_uids: Some(SOP_UID), ..everything.clone() }, "instances_by_sop"),
+        ] {
+            let mut tx = db.read().await.unwrap();
+            let steps = instances::explain_list_studies(&mut tx, &scope, &filter).await.unwrap();
+            let plan = steps.join("\n");
+            assert!(plan.contains(index), "{filter:?}:\n{plan}");
+            let walks = ["SCAN s\n", "SCAN s ", "studies_by_arrival", "Seq Scan on studies s"];
+            assert!(!walks.iter().any(|walk| plan.contains(walk)), "{filter:?}:\n{plan}");
+        }
+        // The check itself: without a UID the studies are walked, in order of arrival.
+        let mut tx = db.read().await.unwrap();
+        let steps = instances::explain_list_studies(&mut tx, &scope, &everything).await.unwrap().join("\n");
+        assert!(["studies_by_arrival", "Seq Scan on studies"].iter().any(|walk| steps.contains(walk)), "{steps}");
+    }
+}
+
+/// PostgreSQL chooses by numbers: of a table with few rows it reads all. SQLite goes by the indexes alone.
+async fn make_many(db: &Db) {
+    let mut tx = db.write().await.unwrap();
+    if let Tx::Postgres(tx) = &mut tx {
+        for (table, changed) in [
+            ("studies", "'id', 'x' || n, 'study_instance_uid', '2.25.' || n"),
+            (
+                "series",
+                "'id', 'y' || n, 'study_id', 'x' || n, 'series_instance_uid', '2.26.' || n",
+            ),
+            (
+                "instances",
+                "'id', 'z' || n, 'study_id', 'x' || n, 'series_id', 'y' || n, 'sop_instance_uid', '2.27.' || n, \
+                 'container_sha256', 'c' || n",
+            ),
+        ] {
+            let copy = format!(
+                "insert into {table} select (jsonb_populate_record(null::{table}, first.row || jsonb_build_object({changed}))).* \
+                 from (select to_jsonb(t) as row from {table} t limit 1) first, generate_series(1, 200) n"
+            );
+            sqlx::query(sqlx::AssertSqlSafe(copy))
+                .execute(&mut **tx)
+                .await
+                .unwrap();
+        }
+        sqlx::query("analyze").execute(&mut **tx).await.unwrap();
+        // As if there were a million of each, which it would take minutes to make.
+        let many =
+            "update pg_class set reltuples = 1000000 where relname in ('studies', 'series', 'instances')";
+        sqlx::query(many).execute(&mut **tx).await.unwrap();
+    }
+    tx.commit().await.unwrap();
 }

@@ -12,7 +12,7 @@ use tancho_store::nodes::{self, Enrollment, NewInvitation, NodeState};
 use tancho_store::sites::SiteKind;
 use tancho_store::studies::{
     self, ArrivedInstance, ArrivingInstance, InstanceFacts, InstanceState, Manifest, Origin, Relation,
-    SeriesFacts, StudyArrival, StudyFacts, UncertainElements, VerifiedInstance, Withheld,
+    SeriesFacts, StudyArrival, StudyFacts, UncertainElements, VerifiedInstance, Withheld, WithholdingStudy,
 };
 use tancho_store::{Db, StoreError, Tx, instances, reading};
 
@@ -205,6 +205,10 @@ on_both_databases! {
         let withheld = Withheld::new(vec![("patient_differs".to_owned(), 2), ("unusable".to_owned(), 1)]);
         let kept_back = Manifest { withheld: &withheld, ..manifest(&uid, 1, true, 1) };
         assert_eq!(studies::record_manifest(&mut tx, &origin, &kept_back, NOW_MS).await.unwrap(), None);
+        let scope = Scope { network_id: origin.network_id.clone(), reach: Reach::Network };
+        let listed = studies::list_withholding_studies(&mut tx, &scope).await.unwrap();
+        let about = |study: &WithholdingStudy| (study.site_code.clone(), study.withheld.clone(), study.n_verified);
+        assert_eq!(listed.iter().map(about).collect::<Vec<_>>(), [("S1".to_owned(), withheld.clone(), 0)]);
         let id = arrive(&mut tx, &origin, &patient("P1"), 1, "c1").await.study_id;
         assert_eq!(arrival(&mut tx, &origin).await.withheld, withheld, "the manifest came before the first head");
         assert_eq!(withheld.n_instances(), 3);
@@ -212,12 +216,18 @@ on_both_databases! {
         assert_eq!(again, None, "nothing new");
         let study = reading::get_study_of_request(&mut tx, &origin.network_id, &id).await.unwrap();
         assert_eq!(study.withheld, withheld);
-        let scope = Scope { network_id: origin.network_id.clone(), reach: Reach::Network };
         let key = instances::StudyKey::Id(id.clone());
         assert_eq!(instances::get_study(&mut tx, &scope, &key).await.unwrap().withheld, withheld);
+        let other = self::origin(&mut tx, "default", "S2").await;
+        for (reach, n_listed) in [(origin.site_id.clone(), 1), (other.site_id, 0)] {
+            let scope = Scope { network_id: origin.network_id.clone(), reach: Reach::Site(reach) };
+            let listed = studies::list_withholding_studies(&mut tx, &scope).await.unwrap();
+            assert_eq!(listed.len(), n_listed, "{scope:?}");
+        }
         let released = manifest(&uid, 1, true, 1);
         assert_eq!(studies::record_manifest(&mut tx, &origin, &released, NOW_MS).await.unwrap(), Some(id));
         assert!(arrival(&mut tx, &origin).await.withheld.reasons().is_empty());
+        assert!(studies::list_withholding_studies(&mut tx, &scope).await.unwrap().is_empty());
     }
 
     async fn an_original_is_found_whatever_its_container(db: &Db) {

@@ -248,7 +248,7 @@ async fn a_preliminary_is_followed_by_a_final_and_a_final_by_a_correction() {
 }
 
 #[tokio::test]
-async fn images_that_come_after_the_signature_open_the_request_again() {
+async fn flt_063_images_that_come_after_the_signature_open_the_request_again() {
     let clinic = Clinic::new().await;
     let path = clinic.claimed_request().await;
     let signed = clinic.signed_report(&path, "crit_yellow").await;
@@ -271,6 +271,17 @@ async fn images_that_come_after_the_signature_open_the_request_again() {
         .map(|notice| notice["kind"].clone())
         .collect();
     assert_eq!(kinds, [json!("late_images")], "told once, whoever signed");
+    let notices = clinic.get(&clinic.referrer, "/api/v1/notifications").await;
+    let notices = notices["items"].as_array().unwrap().iter();
+    assert_eq!(
+        notices.filter(|notice| notice["kind"] == "late_images").count(),
+        1,
+        "and whoever asked"
+    );
+    assert_eq!(
+        signed["images_at_signing"]["verified"], 2,
+        "the report says what there was"
+    );
     clinic
         .post(&clinic.reader, &format!("{path}/claim"), &json!({}))
         .await;
