@@ -12,6 +12,7 @@ mod words;
 use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::{fs, io};
 
 use jiff::tz::TimeZone;
 use tancho_imaging::scan::DataSetScan;
@@ -31,7 +32,7 @@ const SERIES_MAX: usize = 128;
 /// Series already looked at; what comes late for them says nothing of gaps.
 const SETTLED_MAX: usize = 1024;
 /// Shortest time between two writes of the file.
-const WRITE_EVERY_MS: i64 = 30_000;
+const WRITE_EVERY_MS: u64 = 30_000;
 
 /// One object as it came.
 #[derive(Debug, Clone, Copy)]
@@ -40,6 +41,8 @@ pub struct Seen<'a> {
     pub calling_ae: &'a str,
     /// When its last byte had come.
     pub received_at_ms: i64,
+    /// When it is counted: later than it came by as much as the coder has to do.
+    pub noted_at_ms: i64,
     /// In which transfer syntax.
     pub transfer_syntax: &'a str,
     /// What the scanner read of it.
@@ -52,6 +55,8 @@ pub struct Conformance {
     path: PathBuf,
     time_zone: TimeZone,
     state: Mutex<State>,
+    /// Held while the file is written: one at a time, the newest last.
+    writing: Mutex<()>,
 }
 
 #[derive(Debug, Default)]
@@ -77,6 +82,7 @@ impl Conformance {
             path,
             time_zone,
             state: Mutex::new(state),
+            writing: Mutex::default(),
         }
     }
 
@@ -95,36 +101,63 @@ impl Conformance {
             return;
         }
         if !state.growing.contains_key(uid) && state.growing.len() >= SERIES_MAX {
-            let quietest = state.growing.iter().min_by_key(|(_, series)| series.last_at_ms());
+            let quietest = state
+                .growing
+                .iter()
+                .min_by_key(|(_, series)| series.noted_at_ms());
             if let Some(uid) = quietest.map(|(uid, _)| uid.clone()) {
                 state.settle(&uid);
             }
         }
         let series = state.growing.entry(uid.to_owned());
         series
-            .or_insert_with(|| SeriesSoFar::new(seen.calling_ae))
+            .or_insert_with(|| SeriesSoFar::new(seen.calling_ae, uid))
             .add(seen);
     }
 
     /// Looks at the series that have been quiet, and writes the file when something changed a while ago.
     pub fn settle(&self, now_ms: i64) {
-        let mut state = self.state();
-        let is_quiet = |series: &SeriesSoFar| now_ms - series.last_at_ms() >= SERIES_QUIET_MS;
-        let quiet = state.growing.iter().filter(|(_, series)| is_quiet(series));
-        for uid in quiet.map(|(uid, _)| uid.clone()).collect::<Vec<_>>() {
-            state.settle(&uid);
-        }
-        if state.is_changed && (now_ms - state.written_at_ms).abs() >= WRITE_EVERY_MS {
-            state.write(&self.path);
+        let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        let json = {
+            let mut state = self.state();
+            let is_quiet =
+                |series: &SeriesSoFar| now_ms.saturating_sub(series.noted_at_ms()) >= SERIES_QUIET_MS;
+            let quiet = state.growing.iter().filter(|(_, series)| is_quiet(series));
+            for uid in quiet.map(|(uid, _)| uid.clone()).collect::<Vec<_>>() {
+                state.settle(&uid);
+            }
+            if !state.is_changed || now_ms.abs_diff(state.written_at_ms) < WRITE_EVERY_MS {
+                return;
+            }
             state.written_at_ms = now_ms;
-        }
+            state.to_write()
+        };
+        self.write(json);
     }
 
     /// Writes what is not written yet; for the end.
     pub fn flush(&self) {
-        let mut state = self.state();
-        if state.is_changed {
-            state.write(&self.path);
+        let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        let json = {
+            let mut state = self.state();
+            if !state.is_changed {
+                return;
+            }
+            state.to_write()
+        };
+        self.write(json);
+    }
+
+    /// Puts the file in place of the one before. The page waits for the counts, so they are not locked meanwhile.
+    fn write(&self, json: serde_json::Result<Vec<u8>>) {
+        let written = json.map_err(io::Error::from).and_then(|json| {
+            let fresh = self.path.with_extension("new");
+            fs::write(&fresh, json)?;
+            fs::rename(&fresh, &self.path)
+        });
+        if let Err(error) = written {
+            tracing::warn!(%error, "the conformance cards could not be kept; they go on counting");
+            self.state().is_changed = true;
         }
     }
 
@@ -152,11 +185,9 @@ impl State {
         self.is_changed = true;
     }
 
-    fn write(&mut self, path: &Path) {
+    fn to_write(&mut self) -> serde_json::Result<Vec<u8>> {
         self.is_changed = false;
-        if let Err(error) = self.tallies.write(path) {
-            tracing::warn!(%error, "the conformance cards could not be kept; they go on counting");
-        }
+        serde_json::to_vec(&self.tallies)
     }
 }
 

@@ -21,7 +21,7 @@ mod quarantined;
 mod coder;
 mod keeper;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -51,7 +51,7 @@ pub use commit::Stored;
 pub use index::{InstanceSum, ObjectStanding, QuarantineRow};
 pub use outbound::{OutboundObject, Receipt, RequestForm, RequestResult, StudyManifest, StudyUpdate};
 pub use picture::{Counters, HeldPicture, RequestPicture};
-pub use quarantined::{Quarantined, QuarantinedError};
+pub use quarantined::{Quarantined, QuarantinedError, Released};
 pub use receive::{Arrival, Incoming, IntakeError};
 pub use space::Room;
 pub use studies::{ObjectState, StudyPicture};
@@ -175,6 +175,8 @@ pub(crate) struct Shared {
     /// Studies with open associations that brought objects of them, and how many.
     open_studies: Mutex<HashMap<String, usize>>,
     quarantine_bytes: AtomicU64,
+    /// Quarantined objects on which a person acts now.
+    quarantine_acts: Mutex<HashSet<ObjectId>>,
     /// When an object last began or ended.
     last_intake: Mutex<Option<Instant>>,
     filling: Filling,
@@ -265,6 +267,14 @@ impl Shared {
         picture.studies.values().map(states).sum()
     }
 
+    /// Gives room in the quarantine back.
+    fn give_quarantine_room(&self, bytes: u64) {
+        let left = |used: u64| Some(used.saturating_sub(bytes));
+        self.quarantine_bytes
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, left)
+            .ok();
+    }
+
     /// Takes room in the quarantine; false when it is full.
     fn take_quarantine_room(&self, bytes: u64) -> bool {
         let room = |used: u64| Some(used + bytes).filter(|sum| *sum <= self.options.quarantine_bytes_max);
@@ -322,6 +332,7 @@ impl Spool {
             picture: Mutex::new(picture),
             open_studies: Mutex::default(),
             quarantine_bytes: AtomicU64::new(quarantine_bytes),
+            quarantine_acts: Mutex::default(),
             last_intake: Mutex::default(),
             filling: Filling::new(folder, n_in_folder),
             changes,
@@ -567,12 +578,6 @@ impl Spool {
         .await
     }
 
-    /// Takes a quarantined object off the technologist's list; its bytes stay.
-    pub async fn dismiss_quarantine(&self, object_id: &ObjectId) -> Result<(), SpoolError> {
-        let object_id = object_id.clone();
-        self.change(|reply| Change::Dismiss { object_id, reply }).await
-    }
-
     /// Deletes receipted objects past their retention now; gives how many.
     pub async fn delete_expired(&self) -> Result<usize, SpoolError> {
         keeper::delete_expired(&self.shared).await
@@ -606,10 +611,13 @@ impl Spool {
         known.map(|study| study.instances.n_instances).sum()
     }
 
-    /// All studies with their counts, the latest arrival first.
+    /// All studies of which an object came that can be used, with their counts, the latest arrival first.
     #[must_use]
     pub fn studies(&self) -> Vec<StudyPicture> {
-        let mut studies: Vec<StudyPicture> = self.shared.picture().studies.values().cloned().collect();
+        let picture = self.shared.picture();
+        let seen = picture.studies.values().filter(|study| !study.is_unseen());
+        let mut studies: Vec<StudyPicture> = seen.cloned().collect();
+        drop(picture);
         studies.sort_by_key(|study| std::cmp::Reverse(study.last_received_at_ms));
         studies
     }

@@ -176,9 +176,10 @@ describe('the technologist’s page', () => {
     await submit();
     await vi.waitFor(() => expect(dialog().textContent).toContain(en.reasons.uid_malformed));
     expect(dialog().textContent).toContain('corrected at the scanner');
-    answers.push(new Response(null, { status: 204 }));
+    answers.push(new Response(JSON.stringify({ outcome: 'held' }), { status: 200 }));
     await submit();
     await vi.waitFor(() => expect(dialog().open).toBe(false));
+    expect(document.getElementById('announce')?.textContent).toBe(en.again.outcomes.held);
     const once = ['/api/quarantine/release', { object_id: quarantined.object_id }];
     expect(posted).toEqual([once, once]);
   });

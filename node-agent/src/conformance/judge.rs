@@ -20,6 +20,14 @@ const IMAGES_MIN: usize = 5;
 const SAME_PLACE_MM: f64 = 0.01;
 /// Share of the usual distance by which a slice may be off.
 const OFF_MAX: f64 = 0.05;
+/// No image of a patient lies further from the origin: what does is no place.
+const PLACE_MM_MAX: f64 = 1e6;
+/// Offsets of time zones are multiples of this, from [`ZONE_MS_MIN`] on.
+const ZONE_STEP_MS: i64 = 30 * 60_000;
+const ZONE_MS_MIN: i64 = 60 * 60_000;
+/// An image in another time zone comes so much later than the difference of the zones says, by two clocks that may be a
+/// little off.
+const ZONE_DELAY_MS: std::ops::RangeInclusive<i64> = -2 * 60_000..=10 * 60_000;
 
 /// What can be wrong. The codes are stable: the page's words hang on them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -176,7 +184,8 @@ pub(super) fn minutes(ms: i64) -> String {
 }
 
 /// How long after it was made the object came, by the modality's clock and ours; `None` when it does not say when it was
-/// made. The latest of what it says counts: an image may be made long after its acquisition.
+/// made, or when it names no time zone and what is between the clocks looks like one. The latest of what it says counts:
+/// an image may be made long after its acquisition.
 pub(super) fn delay_ms(seen: &Seen<'_>, time_zone: &TimeZone) -> Option<i64> {
     let (identity, placement) = (&seen.scan.identity, &seen.scan.placement);
     let own_zone = identity.timezone_offset.as_deref().and_then(offset_of);
@@ -189,7 +198,15 @@ pub(super) fn delay_ms(seen: &Seen<'_>, time_zone: &TimeZone) -> Option<i64> {
         let at = DateTime::from_parts(date_of(date.as_deref()?)?, time_of(time.as_deref()?)?);
         Some(at.to_zoned(zone.clone()).ok()?.timestamp().as_millisecond())
     });
-    instants.max().map(|made_at_ms| seen.received_at_ms - made_at_ms)
+    let delay_ms = seen.received_at_ms.saturating_sub(instants.max()?);
+    (own_zone.is_some() || !may_be_zone(delay_ms)).then_some(delay_ms)
+}
+
+/// Whether a modality in another time zone than this machine shows such a delay.
+fn may_be_zone(delay_ms: i64) -> bool {
+    let after_ms = delay_ms.saturating_sub(*ZONE_DELAY_MS.start());
+    let zone_ms = after_ms.div_euclid(ZONE_STEP_MS).saturating_mul(ZONE_STEP_MS);
+    zone_ms.saturating_abs() >= ZONE_MS_MIN && ZONE_DELAY_MS.contains(&delay_ms.saturating_sub(zone_ms))
 }
 
 fn digits<T: std::str::FromStr>(text: &str, at: std::ops::Range<usize>) -> Option<T> {
@@ -224,7 +241,9 @@ fn offset_of(text: &str) -> Option<TimeZone> {
 #[derive(Debug)]
 pub(super) struct SeriesSoFar {
     calling_ae: String,
+    uid: String,
     last_at_ms: i64,
+    noted_at_ms: i64,
     numbers: Vec<i64>,
     /// Places along the normal of the first image.
     places_mm: Vec<f64>,
@@ -235,10 +254,12 @@ pub(super) struct SeriesSoFar {
 }
 
 impl SeriesSoFar {
-    pub(super) fn new(calling_ae: &str) -> Self {
+    pub(super) fn new(calling_ae: &str, uid: &str) -> Self {
         Self {
             calling_ae: calling_ae.to_owned(),
+            uid: uid.to_owned(),
             last_at_ms: 0,
+            noted_at_ms: 0,
             numbers: Vec::new(),
             places_mm: Vec::new(),
             normal: None,
@@ -251,12 +272,19 @@ impl SeriesSoFar {
         &self.calling_ae
     }
 
+    /// When its last object came.
     pub(super) fn last_at_ms(&self) -> i64 {
         self.last_at_ms
     }
 
+    /// When an object of it was last counted.
+    pub(super) fn noted_at_ms(&self) -> i64 {
+        self.noted_at_ms
+    }
+
     pub(super) fn add(&mut self, seen: &Seen<'_>) {
         self.last_at_ms = self.last_at_ms.max(seen.received_at_ms);
+        self.noted_at_ms = self.noted_at_ms.max(seen.noted_at_ms);
         if self.n_images == IMAGES_MAX {
             return;
         }
@@ -269,7 +297,10 @@ impl SeriesSoFar {
         let first = *self.normal.get_or_insert(normal);
         let along: f64 = first.iter().zip(normal).map(|(one, other)| one * other).sum();
         self.is_mixed |= along < 0.999;
-        self.places_mm.push(place);
+        // Without its place the series says nothing of distances.
+        if place.abs() <= PLACE_MM_MAX {
+            self.places_mm.push(place);
+        }
     }
 
     /// What the series shows as a whole. Nothing of one that was longer than what is compared.
@@ -289,7 +320,8 @@ impl SeriesSoFar {
         };
         let n_missing = by_place.max(self.n_numbers_missing());
         if n_missing > 0 {
-            faults.push(fault(FaultCode::ImagesMissing, n_missing.to_string()));
+            let detail = format!("{n_missing}, {}", self.uid);
+            faults.push(fault(FaultCode::ImagesMissing, detail));
         }
         faults
     }
@@ -305,7 +337,10 @@ impl SeriesSoFar {
         if numbers.len() < self.n_images || n_by_one * 10 < steps.len() * 9 {
             return 0;
         }
-        steps.iter().map(|step| step - 1).fold(0, u64::saturating_add)
+        steps
+            .iter()
+            .map(|step| step.saturating_sub(1))
+            .fold(0, u64::saturating_add)
     }
 
     fn spacing(&self) -> Option<Spacing> {
@@ -321,16 +356,16 @@ impl SeriesSoFar {
         }
         steps.sort_by(f64::total_cmp);
         let usual = steps[steps.len() / 2];
-        let mut n_missing = 0;
+        let mut n_missing = 0u64;
         for step in &steps {
             let times = (step / usual).round();
-            if times < 1.0 || (step - times * usual).abs() > usual * OFF_MAX {
+            if times.is_nan() || times < 1.0 || (step - times * usual).abs() > usual * OFF_MAX {
                 return Some(Spacing::Irregular {
                     from_mm: steps[0],
                     to_mm: steps[steps.len() - 1],
                 });
             }
-            n_missing += times as u64 - 1;
+            n_missing = n_missing.saturating_add((times as u64).saturating_sub(1));
         }
         Some(Spacing::Even { n_missing })
     }

@@ -1,8 +1,8 @@
 //! Counts faults by modality, within fixed bounds, and keeps them in a file.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::io::{self, Read};
+use std::fs::File;
+use std::io::Read;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -18,7 +18,7 @@ const FORGOTTEN_AFTER_MS: i64 = 90 * 24 * 3_600_000;
 /// Bytes of the file that are read; ours are far fewer.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
 /// Bytes of a detail.
-const DETAIL_BYTES_MAX: usize = 64;
+const DETAIL_BYTES_MAX: usize = 96;
 /// Time over which the shortest delay is looked for.
 const DELAY_WINDOW_MS: i64 = 24 * 3_600_000;
 /// Studies that must all have come late.
@@ -127,16 +127,9 @@ impl Tallies {
         serde_json::from_slice(&bytes).ok()
     }
 
-    /// Puts the file in place of the one before.
-    pub(super) fn write(&self, path: &Path) -> io::Result<()> {
-        let fresh = path.with_extension("new");
-        fs::write(&fresh, serde_json::to_vec(self)?)?;
-        fs::rename(&fresh, path)
-    }
-
     pub(super) fn note_object(&mut self, seen: &Seen<'_>, faults: &[Fault]) {
         let tally = self.of(seen.calling_ae, seen.received_at_ms);
-        tally.n_objects += 1;
+        tally.n_objects = tally.n_objects.saturating_add(1);
         tally.last_at_ms = tally.last_at_ms.max(seen.received_at_ms);
         faults
             .iter()
@@ -145,7 +138,7 @@ impl Tallies {
 
     pub(super) fn note_series(&mut self, series: &SeriesSoFar, faults: &[Fault]) {
         let tally = self.of(series.calling_ae(), series.last_at_ms());
-        tally.n_series += 1;
+        tally.n_series = tally.n_series.saturating_add(1);
         faults
             .iter()
             .for_each(|fault| tally.count(fault, series.last_at_ms()));
@@ -156,7 +149,7 @@ impl Tallies {
         let now_ms = seen.received_at_ms;
         let tally = self.of(seen.calling_ae, now_ms);
         let delays = &mut tally.delays;
-        if delays.n_studies == 0 || (now_ms - delays.since_ms).abs() >= DELAY_WINDOW_MS {
+        if delays.n_studies == 0 || now_ms.abs_diff(delays.since_ms) >= DELAY_WINDOW_MS.unsigned_abs() {
             let (shortest_ms, n_studies) = (delays.shortest_ms, delays.n_studies);
             *delays = Delays {
                 since_ms: now_ms,
@@ -176,7 +169,7 @@ impl Tallies {
         delays.shortest_ms = delays.shortest_ms.min(delay_ms);
         if delays.study != study {
             study.clone_into(&mut delays.study);
-            delays.n_studies += 1;
+            delays.n_studies = delays.n_studies.saturating_add(1);
         }
     }
 
@@ -204,10 +197,10 @@ impl Tallies {
 impl Tally {
     fn count(&mut self, fault: &Fault, at_ms: i64) {
         let count = self.faults.entry(fault.code).or_default();
-        if at_ms - count.last_at_ms >= FORGOTTEN_AFTER_MS {
+        if at_ms.saturating_sub(count.last_at_ms) >= FORGOTTEN_AFTER_MS {
             count.n = 0;
         }
-        count.n += 1;
+        count.n = count.n.saturating_add(1);
         count.last_at_ms = count.last_at_ms.max(at_ms);
         count.detail.clone_from(&fault.detail);
         let mut end = count.detail.len().min(DETAIL_BYTES_MAX);
@@ -219,7 +212,7 @@ impl Tally {
 
     fn card(&self, calling_ae: &str, now_ms: i64) -> Card {
         let live = self.faults.iter();
-        let live = live.filter(|(_, count)| now_ms - count.last_at_ms < FORGOTTEN_AFTER_MS);
+        let live = live.filter(|(_, count)| now_ms.saturating_sub(count.last_at_ms) < FORGOTTEN_AFTER_MS);
         let mut faults: Vec<CardFault> = live
             .map(|(code, count)| CardFault {
                 code: *code,

@@ -29,6 +29,7 @@ fn seen<'a>(scan: &'a DataSetScan, syntax: &'a str, at_ms: i64) -> Seen<'a> {
     Seen {
         calling_ae: "CT1",
         received_at_ms: at_ms,
+        noted_at_ms: at_ms,
         transfer_syntax: syntax,
         scan,
     }
@@ -49,7 +50,7 @@ fn faults_of(scan: &DataSetScan, syntax: &str) -> Vec<(FaultCode, String)> {
 
 /// The faults that a series of these instance numbers and places shows.
 fn faults_of_stack(images: &[(i64, f64)]) -> Vec<(FaultCode, String)> {
-    let mut series = SeriesSoFar::new("CT1");
+    let mut series = SeriesSoFar::new("CT1", "2.25.7");
     for (number, place_mm) in images {
         let mut scan = slice(1);
         scan.identity.instance_number = Some(*number);
@@ -142,6 +143,23 @@ fn a_clock_that_is_ahead_is_told_in_the_time_zone_of_the_modality() {
     );
     let ahead = vec![(FaultCode::ClockAhead, "5 min".to_owned())];
     assert_eq!(made("20260123", "021900", None), (Some(-300_000), ahead));
+    // Japan's clock, on a machine in UTC: a difference of zones is no wrong clock, however long the image was on its way.
+    for time in ["111400", "111300", "110500", "111500"] {
+        assert_eq!(made("20260123", time, None), (None, Vec::new()), "{time}");
+    }
+    for (time, minutes) in [("105800", 524), ("031700", 63), ("113200", 558)] {
+        let ahead = vec![(FaultCode::ClockAhead, format!("{minutes} min"))];
+        assert_eq!(
+            made("20260123", time, None),
+            (Some(-minutes * 60_000), ahead),
+            "{time}"
+        );
+    }
+    let ahead = vec![(FaultCode::ClockAhead, "540 min".to_owned())];
+    assert_eq!(
+        made("20260123", "201400", Some("+0900")),
+        (Some(-540 * 60_000), ahead)
+    );
     for (date, time) in [
         ("2026", "021300"),
         ("20260199", "021300"),
@@ -153,13 +171,13 @@ fn a_clock_that_is_ahead_is_told_in_the_time_zone_of_the_modality() {
 }
 
 #[test]
-fn flt_064_gaps_and_uneven_distances_of_a_stack_are_seen() {
+fn gaps_and_uneven_distances_of_a_stack_are_seen() {
     let even = |n: i64| (n, n as f64 * 5.0);
     assert_eq!(faults_of_stack(&(1..=10).map(even).collect::<Vec<_>>()), []);
     let gap: Vec<_> = (1..=10).filter(|n| *n != 4).map(even).collect();
     assert_eq!(
         faults_of_stack(&gap),
-        [(FaultCode::ImagesMissing, "1".to_owned())]
+        [(FaultCode::ImagesMissing, "1, 2.25.7".to_owned())]
     );
     // Numbers by two, and a second phase of the same places, are how scanners count; the distances are even.
     let by_two: Vec<_> = (1..=10).map(|n| (n * 2, n as f64 * 5.0)).collect();
@@ -172,6 +190,64 @@ fn flt_064_gaps_and_uneven_distances_of_a_stack_are_seen() {
     let expected = (FaultCode::SliceSpacingIrregular, "5.00–6.50 mm".to_owned());
     assert_eq!(faults_of_stack(&uneven), [expected]);
     assert_eq!(faults_of_stack(&uneven[..4]), [], "too few to say");
+}
+
+#[test]
+fn places_and_numbers_that_nobody_means_say_nothing_and_break_nothing() {
+    for nonsense in [1e300, -1e7, f64::NAN, f64::INFINITY, f64::MAX] {
+        let images: Vec<_> = (1..=10)
+            .map(|n| (n, if n == 4 { nonsense } else { n as f64 * 5.0 }))
+            .collect();
+        assert_eq!(faults_of_stack(&images), [], "{nonsense}");
+    }
+    let far: Vec<_> = (0..10)
+        .map(|n| (n, if n == 9 { 1e6 } else { n as f64 * 0.01 }))
+        .collect();
+    assert!(faults_of_stack(&far).len() <= 1);
+    let numbers: Vec<_> = (0..20)
+        .map(|n| (if n == 19 { i64::MAX } else { i64::MIN + n }, n as f64 * 5.0))
+        .collect();
+    let missing = format!("{}, 2.25.7", u64::MAX - 19);
+    assert_eq!(faults_of_stack(&numbers), [(FaultCode::ImagesMissing, missing)]);
+}
+
+#[test]
+fn a_series_that_waited_long_for_the_coder_is_not_looked_at_while_it_is_counted() {
+    let folder = tempfile::tempdir().unwrap();
+    let conformance = opened(folder.path());
+    for number in 1..=6 {
+        let noted_at_ms = NOW_MS + 3 * SERIES_QUIET_MS + i64::from(number);
+        conformance.note(&Seen {
+            noted_at_ms,
+            ..seen(
+                &slice(if number == 6 {
+                    4
+                } else {
+                    number + u32::from(number > 3)
+                }),
+                EXPLICIT_LITTLE,
+                NOW_MS,
+            )
+        });
+        conformance.settle(noted_at_ms);
+    }
+    conformance.settle(NOW_MS + 5 * SERIES_QUIET_MS);
+    let card = &conformance.cards(NOW_MS)[0];
+    assert_eq!((card.n_series, card.faults.len()), (1, 0), "{card:?}");
+}
+
+#[test]
+fn what_cannot_be_written_is_written_later() {
+    let folder = tempfile::tempdir().unwrap();
+    let conformance = opened(folder.path());
+    let in_the_way = folder.path().join("conformance.new");
+    std::fs::create_dir(&in_the_way).unwrap();
+    conformance.note(&seen(&slice(1), EXPLICIT_LITTLE, NOW_MS));
+    conformance.flush();
+    assert!(!folder.path().join(FILE).exists());
+    std::fs::remove_dir(&in_the_way).unwrap();
+    conformance.flush();
+    assert_eq!(opened(folder.path()).cards(NOW_MS), conformance.cards(NOW_MS));
 }
 
 #[test]
@@ -264,7 +340,7 @@ fn a_modality_whose_images_all_come_late_is_told_after_a_day() {
         conformance.note(&seen(&scan, EXPLICIT_LITTLE, at_ms));
     };
     let faults = |at_ms: i64| conformance.cards(at_ms)[0].faults.clone();
-    for (study, delay_min) in [(1, 60), (2, 45), (3, 90)] {
+    for (study, delay_min) in [(1, 50), (2, 45), (3, 75)] {
         send(study, NOW_MS + i64::from(study), delay_min * 60_000);
     }
     assert!(faults(NOW_MS).is_empty(), "a day is not over");

@@ -26,8 +26,8 @@ pub(super) fn what(code: FaultCode) -> (&'static str, &'static str) {
             "uneven distances between the slices of one series; not fit for reformatting or volumes",
         ),
         FaultCode::ImagesMissing => (
-            "シリーズの途中の画像が届いていません",
-            "images inside a series did not come",
+            "シリーズの途中の画像が届いていません。括弧内は、最後に見つかったシリーズの不足枚数と Series Instance UID です",
+            "images inside a series did not come; with it, of the series found last: how many, and its Series Instance UID",
         ),
         FaultCode::ClockAhead => (
             "装置の時計がこの端末より進んでいます。発症や造影からの時間を誤るおそれがあります",
@@ -60,7 +60,7 @@ pub(super) fn fix(code: FaultCode) -> (&'static str, &'static str) {
             "ask the vendor to send Pixel Spacing (0028,0030), or Imager Pixel Spacing (0018,1164) of projection images",
         ),
         FaultCode::GantryTilt => (
-            "装置の業者に: 傾けずに撮影するか、傾きを補正した薄いスライスの再構成も送れるか確認してください",
+            "装置の業者に: 傾けずに撮影できるか、または傾きを補正した薄いスライスの再構成も送れるかを確認してください",
             "ask the vendor whether the protocol can do without tilt, or send a thin reconstruction corrected for it as well",
         ),
         FaultCode::SliceSpacingIrregular => (
@@ -68,8 +68,8 @@ pub(super) fn fix(code: FaultCode) -> (&'static str, &'static str) {
             "ask the vendor to send ranges of different spacing as series of their own, or an evenly spaced reconstruction as well",
         ),
         FaultCode::ImagesMissing => (
-            "装置から再送してください。繰り返すときは装置の業者に: 送信の失敗と自動再送の設定を調べてもらってください",
-            "send the series again; when it happens again, ask the vendor to look at failed transfers and automatic retries",
+            "装置でそのシリーズ(受信日時とUIDで探せます)を全部再送してください。繰り返すときは装置の業者に: 送信の失敗と自動再送の設定を調べてもらってください",
+            "find that series at the modality by the time it came or by its UID and send all of it again; when it happens again, ask the vendor to look at failed transfers and automatic retries",
         ),
         FaultCode::ClockAhead | FaultCode::ClockBehind => (
             "装置の業者に: 時刻を NTP で合わせ、時間帯 (0008,0201) の設定を確認してください。遅れて送る設定なら、撮影後すぐの送信にできるか聞いてください",

@@ -13,7 +13,7 @@ use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream::unfold;
 use futures_util::{Stream, StreamExt};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use tancho_domain::dicom::{Priority, StudyInstanceUid};
 use tancho_domain::ids::{CommandId, ObjectId};
 
@@ -21,7 +21,7 @@ use super::problem::Problem;
 use super::view::{PageState, picture};
 use super::{KEEP_ALIVE, PICTURE_INTERVAL, PICTURE_INTERVAL_MAX, PageParts};
 use crate::spool::object_file::DataSet;
-use crate::spool::{QuarantinedError, RequestForm, SpoolError};
+use crate::spool::{QuarantinedError, Released, RequestForm, SpoolError};
 
 /// Urgencies a form may ask for (`clinical.md` 2.2 of the network's rules).
 const URGENCIES: [&str; 5] = ["stroke_code", "critical", "urgent", "routine", "elective"];
@@ -238,15 +238,11 @@ pub async fn dismiss_quarantine(
     body: Result<Json<QuarantineBody>, JsonRejection>,
 ) -> Result<StatusCode, Problem> {
     let QuarantineBody { object_id } = taken(body)?;
-    match parts.spool.dismiss_quarantine(&object_id).await {
-        Err(SpoolError::NotFound) => {
-            return Err(gone(
-                "quarantine_not_found",
-                "this image is no longer in the quarantine",
-            ));
-        }
-        dismissed => dismissed?,
-    }
+    parts
+        .spool
+        .dismiss_quarantine(&object_id)
+        .await
+        .map_err(not_given)?;
     tracing::warn!(
         audit.action = "quarantine_dismissed",
         audit.subject = %object_id,
@@ -255,21 +251,27 @@ pub async fn dismiss_quarantine(
     Ok(StatusCode::NO_CONTENT)
 }
 
+/// What became of an image that can be used now.
+#[derive(Serialize)]
+pub struct ReleaseAnswer {
+    outcome: Released,
+}
+
 /// `POST /api/quarantine/release`: the object is read again by today's rules and taken in when it can be used.
 pub async fn release_quarantine(
     State(parts): State<PageParts>,
     body: Result<Json<QuarantineBody>, JsonRejection>,
-) -> Result<StatusCode, Problem> {
+) -> Result<Json<ReleaseAnswer>, Problem> {
     let QuarantineBody { object_id } = taken(body)?;
     let released = parts.spool.release_quarantined(&object_id).await;
     tracing::warn!(
         audit.action = "quarantine_release",
         audit.subject = %object_id,
-        audit.outcome = released.as_ref().map_or_else(QuarantinedError::code, |()| "released"),
+        audit.outcome = released.as_ref().map_or_else(QuarantinedError::code, |released| released.code()),
         "a quarantined object was read again on the page"
     );
-    released.map_err(not_given)?;
-    Ok(StatusCode::NO_CONTENT)
+    let outcome = released.map_err(not_given)?;
+    Ok(Json(ReleaseAnswer { outcome }))
 }
 
 /// `POST /api/quarantine/file`: the object as it came, as a DICOM file where its announced UIDs allow one.
@@ -323,6 +325,10 @@ fn pieces(head: Vec<u8>, data: DataSet) -> impl Stream<Item = io::Result<Vec<u8>
 fn not_given(error: QuarantinedError) -> Problem {
     let (status, detail) = match &error {
         QuarantinedError::NotFound => (StatusCode::NOT_FOUND, "this image is no longer in the quarantine"),
+        QuarantinedError::Busy => (
+            StatusCode::CONFLICT,
+            "this image is just being read again or taken off the list; look at the list again",
+        ),
         QuarantinedError::NotKept => (
             StatusCode::NOT_FOUND,
             "the quarantine was full when this image came, so its bytes were not kept; send it again from the scanner",

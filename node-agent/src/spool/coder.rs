@@ -10,7 +10,7 @@ mod heads;
 mod lane;
 
 use std::cell::Cell;
-use std::collections::HashSet;
+use std::collections::{HashSet, VecDeque};
 use std::fs::{self, File};
 use std::io::{self, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -31,7 +31,7 @@ use super::studies::ObjectState;
 use super::{Shared, SpoolError, crash_point};
 use crate::conformance::Seen;
 use crate::durable;
-use attempts::{ASIDE_AFTER, Attempts, PLAIN_AFTER};
+use attempts::{Attempts, Begun};
 use heads::Heads;
 use lane::Lane;
 
@@ -39,6 +39,8 @@ use lane::Lane;
 const BUFFER_BYTES: usize = 128 * 1024;
 /// Memory for frames being coded, on all threads together. Bytes.
 const CODING_MEMORY_BYTES: u64 = 48 * 1024 * 1024;
+/// Objects remembered as counted: more than both lanes have coded and not handed over.
+const NOTED_MAX: usize = 256;
 
 /// What coding one object came to.
 enum Outcome {
@@ -68,6 +70,8 @@ struct Coder<'a> {
     attempts: Attempts,
     /// Objects that a lane works on: one whose priority changes meanwhile must not be begun by the other as well.
     in_work: Mutex<HashSet<ObjectId>>,
+    /// Objects counted last: one whose container could not be handed over is coded again, and counts once.
+    noted: Mutex<VecDeque<ObjectId>>,
 }
 
 /// Runs until the spool stops.
@@ -86,11 +90,14 @@ pub fn run(shared: &Arc<Shared>) {
             return;
         }
     };
+    coder
+        .attempts
+        .forget_unless(|object_id| stat.is_stored(object_id));
     std::thread::scope(|scope| {
         let lanes = [&stat, &others];
         lanes.iter().for_each(|lane| lane.start(scope));
         while !shared.stopping.is_cancelled() {
-            shared.conformance.settle(shared.clock.now_ms());
+            apart(|| shared.conformance.settle(shared.clock.now_ms()));
             // Rung when objects were stored; looked at now and then because of what could not be coded.
             runtime.block_on(async {
                 tokio::select! {
@@ -103,7 +110,7 @@ pub fn run(shared: &Arc<Shared>) {
         }
         lanes.iter().for_each(|lane| lane.ring());
     });
-    shared.conformance.flush();
+    apart(|| shared.conformance.flush());
 }
 
 impl<'a> Coder<'a> {
@@ -115,7 +122,8 @@ impl<'a> Coder<'a> {
                 CODING_MEMORY_BYTES,
             )),
             heads: Heads::default(),
-            attempts: Attempts::new(shared.layout.coding()),
+            attempts: Attempts::open(shared.layout.coding()),
+            noted: Mutex::default(),
             in_work: Mutex::default(),
         }
     }
@@ -182,25 +190,42 @@ fn hand_over(shared: &Arc<Shared>, finished: Vec<(StoredObject, Outcome)>) -> Re
 }
 
 impl Coder<'_> {
-    /// Codes one object, unless it has ended the process too often.
+    /// Codes one object that may be begun, unless it has ended the process too often.
     fn code_one(&self, object: &StoredObject, is_urgent: bool, encoder: &mut Option<Encoder>) -> Outcome {
-        let n_deaths = match self.attempts.begin(&object.object_id) {
-            Ok(n_deaths) => n_deaths,
-            Err(error) => return Outcome::Later(error),
+        let begun = match self.attempts.begin(&object.object_id) {
+            Ok(begun) => begun,
+            Err(error) => {
+                self.pass(&object.object_id);
+                return Outcome::Later(error);
+            }
         };
-        let _turn = (n_deaths > 0).then(|| self.attempts.turn_of_suspects());
-        let outcome = if n_deaths < ASIDE_AFTER {
+        let outcome = if begun == Begun::Guilty {
+            Outcome::Aside(ObjectState::Refused, "coder_died")
+        } else {
             crash_point("coding.begun");
             let how = How {
                 is_urgent,
-                is_plain: object.is_coded_again || n_deaths >= PLAIN_AFTER,
+                is_plain: object.is_coded_again || begun == Begun::Last,
             };
             self.code_guarded(object, how, encoder)
-        } else {
-            Outcome::Aside(ObjectState::Refused, "coder_died")
         };
-        self.attempts.end(&object.object_id);
+        if self.attempts.end(&object.object_id) {
+            self.ring_for_suspects();
+        }
         outcome
+    }
+
+    /// An object that may be begun is not.
+    fn pass(&self, object_id: &ObjectId) {
+        if self.attempts.pass(object_id) {
+            self.ring_for_suspects();
+        }
+    }
+
+    /// Both lanes look again: the next suspect may be of either.
+    fn ring_for_suspects(&self) {
+        self.shared.coder_wake.stat.notify_one();
+        self.shared.coder_wake.others.notify_one();
     }
 
     /// A panic of the coder costs this object only.
@@ -241,7 +266,8 @@ impl Coder<'_> {
             read_failed.set(!layout::is_out_of_handles(error));
         }
         let mut source = source?;
-        let header = ObjectHeader::read(&mut source)?;
+        // It serves the card of the modality only: what is wrong with it is no reason to keep the object back.
+        let header = ObjectHeader::read(&mut source).ok().flatten();
         if source.metadata()?.len() != super::object_file::HEADER_BYTES as u64 + object.original_len {
             return Err(ContainerError::SourceChanged);
         }
@@ -258,7 +284,6 @@ impl Coder<'_> {
                     _ => ContainerError::SourceChanged,
                 }
             })?;
-        self.note_conformance(object, header.as_ref(), &scan);
         let dictionary = self.heads.dictionary_for(object, |first| self.read_head(first));
         let coding = Coding {
             dictionary: dictionary.as_deref(),
@@ -299,12 +324,13 @@ impl Coder<'_> {
             head_end: summary.head_end,
             preview_end: summary.header.preview_end(),
         };
+        self.note_conformance(object, header.as_ref(), &scan);
         Ok((coded, file))
     }
 }
 
 impl Coder<'_> {
-    /// Counts what the object shows of its modality; each object is coded once, unless the relay asks for it again.
+    /// Counts once what a coded object shows of its modality. Whatever goes wrong with that, the object travels.
     fn note_conformance(
         &self,
         object: &StoredObject,
@@ -314,11 +340,24 @@ impl Coder<'_> {
         let Some(header) = header.filter(|_| !object.is_coded_again) else {
             return;
         };
-        self.shared.conformance.note(&Seen {
-            calling_ae: &header.calling_ae,
-            received_at_ms: header.received_at_ms,
-            transfer_syntax: object.transfer_syntax.as_str(),
-            scan,
+        {
+            let mut noted = self.noted.lock().unwrap_or_else(PoisonError::into_inner);
+            if noted.contains(&object.object_id) {
+                return;
+            }
+            noted.push_back(object.object_id.clone());
+            if noted.len() > NOTED_MAX {
+                noted.pop_front();
+            }
+        }
+        apart(|| {
+            self.shared.conformance.note(&Seen {
+                calling_ae: &header.calling_ae,
+                received_at_ms: header.received_at_ms,
+                noted_at_ms: self.shared.clock.now_ms(),
+                transfer_syntax: object.transfer_syntax.as_str(),
+                scan,
+            });
         });
     }
 
@@ -338,6 +377,13 @@ impl Coder<'_> {
         data.seek(SeekFrom::Start(0)).ok()?;
         data.take(head_len).read_to_end(&mut head).ok()?;
         Dictionary::new(head)
+    }
+}
+
+/// Statistics must never keep an image from the line, however they fail.
+fn apart(count: impl FnOnce()) {
+    if catch_unwind(AssertUnwindSafe(count)).is_err() {
+        tracing::error!("the conformance cards could not be counted; no image is held up by that");
     }
 }
 
@@ -443,6 +489,14 @@ mod tests {
         // A link to itself cannot be opened by anyone.
         std::os::unix::fs::symlink(&file, &file).unwrap();
         let coder = Coder::new(&spool.shared);
+        // A folder opens, and reading it fails, its header as well.
+        let folder_there = StoredObject::fixture(2, "2.25.1.1");
+        fs::create_dir(spool.shared.layout.object_file(1, &folder_there.object_id)).unwrap();
+        let outcome = coder.code_one(&folder_there, false, &mut None);
+        assert!(
+            !matches!(outcome, Outcome::Later(_)),
+            "it would be tried for ever"
+        );
         let code = || coder.code_one(&object, false, &mut None);
         assert!(matches!(code(), Outcome::Unreadable(_)));
         fs::remove_file(&file).unwrap();

@@ -3,19 +3,26 @@
 //! A release is an intake like any other: what is still not usable stays where it is. So the relay never gets an object
 //! that a modality could not have sent it.
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::io::{self, BufReader, Read};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{MutexGuard, PoisonError};
 
+use serde::Serialize;
 use tancho_domain::dicom::{AeTitle, SopClassUid, SopInstanceUid, TransferSyntaxUid};
 use tancho_domain::ids::ObjectId;
 use tancho_imaging::limits::ScanLimits;
 use tancho_imaging::{part10, scan};
 
-use super::object_file::{DataSet, ObjectHeader};
+use super::commit::{Change, Stored};
+use super::object_file::{DataSet, HEADER_BYTES, ObjectHeader};
 use super::receive::{Arrival, IntakeError};
-use super::{Spool, SpoolError};
+use super::studies::ObjectState;
+use super::{Shared, Spool, SpoolError};
 
+/// Reason of objects that are not those announced.
+const UID_MISMATCH: &str = "uid_mismatch";
 /// Bytes read at once.
 const CHUNK_BYTES: usize = 256 * 1024;
 
@@ -28,6 +35,9 @@ pub enum QuarantinedError {
     /// The quarantine was full when it came: only the fact was recorded.
     #[error("the bytes of the object were not kept")]
     NotKept,
+    /// It is being released or taken off the list already.
+    #[error("another act on the object is under way")]
+    Busy,
     /// Its bytes here are no longer those received, or cannot be read.
     #[error("the bytes of the object are no longer those received")]
     Damaged,
@@ -46,6 +56,7 @@ impl QuarantinedError {
         match self {
             Self::NotFound => "quarantine_not_found",
             Self::NotKept => "quarantine_not_kept",
+            Self::Busy => "quarantine_busy",
             Self::Damaged => "damaged_in_spool",
             Self::Unusable(reason) => reason,
             Self::Intake(_) => "spool_unavailable",
@@ -60,6 +71,61 @@ impl From<SpoolError> for QuarantinedError {
             other => Self::Intake(other.into()),
         }
     }
+}
+
+/// What became of a quarantined object that can be used now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Released {
+    /// It waits for the line.
+    Queued,
+    /// It names another patient than its study: held back until a person decides.
+    Held,
+    /// The same bytes were here already, or at the relay.
+    Duplicate,
+}
+
+impl Released {
+    /// The stable code.
+    #[must_use]
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Held => "held",
+            Self::Duplicate => "duplicate",
+        }
+    }
+}
+
+/// One act on a quarantined object at a time: while this lives, others are refused.
+struct Act<'a> {
+    shared: &'a Shared,
+    object_id: ObjectId,
+}
+
+impl<'a> Act<'a> {
+    fn begin(shared: &'a Shared, object_id: &ObjectId) -> Result<Self, QuarantinedError> {
+        let is_free = acts(shared).insert(object_id.clone());
+        is_free
+            .then(|| Self {
+                shared,
+                object_id: object_id.clone(),
+            })
+            .ok_or(QuarantinedError::Busy)
+    }
+}
+
+impl Drop for Act<'_> {
+    fn drop(&mut self) {
+        acts(self.shared).remove(&self.object_id);
+    }
+}
+
+fn acts(shared: &Shared) -> MutexGuard<'_, HashSet<ObjectId>> {
+    shared
+        .quarantine_acts
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A quarantined object as it came.
@@ -84,6 +150,10 @@ impl Quarantined {
 
     /// Whether the object can be used by today's rules; the code of the reason when it cannot.
     fn judge(&self, limits: &ScanLimits) -> Result<(), QuarantinedError> {
+        // What was announced was another object; what is left of it in the header may be cut, or empty, and fit by chance.
+        if self.header.reason == UID_MISMATCH {
+            return Err(QuarantinedError::Unusable(UID_MISMATCH));
+        }
         let transfer_syntax = TransferSyntaxUid::parse(&self.header.transfer_syntax)
             .map_err(|_| QuarantinedError::Unusable("transfer_syntax_malformed"))?;
         let mut source = BufReader::with_capacity(
@@ -108,7 +178,7 @@ impl Quarantined {
         {
             Ok(())
         } else {
-            Err(QuarantinedError::Unusable("uid_mismatch"))
+            Err(QuarantinedError::Unusable(UID_MISMATCH))
         }
     }
 
@@ -158,16 +228,50 @@ impl Spool {
     }
 
     /// Reads an object on the quarantine list again and, when it can be used now, takes it in as if it had just come; it
-    /// leaves the list then. Whatever fails, it stays there.
-    pub async fn release_quarantined(&self, object_id: &ObjectId) -> Result<(), QuarantinedError> {
+    /// leaves the list and the quarantine then. Whatever fails, it stays there.
+    pub async fn release_quarantined(&self, object_id: &ObjectId) -> Result<Released, QuarantinedError> {
+        let _act = Act::begin(&self.shared, object_id)?;
         let quarantined = self.open_quarantined(object_id).await?;
+        let data_len = quarantined.header.data_len;
         let spool = self.clone();
         let taken_in = tokio::task::spawn_blocking(move || spool.take_in_again(quarantined));
-        taken_in.await.map_err(|_| SpoolError::Stopped)??;
-        Ok(self.dismiss_quarantine(object_id).await?)
+        let stored = taken_in.await.map_err(|_| SpoolError::Stopped)??;
+        self.leave_quarantine(object_id).await?;
+        self.remove_released(object_id, data_len).await;
+        let Stored::New { object_id, .. } = stored else {
+            return Ok(Released::Duplicate);
+        };
+        let standing = self.object_states(&[object_id]).await?;
+        let is_held = |object: &super::ObjectStanding| object.state == ObjectState::Held;
+        Ok(match standing.iter().flatten().any(is_held) {
+            true => Released::Held,
+            false => Released::Queued,
+        })
     }
 
-    fn take_in_again(&self, quarantined: Quarantined) -> Result<(), QuarantinedError> {
+    /// Takes a quarantined object off the technologist's list; its bytes stay.
+    pub async fn dismiss_quarantine(&self, object_id: &ObjectId) -> Result<(), QuarantinedError> {
+        let _act = Act::begin(&self.shared, object_id)?;
+        Ok(self.leave_quarantine(object_id).await?)
+    }
+
+    async fn leave_quarantine(&self, object_id: &ObjectId) -> Result<(), SpoolError> {
+        let object_id = object_id.clone();
+        self.change(|reply| Change::Dismiss { object_id, reply }).await
+    }
+
+    /// Removes the copy of an object whose bytes are durable in the spool by now. One that stays is listed again by a
+    /// rebuilt index only, and released again it is a duplicate.
+    async fn remove_released(&self, object_id: &ObjectId, data_len: u64) {
+        match tokio::fs::remove_file(self.shared.layout.quarantine_file(object_id)).await {
+            Ok(()) => self.shared.give_quarantine_room(HEADER_BYTES as u64 + data_len),
+            Err(error) => {
+                tracing::warn!(object.id = %object_id, %error, "a released object stays in the quarantine as well");
+            }
+        }
+    }
+
+    fn take_in_again(&self, quarantined: Quarantined) -> Result<Stored, QuarantinedError> {
         quarantined.judge(&self.shared.options.limits)?;
         let mut data = quarantined.data.again().map_err(|_| QuarantinedError::Damaged)?;
         let activity = self.activity();
@@ -180,8 +284,7 @@ impl Spool {
                 Err(_) => return Err(QuarantinedError::Damaged),
             }
         }
-        incoming.finish(&activity)?;
-        Ok(())
+        Ok(incoming.finish(&activity)?)
     }
 }
 
@@ -190,8 +293,11 @@ mod tests {
     use tancho_domain::dicom::Priority;
     use tancho_imaging::synthetic::CtSlice;
 
+    use std::sync::atomic::Ordering;
+
     use super::*;
     use crate::clock::Clock;
+    use crate::spool::layout::Layout;
     use crate::spool::{SpoolOptions, SpoolWorkers};
 
     const EXPLICIT_LE: &str = "1.2.840.10008.1.2.1";
@@ -242,8 +348,26 @@ mod tests {
         workers.join().await;
 
         let (spool, workers) = open(folder.path(), ScanLimits::default().max_elements).await;
-        spool.release_quarantined(&object_id).await.unwrap();
+        {
+            let _other = Act::begin(&spool.shared, &object_id).unwrap();
+            let busy = [
+                spool.release_quarantined(&object_id).await.err(),
+                spool.dismiss_quarantine(&object_id).await.err(),
+            ];
+            assert!(
+                busy.iter()
+                    .all(|error| matches!(error, Some(QuarantinedError::Busy))),
+                "{busy:?}"
+            );
+        }
+        assert_eq!(
+            spool.release_quarantined(&object_id).await.unwrap(),
+            Released::Queued
+        );
         assert!(spool.quarantine().is_empty());
+        let file = spool.shared.layout.quarantine_file(&object_id);
+        assert!(!file.exists(), "the bytes are in the spool now");
+        assert_eq!(spool.shared.quarantine_bytes.load(Ordering::SeqCst), 0);
         let study = &spool.studies()[0];
         assert_eq!(
             (study.instances.n_instances, study.instances.original_len),
@@ -252,6 +376,56 @@ mod tests {
         assert!(study.withheld.is_empty());
         let again = spool.release_quarantined(&object_id).await.unwrap_err();
         assert_eq!(again.code(), "quarantine_not_found");
+        spool.stop();
+        drop(spool);
+        workers.join().await;
+    }
+    /// The same bytes again, and those of another patient, are taken in and not sent: that is said.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_released_object_that_is_not_sent_is_not_said_to_be() {
+        let folder = tempfile::tempdir().unwrap();
+        let slice = |number: u32, patient: &str| {
+            let slice = CtSlice {
+                sop_instance_uid: format!("2.25.90.{number}"),
+                instance_number: number,
+                patient_id: patient.to_owned(),
+                ..CtSlice::default()
+            };
+            slice
+                .data_set(&TransferSyntaxUid::parse(EXPLICIT_LE).unwrap())
+                .unwrap()
+        };
+        let same = slice(1, "1");
+        let all = [same.clone(), slice(2, "2")];
+        let sent = |spool: &Spool, objects: Vec<Vec<u8>>| {
+            let spool = spool.clone();
+            tokio::task::spawn_blocking(move || {
+                objects
+                    .iter()
+                    .map(|object| send(&spool, object).is_ok())
+                    .collect::<Vec<_>>()
+            })
+        };
+        let (spool, workers) = open(folder.path(), 3).await;
+        assert_eq!(sent(&spool, all.to_vec()).await.unwrap(), [false, false]);
+        spool.stop();
+        drop(spool);
+        workers.join().await;
+
+        let (spool, workers) = open(folder.path(), ScanLimits::default().max_elements).await;
+        let rows = spool.quarantine();
+        assert_eq!(sent(&spool, vec![same.clone()]).await.unwrap(), [true]);
+        let mut outcomes = Vec::new();
+        for row in &rows {
+            outcomes.push((
+                row.data_len,
+                spool.release_quarantined(&row.object_id).await.unwrap(),
+            ));
+        }
+        outcomes.sort_by_key(|(_, outcome)| outcome.code());
+        let codes: Vec<_> = outcomes.iter().map(|(_, outcome)| outcome.code()).collect();
+        assert_eq!(codes, ["duplicate", "held"]);
+        assert_eq!(Layout::object_ids(&spool.shared.layout.quarantine()).unwrap(), []);
         spool.stop();
         drop(spool);
         workers.join().await;

@@ -15,8 +15,7 @@ use super::index::{self, IndexDb, NewObject, Numbering, QuarantineRow, StudyRow}
 use super::layout::{self, Layout};
 use super::object_file::{DataSet, ObjectHeader};
 use super::outbound::RequestForm;
-use super::studies::{ObjectState, StudyLabel, first_generation};
-use super::withheld::Withheld;
+use super::studies::{ObjectState, StudyLabel};
 
 /// Objects taken into the index per transaction while rebuilding.
 const REBUILD_BATCH: usize = 500;
@@ -60,18 +59,19 @@ pub fn open_index(layout: &Layout, limits: &ScanLimits, now_ms: i64) -> Result<I
             "objects were taken into the index from their files"
         );
     }
-    count_withheld(&db)?;
+    count_withheld(&db, now_ms)?;
     Ok(db)
 }
 
 /// Counts again what is withheld of each study: an older version did not count, a rebuilt index has not, and a file may
-/// have been found damaged.
-fn count_withheld(db: &IndexDb) -> Result<(), SpoolError> {
+/// have been found damaged. A study of which nothing else came has its row for this alone.
+fn count_withheld(db: &IndexDb, now_ms: i64) -> Result<(), SpoolError> {
     for study in index::list_withholding(db)? {
-        let Some(mut row) = index::find_study(db, &study)? else {
-            continue;
-        };
         let withheld = index::sum_withheld(db, &study)?;
+        let mut row = match index::find_study(db, &study)? {
+            Some(row) => row,
+            None => StudyRow::unseen(&study, now_ms),
+        };
         if withheld != row.withheld {
             row.withheld = withheld;
             row.generation += u64::from(row.closed_at_ms.is_some());
@@ -209,7 +209,10 @@ fn ensure_study(db: &IndexDb, object: &NewObject, label: StudyLabel, now_ms: i64
             if row.label.patient.contradicts(&label.patient) {
                 index::set_held(db, &object.object_id, &label.patient.to_json()?)?;
             }
-            row.label.add(&label);
+            match row.is_unseen() {
+                true => row.label = label,
+                false => drop(row.label.add(&label)),
+            }
             row.priority = row.priority.min(object.priority);
             row.generation += u64::from(row.closed_at_ms.take().is_some());
             row
@@ -218,11 +221,7 @@ fn ensure_study(db: &IndexDb, object: &NewObject, label: StudyLabel, now_ms: i64
             study_instance_uid: study.to_owned(),
             label,
             priority: object.priority,
-            generation: first_generation(now_ms),
-            confirmed_generation: 0,
-            closed_at_ms: None,
-            relay_update: None,
-            withheld: Withheld::default(),
+            ..StudyRow::unseen(study, now_ms)
         },
     };
     Ok(index::put_study(db, &row)?)

@@ -276,12 +276,18 @@ impl StudyPicture {
         &mut self.tallies[state as usize]
     }
 
+    /// Whether nothing of the study came that can be used: it is told to the relay, and there is nothing to show.
+    #[must_use]
+    pub fn is_unseen(&self) -> bool {
+        self.label == StudyLabel::default() && self.tallies.iter().all(|tally| tally.n_objects == 0)
+    }
+
     /// Whether the study is open and nothing came for the quiet time.
     #[must_use]
     pub fn is_quiet(&self, now_ms: i64, quiet_ms: i64) -> bool {
         self.closed_at_ms.is_none()
             && now_ms - self.last_activity_ms >= quiet_ms
-            && self.instances.n_instances > 0
+            && (self.instances.n_instances > 0 || self.is_unseen() && !self.withheld.is_empty())
     }
 }
 

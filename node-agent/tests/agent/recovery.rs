@@ -84,7 +84,8 @@ fn flt_001_flt_002_killed_at_each_step_nothing_acknowledged_is_lost() {
     }
 }
 
-/// An object that ends the process whenever it is coded: tried twice, then without the coder of frames, then set aside.
+/// An object that ends the process whenever it is coded: after the first end it is tried twice on its own, the second
+/// time without the coder of frames and when the process has lived for a while, then set aside.
 #[test]
 fn flt_067_an_object_that_ends_the_process_is_set_aside_and_the_queue_goes_on() {
     let folder = tempfile::tempdir().unwrap();
@@ -138,6 +139,62 @@ fn flt_067_an_object_that_was_only_under_way_travels() {
     let agent = TestAgent::start_in(folder.path(), |_| {}).unwrap();
     let sent = agent.outbound(1);
     assert_eq!(agent.rebuilt(&sent[0]), data);
+}
+
+/// Objects of these stations in the spool as a process leaves them that ended while all were coded for the first time.
+fn leave_under_way(folder: &Path, called: &[&str]) {
+    let mut agent = TestAgent::start_in(folder, |_| {}).unwrap();
+    for (n, station) in (1..).zip(called) {
+        let mut peer = Peer::associate(agent.dimse, &Proposal::to(station));
+        let (uid, data) = slice("2.25.69", n);
+        assert_eq!(peer.store(1, CT, &uid, &data), Some(0));
+        peer.release();
+    }
+    agent.outbound(called.len());
+    agent.stop();
+    // Without an index all are coded again.
+    for suffix in ["", "-wal", "-shm"] {
+        fs::remove_file(folder.join(format!("spool/index.sqlite3{suffix}"))).ok();
+    }
+    for object in fs::read_dir(folder.join("spool/objects/000001")).unwrap() {
+        let name = object.unwrap().file_name().into_string().unwrap();
+        let object_id = name.strip_suffix(".obj").unwrap();
+        fs::write(folder.join("spool/coding").join(object_id), "+").unwrap();
+    }
+}
+
+/// How often each object was begun without an end.
+fn begins(folder: &Path) -> Vec<u64> {
+    let files = fs::read_dir(folder.join("spool/coding")).unwrap();
+    let mut begins: Vec<u64> = files
+        .map(|file| file.unwrap().metadata().unwrap().len())
+        .collect();
+    begins.sort_unstable();
+    begins
+}
+
+/// A suspect that waits for its turn must not hold up the one whose turn it is, in whichever lane each of them is.
+#[test]
+fn suspects_of_both_lanes_all_travel() {
+    let folder = tempfile::tempdir().unwrap();
+    let stations: Vec<&str> = ["TANCHO", "TANCHO_STAT", "TANCHO_STAT"].repeat(5);
+    leave_under_way(folder.path(), &stations);
+    let agent = TestAgent::start_in(folder.path(), |_| {}).unwrap();
+    agent.outbound(stations.len());
+    assert!(begins(folder.path()).is_empty());
+}
+
+/// One death blames one of those that were under way, and the others do not wait for it to be judged.
+#[test]
+fn flt_067_only_the_object_whose_turn_it_was_is_blamed() {
+    let folder = tempfile::tempdir().unwrap();
+    leave_under_way(folder.path(), &["TANCHO", "TANCHO_STAT"].repeat(3));
+    let begun = [("TANCHO_CRASH_POINT", "coding.begun")];
+    assert!(!Served::start(folder.path(), &begun).wait().success());
+    assert_eq!(begins(folder.path()), [1, 1, 1, 1, 1, 2]);
+    let agent = TestAgent::start_in(folder.path(), |_| {}).unwrap();
+    agent.outbound(5);
+    assert_eq!(begins(folder.path()), [2], "its last try waits");
 }
 
 fn spool_three(folder: &Path) -> Vec<Vec<u8>> {

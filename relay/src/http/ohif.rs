@@ -55,8 +55,10 @@ pub struct Ohif {
 /// What an address of the viewer leads to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Wanted {
-    /// The page.
+    /// The page, with one study.
     Page,
+    /// What would be the list of studies: the relay's own page has it.
+    Start,
     /// Our configuration of it.
     Config,
     /// An empty script in place of the service worker.
@@ -94,6 +96,9 @@ impl Ohif {
         } else {
             path.strip_prefix("ohif/")
         };
+        if below == Some("") {
+            return Some(Wanted::Start);
+        }
         let name = below.unwrap_or(path);
         if name == "app-config.js" {
             return Some(Wanted::Config);
@@ -114,6 +119,9 @@ pub async fn serve(app: &AppState, wanted: Wanted, request: Request) -> Response
     let Some(ohif) = &app.ohif else {
         return StatusCode::NOT_FOUND.into_response();
     };
+    if wanted == Wanted::Start {
+        return Redirect::to("/").into_response();
+    }
     let (mut parts, _) = request.into_parts();
     let allowed = match Caller::from_request_parts(&mut parts, app).await {
         Ok(caller) => caller.require(Action::ViewImages),
@@ -127,7 +135,7 @@ pub async fn serve(app: &AppState, wanted: Wanted, request: Request) -> Response
         return refused.into_response();
     }
     let mut response = match wanted {
-        Wanted::Page => text("text/html; charset=utf-8", ohif.index.clone()),
+        Wanted::Page | Wanted::Start => text("text/html; charset=utf-8", ohif.index.clone()),
         Wanted::Config => text("text/javascript", CONFIG),
         Wanted::Nothing => text("text/javascript", ""),
         Wanted::File(file) => {

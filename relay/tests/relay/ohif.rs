@@ -63,7 +63,12 @@ async fn ohif_is_given_as_installed_to_who_may_see_images() {
     let reader = relay.someone(Role::Reader).await;
     let token = Some(reader.token.as_str());
 
-    for path in ["/ohif", "/ohif/", "/ohif/viewer?StudyInstanceUIDs=1.2.3"] {
+    for path in ["/ohif", "/ohif/", "/ohif/?patientName=x"] {
+        let answer = get(&relay, path, token, false).await;
+        assert_eq!(answer.status(), StatusCode::SEE_OTHER, "{path}");
+        assert_eq!(header(&answer, "location"), "/", "{path}");
+    }
+    for path in ["/ohif/viewer?StudyInstanceUIDs=1.2.3", "/ohif/viewer/dicomweb"] {
         let answer = get(&relay, path, token, false).await;
         assert_eq!(answer.status(), StatusCode::OK, "{path}");
         let policy = header(&answer, "content-security-policy").to_owned();
@@ -119,7 +124,9 @@ async fn ohif_is_given_as_installed_to_who_may_see_images() {
         .await
         .unwrap();
     assert!(
-        config.contains("/dicom-web") && !config.contains("theirs"),
+        config.contains("/dicom-web")
+            && config.contains("showStudyList: false")
+            && !config.contains("theirs"),
         "{config}"
     );
     relay.stop().await;
@@ -136,7 +143,7 @@ async fn ohif_is_given_to_nobody_else() {
     let (scope, site_id) = relay.site("default", "CENTRE", SiteKind::Both).await;
     for role in [Role::Admin, Role::Auditor, Role::Liaison] {
         let person = relay.person(&scope, &site_id, role.as_str(), role).await;
-        for path in ["/ohif/", "/app.bundle.css", "/app-config.js"] {
+        for path in ["/ohif/viewer", "/app.bundle.css", "/app-config.js"] {
             let answer = get(&relay, path, Some(&person.token), false).await;
             assert_eq!(
                 problem_code(answer, StatusCode::FORBIDDEN).await,

@@ -1,8 +1,8 @@
 """Compares metadata with Orthanc's: metadata.py URL TOKEN ORTHANC FOLDER...
 
 Stores every DICOM file below the folders in both over the web, and compares the DICOM JSON model of each instance element
-by element. Where the two differ, DIFFERENCES says what of it and why; anything else is an error, and so is a reason that
-no longer holds for a file that is there. Prints how many instances were compared.
+by element. Where the two differ, DIFFERENCES says what of it and why; anything else is an error, and so are a file that
+Orthanc alone took and a reason that no longer holds for a file that is there. Prints how many instances were compared.
 
 Folders of objects made to break readers are left out: Orthanc 1.10 itself ends at some of them.
 """
@@ -87,7 +87,7 @@ def main():
     url, token, orthanc, *folders = sys.argv[1:]
     session = requests.Session()
     session.headers["Authorization"] = f"Bearer {token}"
-    found, places, seen = [], [], set()
+    found, places, refused, seen = [], [], [], set()
     paths = [path for folder in folders for path in sorted(pathlib.Path(folder).rglob("*"))]
     for path in paths:
         if not path.is_file() or path.suffix in (".json", ".md"):
@@ -100,6 +100,8 @@ def main():
             headers={"Content-Type": f'multipart/related; type="application/dicom"; boundary={edge}'},
         )
         stored = requests.post(f"{orthanc}/instances", data=bytes_of_file)
+        if stored.ok and answer.status_code != 200:
+            refused.append((path.as_posix(), answer.status_code, answer.text[:150]))
         if answer.status_code != 200 or not stored.ok:
             continue
         reference = answer.json()["00081199"]["Value"][0]
@@ -120,6 +122,8 @@ def main():
         return fnmatch.fnmatch(difference[0], rule[0]) and fnmatch.fnmatch(difference[1], rule[1])
 
     wrong = [difference for difference in found if not any(explains(rule, difference) for rule in DIFFERENCES)]
+    # What Orthanc takes and the relay does not is a difference as well.
+    wrong += refused
     for difference in wrong[:100]:
         print(*difference)
     for rule in DIFFERENCES:

@@ -62,6 +62,16 @@ async function post(path, body) {
   }
 }
 
+/** As `post`, and what the agent answers. */
+async function ask(path, body) {
+  try {
+    const answer = await fetch(path, { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) });
+    return answer.ok ? { answer: await answer.json() } : { error: await refusal(answer) };
+  } catch {
+    return { error: t().pageOffline };
+  }
+}
+
 /** Why the agent would not, in words: by its code, else as it says itself. */
 async function refusal(answer) {
   const { code, detail } = await answer.json().catch(() => ({}));
@@ -321,7 +331,7 @@ function draw() {
   drawLineNow();
   keepFocus(list, () => list.replaceChildren(...(state.studies.length ? state.studies.map(studyCard)
     : [h('p', { class: 'empty' }, h('strong', {}, t().emptyTitle), t().emptyHelp(state))])));
-  const tools = { text: t(), clock, size, identity, post, save, say };
+  const tools = { text: t(), clock, size, identity, post, ask, save, say };
   section('held', state.held, (list) => heldList(list, $('confirm'), tools));
   section('texts', state.uncertain_texts, (list) => [uncertainTextTable(list, tools)]);
   section('quarantine', state.quarantine, (list) => [quarantineTable(list, $('confirm'), tools)]);

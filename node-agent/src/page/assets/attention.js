@@ -89,8 +89,8 @@ function askAbout(dialog, one, { text, clock, size, say }, { words, act }) {
     body: [h('ul', {}, ...facts.map((fact) => h('li', {}, fact))), h('p', {}, words.help)],
     label: words.label,
     act: async () => {
-      const error = await act({ object_id: one.object_id });
-      if (!error) say(words.done);
+      const { error, done } = await act({ object_id: one.object_id });
+      if (!error) say(done ?? words.done);
       return error;
     },
   });
@@ -98,17 +98,22 @@ function askAbout(dialog, one, { text, clock, size, say }, { words, act }) {
 
 /** Opens the question whether a quarantined image may leave the list. */
 export function askDismiss(dialog, one, tools) {
-  askAbout(dialog, one, tools, { words: tools.text.dismiss, act: (body) => tools.post('/api/quarantine/dismiss', body) });
+  askAbout(dialog, one, tools, { words: tools.text.dismiss, act: async (body) => ({ error: await tools.post('/api/quarantine/dismiss', body) }) });
 }
 
 /** Opens the question whether a quarantined image is read again, and sent if it can be used. */
 export function askAgain(dialog, one, tools) {
-  askAbout(dialog, one, tools, { words: tools.text.again, act: (body) => tools.post('/api/quarantine/release', body) });
+  const words = tools.text.again;
+  const act = async (body) => {
+    const { error, answer } = await tools.ask('/api/quarantine/release', body);
+    return { error, done: words.outcomes[answer?.outcome] };
+  };
+  askAbout(dialog, one, tools, { words, act });
 }
 
 /** Opens the question whether a quarantined image is kept as a file, for whoever looks after the scanner. */
 export function askSave(dialog, one, tools) {
-  askAbout(dialog, one, tools, { words: tools.text.save, act: (body) => tools.save('/api/quarantine/file', body) });
+  askAbout(dialog, one, tools, { words: tools.text.save, act: async (body) => ({ error: await tools.save('/api/quarantine/file', body) }) });
 }
 
 /** A code in words; one that is not known shows itself, for the administrator. */

@@ -124,7 +124,7 @@ export const ja = {
     capped: '送信しています(施設の設定で速度を制限中)。',
     deferred: '中継サーバーが受け取れるようになるのを待っています。',
     receiving: '装置から受信中です。',
-    refused: (n) => `${n} 画像が中継サーバーに受け付けられませんでした。装置から再送しても同じときは、管理者に連絡してください。`,
+    refused: (n) => `${n} 画像は送信できませんでした(中継サーバーが受け付けないか、この端末で圧縮できません)。装置から再送しても同じときは、管理者に連絡してください。`,
     held: (n) => `${n} 画像は保留しています: 同じ Study Instance UID で別の患者。下の「保留した画像」で両方の患者を確認し、同じ患者なら送信、違えば装置で直して再送してください。`,
     damaged: (n) => `${n} 画像がこの端末のディスクで壊れました。装置から再送してください。`,
   },
@@ -167,7 +167,11 @@ export const ja = {
     help: 'この画像は送信されません。必要な画像は、消す前に装置から再送されたことを確認してください。データはこの端末に残り、操作は記録されます。',
   },
   again: {
-    look: '読み直す…', title: '隔離した画像を読み直しますか', label: '読み直す', done: '読み取れたので、送信待ちに入れました',
+    look: '読み直す…', title: '隔離した画像を読み直しますか', label: '読み直す', done: '読み取れました',
+    outcomes: {
+      queued: '読み取れたので、送信待ちに入れました', duplicate: '読み取れましたが、同じ画像がすでに届いていたため、重ねて送信しません',
+      held: '読み取れましたが、検査と患者が違うため、保留しました。「保留した画像」で両方の患者を確認してください',
+    },
     help: 'いまの規則でもう一度読み取り、使えるものだけを装置から届いたときと同じ検査を通して送信します。識別番号(UID)が規格に合わない、または通知と違う画像は、別の画像や別の患者と取り違えるおそれがあるため、送信できません。装置で直して再送してください。操作は記録されます。',
     still: (why) => `まだ使えないため送信しません: ${why}。装置で直して再送してください。`,
   },
@@ -176,7 +180,7 @@ export const ja = {
     help: '装置から届いたままのデータです。患者情報が含まれることがあります。装置の担当者に渡すときは、施設の決まりに従ってください。操作は記録されます。',
   },
   problems: {
-    quarantine_not_found: 'この画像はもう隔離されていません。', held_not_found: 'この画像はもう保留されていません。',
+    quarantine_not_found: 'この画像はもう隔離されていません。', quarantine_busy: 'この画像は別の操作の途中です。一覧をもう一度確認してください。', held_not_found: 'この画像はもう保留されていません。',
     quarantine_not_kept: '届いたときに隔離の領域が一杯だったため、データが残っていません。装置から再送してください。',
     study_not_found: 'この検査はもうこの端末にありません。', spool_unavailable: '保存できませんでした。ディスクを確認して、もう一度試してください。',
     body_invalid: '要求を読み取れませんでした。ページを再読み込みして、もう一度試してください。',
@@ -354,7 +358,7 @@ export const en = {
     capped: 'Sending, within the site\'s cap.',
     deferred: 'Waiting until the relay can take it.',
     receiving: 'Receiving from the scanner.',
-    refused: (n) => `The relay did not take ${plural(n, 'image', 'images')}. Send again from the scanner; if that does not help, tell the administrator.`,
+    refused: (n) => `${plural(n, 'image', 'images')} could not be sent: the relay did not take them, or this computer cannot compress them. Send again from the scanner; if that does not help, tell the administrator.`,
     held: (n) => `${plural(n, 'image is', 'images are')} held back: another patient under the same Study Instance UID. Compare both under "Images held back" below: send if it is the same patient, else correct at the scanner and send again.`,
     damaged: (n) => `${plural(n, 'image was', 'images were')} damaged on this computer's disk. Send again from the scanner.`,
   },
@@ -397,7 +401,11 @@ export const en = {
     help: 'This image is never sent. Make sure first that what is needed was sent again from the scanner. Its data stays on this computer, and the act is recorded.',
   },
   again: {
-    look: 'Read again…', title: 'Read this image again?', label: 'Read again', done: 'It can be read now and waits to be sent',
+    look: 'Read again…', title: 'Read this image again?', label: 'Read again', done: 'It can be read now',
+    outcomes: {
+      queued: 'It can be read now and waits to be sent', duplicate: 'It can be read now; the same image had come before, so it is not sent twice',
+      held: 'It can be read now, but names another patient than its study, so it is held back: compare both under "Images held back"',
+    },
     help: 'It is read once more by the rules of this version, and sent only if it passes everything that an image from the scanner has to pass. An image whose identifier (UID) is not one, or not the one announced, cannot be sent: it could be taken for another image or another patient. Have it corrected at the scanner and sent again. The act is recorded.',
     still: (why) => `Not sent, it still cannot be used: ${why}. Have it corrected at the scanner and sent again.`,
   },
@@ -406,7 +414,7 @@ export const en = {
     help: 'These are the data as they came from the scanner. They may name a patient: follow the rules of the site when you hand them to whoever looks after the scanner. The act is recorded.',
   },
   problems: {
-    quarantine_not_found: 'This image is no longer set aside.', held_not_found: 'These images are no longer held back.',
+    quarantine_not_found: 'This image is no longer set aside.', quarantine_busy: 'Another act on this image is under way. Look at the list again.', held_not_found: 'These images are no longer held back.',
     quarantine_not_kept: 'There was no room for the data when it came. Send it again from the scanner.',
     study_not_found: 'This study is no longer on this machine.', spool_unavailable: 'It could not be saved. Check the disk, then try again.',
     body_invalid: 'The request could not be read. Reload the page and try again.',

@@ -196,14 +196,24 @@ impl<'a, 'c> Lane<'a, 'c> {
             if !is_free || !self.coder.in_work().insert(object.object_id.clone()) {
                 continue;
             }
+            if !self.coder.attempts.may_begin(&object.object_id) {
+                self.coder.in_work().remove(&object.object_id);
+                continue;
+            }
             // It may have been coded and let go since it was listed: its container must not be written again.
             match index::find_stored(&source.db, &object.object_id) {
                 Ok(Some(object)) => return Some(object),
                 Ok(None) => {}
                 Err(error) => tracing::error!(%error, "the coder cannot read the index"),
             }
+            self.coder.pass(&object.object_id);
             self.coder.in_work().remove(&object.object_id);
         }
+    }
+
+    /// Whether an object still waits for the coder; also when that cannot be said.
+    pub(super) fn is_stored(&self, object_id: &ObjectId) -> bool {
+        !matches!(index::find_stored(&lock(&self.source).db, object_id), Ok(None))
     }
 
     fn list(&self, source: &mut Source) {
@@ -214,7 +224,7 @@ impl<'a, 'c> Lane<'a, 'c> {
             unreadable,
             ..
         } = source;
-        let n_taken = self.coder.in_work().len() + unreadable.len();
+        let n_taken = self.coder.in_work().len() + unreadable.len() + self.coder.attempts.n_suspects();
         let now = Instant::now();
         *listed_at = now;
         listed.clear();

@@ -10,8 +10,7 @@ use super::{Batch, Stored, Writer};
 use crate::spool::SpoolError;
 use crate::spool::index::{self, NewObject, Numbering, QuarantineRow, StudyRow};
 use crate::spool::picture::Effect;
-use crate::spool::studies::{ObjectState, StudyLabel, first_generation};
-use crate::spool::withheld::Withheld;
+use crate::spool::studies::{ObjectState, StudyLabel};
 
 /// Studies remembered as those of which nothing was delivered and deleted.
 const UNDELIVERED_STUDIES_MAX: usize = 1024;
@@ -141,16 +140,18 @@ impl Writer {
                     study_instance_uid: study.to_owned(),
                     label: label.clone(),
                     priority: object.priority,
-                    generation: first_generation(self.shared.clock.now_ms()),
-                    confirmed_generation: 0,
-                    closed_at_ms: None,
-                    relay_update: None,
-                    withheld: Withheld::default(),
+                    ..StudyRow::unseen(study, self.shared.clock.now_ms())
                 };
                 (row, true)
             }
             Some(mut row) => {
-                let mut changed = row.label.add(label);
+                let mut changed = match row.is_unseen() {
+                    true => {
+                        row.label = label.clone();
+                        true
+                    }
+                    false => row.label.add(label),
+                };
                 if row.closed_at_ms.take().is_some() {
                     row.generation += 1;
                     changed = true;

@@ -4,7 +4,7 @@ use tancho_domain::ids::ObjectId;
 
 use super::{Batch, Writer};
 use crate::spool::SpoolError;
-use crate::spool::index::{self, QuarantineRow};
+use crate::spool::index::{self, QuarantineRow, StudyRow};
 use crate::spool::picture::Effect;
 
 /// Reason of objects that name another patient than their study.
@@ -13,17 +13,32 @@ const PATIENT_DIFFERS: &str = "patient_differs";
 impl Writer {
     /// Counts again what is withheld of a study. When that changed, a closed study is told to the relay once more.
     pub(super) fn note_withheld(&mut self, study: &str, batch: &mut Batch) -> Result<(), SpoolError> {
-        let Some(mut row) = self.studies.get(study).cloned() else {
-            // Nothing of it is here or at the relay: the first object that can be used makes the row, and counts.
-            return Ok(());
-        };
+        let known = self.studies.get(study).cloned();
         let withheld = index::sum_withheld(&self.db, study)?;
-        if withheld == row.withheld {
-            return Ok(());
-        }
+        let (mut row, instances) = match known {
+            Some(row) if row.withheld == withheld => return Ok(()),
+            Some(row) => (row, None),
+            None if withheld.is_empty() => return Ok(()),
+            // All that came of it is in quarantine: the relay is told all the same.
+            None => {
+                let row = StudyRow::unseen(study, self.shared.clock.now_ms());
+                (row, Some(index::sum_delivered(&self.db, study)?))
+            }
+        };
         row.withheld = withheld;
-        row.generation += u64::from(row.closed_at_ms.is_some());
-        self.put_study(row, batch)
+        if row.closed_at_ms.is_some() {
+            row.generation += 1;
+        } else if row.withheld.is_empty() && row.is_unseen() {
+            // Nothing can become quiet: it closes now, so that the relay hears that nothing is withheld any more.
+            row.closed_at_ms = Some(self.shared.clock.now_ms());
+            row.generation += 1;
+        }
+        self.put_study(row, batch)?;
+        batch.effects.extend(instances.map(|instances| Effect::Counted {
+            study: study.to_owned(),
+            instances,
+        }));
+        Ok(())
     }
 
     /// As [`Self::note_withheld`], when something is withheld that may now have come in a version that goes.

@@ -86,11 +86,12 @@ pub fn list_quarantine(db: &IndexDb, limit: usize) -> IndexResult<Vec<Quarantine
 }
 
 /// Takes a quarantined object off the technologist's list; its bytes stay. Gives its study; `None` outside when there
-/// is no such object.
+/// is no such object on the list.
 pub fn dismiss_quarantine(db: &IndexDb, id: &ObjectId, at_ms: i64) -> IndexResult<Option<Option<String>>> {
     find(
         db,
-        "update quarantine set dismissed_at_ms = ?2 where object_id = ?1 returning study_instance_uid",
+        "update quarantine set dismissed_at_ms = ?2 where object_id = ?1 and dismissed_at_ms is null
+         returning study_instance_uid",
         params![id.as_str(), at_ms],
         |row| Ok(row.get(0)?),
     )

@@ -6,7 +6,7 @@ use tancho_domain::dicom::Priority;
 use super::{
     IndexDb, IndexError, IndexResult, Row, execute, find, list, object_state, priority, signed, unsigned,
 };
-use crate::spool::studies::{ObjectState, PatientLabel, StudyLabel};
+use crate::spool::studies::{ObjectState, PatientLabel, StudyLabel, first_generation};
 use crate::spool::withheld::Withheld;
 
 /// Text of a study that its character sets do not explain, as JSON, from version 7 of the tables on.
@@ -56,6 +56,29 @@ pub struct StudyRow {
     pub relay_update: Option<String>,
     /// What of it does not go to the relay.
     pub withheld: Withheld,
+}
+
+impl StudyRow {
+    /// The row of a study of which no object that can be used has come.
+    #[must_use]
+    pub fn unseen(study: &str, now_ms: i64) -> Self {
+        Self {
+            study_instance_uid: study.to_owned(),
+            label: StudyLabel::default(),
+            priority: Priority::Routine,
+            generation: first_generation(now_ms),
+            confirmed_generation: 0,
+            closed_at_ms: None,
+            relay_update: None,
+            withheld: Withheld::default(),
+        }
+    }
+
+    /// Whether nobody knows who and what: the next object that can be used says it.
+    #[must_use]
+    pub fn is_unseen(&self) -> bool {
+        self.label == StudyLabel::default()
+    }
 }
 
 /// Writes the study's row as it is now.

@@ -5,7 +5,9 @@ window.config = {
   extensions: [],
   modes: [],
   customizationService: {},
-  showStudyList: true,
+  // Its list writes what is searched for, a patient's name, into the page's address and so into the browser's history.
+  // Studies are found in the relay's own page.
+  showStudyList: false,
   maxNumberOfWebWorkers: 3,
   showWarningMessageForCrossOrigin: true,
   showCPUFallbackMessage: true,

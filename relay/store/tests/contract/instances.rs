@@ -167,8 +167,9 @@ on_both_databases! {
             let steps = instances::explain_list_studies(&mut tx, &scope, &filter).await.unwrap();
             let plan = steps.join("\n");
             assert!(plan.contains(index), "{filter:?}:\n{plan}");
-            let walks = ["SCAN s\n", "SCAN s ", "studies_by_arrival", "Seq Scan on studies s"];
-            assert!(!walks.iter().any(|walk| plan.contains(walk)), "{filter:?}:\n{plan}");
+            let walks = ["SCAN s ", "studies_by_arrival", "Seq Scan on studies s"];
+            let is_walk = |step: &String| step.trim() == "SCAN s" || walks.iter().any(|walk| step.contains(walk));
+            assert!(!steps.iter().any(is_walk), "{filter:?}:\n{plan}");
         }
         // The check itself: without a UID the studies are walked, in order of arrival.
         let mut tx = db.read().await.unwrap();
