@@ -130,7 +130,7 @@ impl Conformance {
                 return;
             }
             state.written_at_ms = now_ms;
-            state.to_write()
+            state.take_bytes()
         };
         self.write(json);
     }
@@ -143,7 +143,7 @@ impl Conformance {
             if !state.is_changed {
                 return;
             }
-            state.to_write()
+            state.take_bytes()
         };
         self.write(json);
     }
@@ -185,7 +185,7 @@ impl State {
         self.is_changed = true;
     }
 
-    fn to_write(&mut self) -> serde_json::Result<Vec<u8>> {
+    fn take_bytes(&mut self) -> serde_json::Result<Vec<u8>> {
         self.is_changed = false;
         serde_json::to_vec(&self.tallies)
     }

@@ -184,10 +184,12 @@ fn what_is_in_quarantine_is_told_to_the_relay_until_it_comes_well_or_is_dismisse
     assert_ne!(peer.store(1, CT, &second, &unusable(study, &second)), Some(0));
     // Names none: it belongs to the study of its neighbours.
     assert_ne!(peer.store(1, CT, "2.25.84.9", b"no data set"), Some(0));
-    assert!(
-        agent.spool().study_manifests().is_empty(),
-        "the relay knows nothing of it yet"
+    assert_eq!(
+        withheld(&agent).0,
+        "unusable:1",
+        "told though nothing of it can be used"
     );
+    assert_eq!(agent.spool().study_manifests()[0].n_instances, 0);
     assert_eq!(peer.store(1, CT, &first, &good), Some(0));
     assert_eq!(withheld(&agent).0, "unusable:2");
     assert_eq!(agent.spool().study_manifests()[0].n_instances, 1);
