@@ -37,7 +37,8 @@ async function technologist(browser) {
   const undeclared = card.getByRole('row').filter({ hasText: '文字コードを宣言せずに' });
   await undeclared.getByText('装置の業者に').waitFor();
   await undeclared.getByText('6 画像中 1').waitFor();
-  await card.scrollIntoViewIfNeeded();
+  // Brought into view again when the list is drawn anew.
+  await undeclared.getByText('装置の業者に').hover();
   await step(page, 'technologist sees what to ask of the vendor');
   expect(errors.length === 0, `no errors on the agent's page: ${errors}`);
 }
