@@ -19,6 +19,7 @@ pub mod metrics;
 pub mod page;
 pub mod control;
 pub mod agent;
+pub mod statement;
 pub mod cli;
 
 pub use agent::{Agent, StartError, run};
