@@ -9,10 +9,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::control::{self, ControlPort};
-use crate::dimse::DimsePort;
+use crate::control::{self, ControlPort, Desk};
+use crate::deliver::Deliveries;
 use crate::dimse::negotiation::Policy;
 use crate::dimse::refusals::Refusals;
+use crate::dimse::{DimseCounters, DimsePort, Surroundings};
 use crate::link::{self, LinkBoard};
 use crate::metrics::{DimseFigures, Metrics};
 use crate::page::{self, Guard, PageParts, PagePort};
@@ -26,6 +27,9 @@ pub enum StartError {
     /// The spool did not open.
     #[error(transparent)]
     Spool(#[from] OpenError),
+    /// The delivery queue did not open.
+    #[error("delivery queue: {0}")]
+    Deliveries(anyhow::Error),
     /// A port could not be opened.
     #[error("{key} = {address}: {source}")]
     Port {
@@ -60,8 +64,15 @@ impl Agent {
         let refusals = Refusals::new(clock.clone());
         let stopping = CancellationToken::new();
         let mut tasks = JoinSet::new();
-        let ports = match open_ports(&config, &spool, &refusals, &stopping).await {
-            Ok(ports) => ports,
+        let wanted = (config.deliver.clone(), config.promises.clone());
+        let opened = match Deliveries::open(&config.data_dir, wanted, &spool, clock.clone()) {
+            Ok(deliveries) => open_ports(&config, (&spool, &deliveries), &refusals, &stopping)
+                .await
+                .map(|ports| (deliveries, ports)),
+            Err(error) => Err(StartError::Deliveries(error)),
+        };
+        let (deliveries, ports) = match opened {
+            Ok(opened) => opened,
             Err(error) => {
                 spool.stop();
                 workers.join().await;
@@ -85,18 +96,22 @@ impl Agent {
                 dimse_address: dimse_address.unwrap_or(dimse.listen),
                 refusals,
                 metrics,
+                deliveries: deliveries.clone(),
             };
             let router = page::router(parts, Guard::new(page.password.as_deref()));
             tasks.spawn(port.run(router, stopping.clone()));
         }
         if let Some(port) = ports.control {
-            tasks.spawn(control::serve(
-                port,
-                spool.clone(),
-                (board.clone(), clock.clone()),
-                stopping.clone(),
-            ));
+            let desk = Desk {
+                spool: spool.clone(),
+                board: board.clone(),
+                deliveries: deliveries.clone(),
+                clock: clock.clone(),
+                stopping: stopping.clone(),
+            };
+            tasks.spawn(control::serve(port, desk));
         }
+        tasks.spawn(deliveries.clone().run(spool.clone(), stopping.clone()));
         tasks.spawn(link::keeper::keep(
             board.clone(),
             config.data_dir.clone(),
@@ -178,7 +193,7 @@ struct Ports {
 
 async fn open_ports(
     config: &Config,
-    spool: &Spool,
+    (spool, deliveries): (&Spool, &Deliveries),
     refusals: &Refusals,
     stopping: &CancellationToken,
 ) -> Result<Ports, StartError> {
@@ -186,13 +201,25 @@ async fn open_ports(
     let dimse = match &config.dimse {
         None => None,
         Some(dimse) => {
+            let reporters = config.deliver.iter().filter(|one| one.storage_commitment);
+            let askers = config.promises.callers.iter();
             let policy = Policy {
-                ae_title: dimse.ae_title.clone(),
-                allow: dimse.allow.clone(),
+                reporters: reporters.map(|one| one.callee.ae_title.clone()).collect(),
+                askers: askers.map(|caller| caller.ae_title.clone()).collect(),
+                queriers: dimse.query_callers.clone(),
+                ..Policy::storage_only(dimse.ae_title.clone(), dimse.allow.clone())
             };
-            let (limits, token) = (dimse.limits.clone(), stopping.clone());
-            let (spool, refusals) = (spool.clone(), refusals.clone());
-            let port = DimsePort::bind(dimse.listen, spool, policy, limits, refusals, token).await;
+            let around = Surroundings {
+                spool: spool.clone(),
+                policy,
+                limits: dimse.limits.clone(),
+                counters: DimseCounters::default(),
+                refusals: refusals.clone(),
+                deliveries: deliveries.clone(),
+                move_destinations: dimse.move_destinations.clone(),
+                stopping: stopping.clone(),
+            };
+            let port = DimsePort::bind(dimse.listen, around).await;
             Some(port.map_err(failed("dimse.listen", dimse.listen.to_string()))?)
         }
     };

@@ -46,6 +46,8 @@ enum Command {
     Send(send::SendArgs),
     /// Show what the running agent holds, sends and waits for.
     Status(status::StatusArgs),
+    /// Print the DICOM conformance statement.
+    Conformance,
     /// The configuration.
     #[command(subcommand)]
     Config(config::ConfigCommand),
@@ -87,6 +89,11 @@ pub async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Serve(common) => serve::run(&common).await,
         Command::Send(args) => send::run(args).await,
         Command::Status(args) => status::run(&args),
+        Command::Conformance => {
+            let defaults = crate::config::load(None, [], None)?;
+            print!("{}", crate::statement::statement(&defaults));
+            Ok(())
+        }
         Command::Config(command) => config::run(&command),
     }
 }

@@ -11,7 +11,9 @@ use std::time::Duration;
 use tancho_domain::dicom::AeTitle;
 use tancho_wire::transfer::SenderConfig;
 
+use crate::deliver::{Destination, PromiseRule};
 use crate::dimse::DimseLimits;
+use crate::dimse::requestor::Callee;
 use crate::spool::SpoolOptions;
 use crate::uplink::RoutineHours;
 
@@ -34,6 +36,10 @@ pub struct Config {
     pub spool: SpoolConfig,
     /// When a reading request opens by itself.
     pub requests: RequestRule,
+    /// Whom received objects are delivered to.
+    pub deliver: Vec<Destination>,
+    /// Who gets storage commitment from us.
+    pub promises: PromiseRule,
 }
 
 /// Port for modalities.
@@ -47,6 +53,10 @@ pub struct DimseConfig {
     pub allow: Option<Vec<AllowedCaller>>,
     /// Deadlines and limits.
     pub limits: DimseLimits,
+    /// Who may query and retrieve; nobody by default.
+    pub query_callers: Vec<AllowedCaller>,
+    /// Whom C-MOVE may send to; nobody by default.
+    pub move_destinations: Vec<Callee>,
 }
 
 /// A modality that may call.
@@ -97,6 +107,8 @@ pub struct LineConfig {
 pub struct SpoolConfig {
     /// How long objects stay after the relay's receipt.
     pub retention: Duration,
+    /// How long objects stay after the relay's receipt when they are still to be delivered.
+    pub undelivered_retention: Duration,
     /// How long deleted instances are remembered, so that late ones of their study are counted with them.
     pub delivered_memory: Duration,
     /// Most bytes of objects and containers together; `None` for no limit but the disk.
@@ -142,6 +154,8 @@ impl Config {
         let ms = |duration: Duration| i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
         SpoolOptions {
             retention_ms: ms(self.spool.retention),
+            undelivered_retention_ms: ms(self.spool.undelivered_retention),
+            asks_before_deleting: !self.deliver.is_empty(),
             delivered_memory_ms: ms(self.spool.delivered_memory),
             reserve_bytes: self.spool.reserve_bytes,
             quota_bytes: self.spool.quota_bytes,

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 #[cfg(unix)]
 pub use client::Client;
 #[cfg(unix)]
-pub use server::{ControlPort, serve};
+pub use server::{ControlPort, Desk, serve};
 
 /// Largest frame of object bytes.
 pub const FRAME_BYTES_MAX: usize = 256 * 1024;

@@ -1,10 +1,12 @@
-//! What modalities see: a C-STORE and C-ECHO service class provider (PS3.4 annexes A and B, PS3.7, PS3.8).
+//! What modalities see: a C-STORE and C-ECHO service class provider (PS3.4 annexes A and B, PS3.7, PS3.8); and the
+//! other side, associations that the agent asks for (`requestor`).
 //!
 //! A listener with admission limits, and a thread per association. Object bytes are never parsed here; they go
 //! to `spool` as they come.
 
 pub mod pdu_stream;
 pub mod command;
+pub mod fragments;
 pub mod status;
 pub mod negotiation;
 pub mod echo_scp;
@@ -12,6 +14,10 @@ pub mod store_scp;
 pub mod association;
 pub mod admission;
 pub mod refusals;
+pub mod requestor;
+pub mod store_scu;
+pub mod commitment;
+pub mod query;
 
 use std::io;
 use std::net::SocketAddr;
@@ -22,13 +28,10 @@ use prometheus_client::metrics::counter::Counter;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
-use tokio_util::sync::CancellationToken;
 
-use crate::spool::{IntakeError, Spool, Stored};
+use crate::spool::{IntakeError, Stored};
 use admission::Admission;
-use association::Surroundings;
-use negotiation::Policy;
-use refusals::Refusals;
+pub use association::Surroundings;
 use status::Rejection;
 
 /// Connections over the limit that are told so at the same time; more are closed without a word.
@@ -79,6 +82,8 @@ pub struct DimseCounters {
     pub stored: Counter,
     /// C-STORE requests answered with failure.
     pub failed: Counter,
+    /// Queries and retrievals answered.
+    pub queries: Counter,
 }
 
 impl DimseCounters {
@@ -99,28 +104,13 @@ pub struct DimsePort {
 
 impl DimsePort {
     /// Opens the port; nothing is accepted before [`DimsePort::run`].
-    pub async fn bind(
-        address: SocketAddr,
-        spool: Spool,
-        policy: Policy,
-        limits: DimseLimits,
-        refusals: Refusals,
-        stopping: CancellationToken,
-    ) -> io::Result<Self> {
+    pub async fn bind(address: SocketAddr, around: Surroundings) -> io::Result<Self> {
         let listener = TcpListener::bind(address).await?;
+        let limits = &around.limits;
         let admission = Admission::new(limits.associations_max, limits.associations_per_peer_max);
-        let counters = DimseCounters::default();
-        let around = Arc::new(Surroundings {
-            spool,
-            policy,
-            limits,
-            counters,
-            refusals,
-            stopping,
-        });
         Ok(Self {
             listener,
-            around,
+            around: Arc::new(around),
             admission,
         })
     }

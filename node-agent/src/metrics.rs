@@ -57,6 +57,11 @@ impl Metrics {
                     &dimse.aborted,
                 ),
                 ("echoes", "C-ECHO requests answered", &dimse.echoes),
+                (
+                    "queries",
+                    "C-FIND, C-MOVE and C-GET requests answered",
+                    &dimse.queries,
+                ),
                 ("stores", "C-STORE requests answered with success", &dimse.stored),
                 (
                     "stores_failed",

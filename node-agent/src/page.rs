@@ -20,6 +20,7 @@ use axum::extract::DefaultBodyLimit;
 use axum::routing::{get, post};
 
 use crate::clock::Clock;
+use crate::deliver::Deliveries;
 use crate::dimse::refusals::Refusals;
 use crate::link::LinkBoard;
 use crate::metrics::Metrics;
@@ -55,6 +56,8 @@ pub struct PageParts {
     pub refusals: Refusals,
     /// Figures for `/metrics`.
     pub metrics: Metrics,
+    /// What is delivered onward.
+    pub deliveries: Deliveries,
 }
 
 /// The page with its API, below `/`.
@@ -76,6 +79,8 @@ pub fn router(parts: PageParts, guard: Guard) -> Router {
         .route("/api/quarantine/dismiss", post(api::dismiss_quarantine))
         .route("/api/quarantine/release", post(api::release_quarantine))
         .route("/api/quarantine/file", post(api::download_quarantine))
+        .route("/api/deliveries/retry", post(api::retry_deliveries))
+        .route("/api/deliveries/dismiss", post(api::dismiss_deliveries))
         .with_state(parts)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .layer(axum::middleware::from_fn_with_state(guard, guard::guard))
@@ -98,6 +103,7 @@ mod tests {
         let board = LinkBoard::new(clock.clone());
         let parts = PageParts {
             metrics: Metrics::new(spool.clone(), board.clone(), None),
+            deliveries: Deliveries::open(folder, Default::default(), &spool, clock.clone()).unwrap(),
             spool,
             board,
             refusals: Refusals::new(clock.clone()),
@@ -173,6 +179,14 @@ mod tests {
             (status, problem["code"].as_str()),
             (StatusCode::NOT_FOUND, Some("study_not_found"))
         );
+        for act in ["retry", "dismiss"] {
+            let path = format!("/api/deliveries/{act}");
+            let (status, problem) = answer(&router, post(&path, r#"{"destination":"pacs"}"#)).await;
+            assert_eq!(
+                (status, problem["code"].as_str()),
+                (StatusCode::NOT_FOUND, Some("destination_not_found"))
+            );
+        }
         let form = |urgency: &str, number: &str| {
             format!(
                 r#"{{"command_id":"00000000-0000-7000-8000-000000000001","study_instance_uid":"1.2.3","urgency":"{urgency}",

@@ -4,6 +4,7 @@
 //! before the relay's receipt and a retention time. `spool/README.md` gives the format on disk.
 
 pub mod outbound;
+pub mod onward;
 pub mod studies;
 pub mod withheld;
 pub mod object_file;
@@ -43,6 +44,7 @@ use commit::{COMMIT_QUEUE_MAX, Change, Committer};
 use filling::Filling;
 use index::{IndexDb, IndexError, IndexResult};
 use layout::{Layout, LayoutError};
+use onward::Wanted;
 use picture::Picture;
 use space::SpaceGauge;
 
@@ -116,6 +118,11 @@ pub struct SpoolOptions {
     pub data_dir: PathBuf,
     /// How long objects stay after the relay's receipt.
     pub retention_ms: i64,
+    /// How long objects stay after the relay's receipt when someone else still has to take them.
+    pub undelivered_retention_ms: i64,
+    /// Someone will say what is still to be taken (see [`Spool::keep_wanted`]); until then nothing is deleted that only
+    /// the retention time is over of.
+    pub asks_before_deleting: bool,
     /// How long deleted instances are remembered, so that late ones of their study are counted with them.
     pub delivered_memory_ms: i64,
     /// Bytes that intake leaves free on the disk; `None` for 5 % or 2 GiB, the larger.
@@ -143,6 +150,8 @@ impl SpoolOptions {
         Self {
             data_dir: data_dir.to_owned(),
             retention_ms: 72 * 3_600_000,
+            undelivered_retention_ms: 14 * 24 * 3_600_000,
+            asks_before_deleting: false,
             delivered_memory_ms: 400 * 24 * 3_600_000,
             reserve_bytes: None,
             quota_bytes: None,
@@ -186,6 +195,8 @@ pub(crate) struct Shared {
     reader: Mutex<IndexDb>,
     /// What modalities get wrong.
     conformance: Conformance,
+    /// Asked before the housekeeping deletes.
+    wanted: Mutex<Option<Wanted>>,
     stopping: CancellationToken,
 }
 
@@ -340,6 +351,7 @@ impl Spool {
             coder_wake: CoderWake::default(),
             reader: Mutex::new(reader),
             conformance: Conformance::open(&data_dir, TimeZone::system()),
+            wanted: Mutex::default(),
             stopping: CancellationToken::new(),
         });
         let committer = Arc::new(Committer::new(Arc::clone(&shared), db).map_err(SpoolError::from)?);
@@ -369,6 +381,8 @@ impl Spool {
     /// Begins to stop: what waits for a commit is still committed, nothing new is taken.
     pub fn stop(&self) {
         self.shared.stopping.cancel();
+        // Whoever is asked holds the spool, which would outlive its end.
+        *self.shared.wanted.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     /// Notes an association or import that brings objects; studies stay open while it lives.
@@ -578,7 +592,7 @@ impl Spool {
         .await
     }
 
-    /// Deletes receipted objects past their retention now; gives how many.
+    /// Deletes receipted objects past their retention now, but those someone else still has to take; gives how many.
     pub async fn delete_expired(&self) -> Result<usize, SpoolError> {
         keeper::delete_expired(&self.shared).await
     }

@@ -5,6 +5,7 @@ use serde::Serialize;
 use tancho_domain::dicom::Priority;
 use tancho_wire::limits::CLOCK_OFFSET_ALARM_MS;
 
+use crate::deliver::{Deliveries, DestinationPicture};
 use crate::link::{Age, LinkBoard, LinkState, LinkStatus};
 use crate::spool::{Room, Spool, Waiting};
 
@@ -14,6 +15,10 @@ const OUTAGE_ALARM_MS: i64 = 60_000;
 const UDP_BLOCKED_AFTER_MS: i64 = 15_000;
 /// Lost packets of the last five minutes from which on people are told: the line still carries, but is not well.
 const HEAVY_LOSS: f64 = 0.05;
+/// A destination that does not take anything is spoken of after this time.
+const DELIVERY_WARNING_MS: i64 = 60_000;
+/// And is an alarm after this time.
+const DELIVERY_ALARM_MS: i64 = 60 * 60_000;
 /// Work on a line that works is spoken of when some of it waited so long.
 const WAITING_LONG_MS: i64 = 15 * 60_000;
 
@@ -102,6 +107,26 @@ pub enum What {
         /// Why, a stable code.
         reason: String,
     },
+    /// A destination of deliveries does not answer or take anything.
+    DeliveryFailing {
+        /// Its name.
+        destination: String,
+        /// Why, a stable code.
+        reason: String,
+        /// Since when every call failed.
+        since_ms: i64,
+        /// Objects that wait for it.
+        n_objects: u64,
+    },
+    /// Objects that a destination does not have, and that are not tried again by themselves.
+    DeliveryLost {
+        /// Its name.
+        destination: String,
+        /// Why most of them, a stable code.
+        reason: String,
+        /// How many.
+        n_objects: u64,
+    },
     /// Images wait to be sent.
     Waiting {
         /// How many.
@@ -148,17 +173,20 @@ pub struct Facts {
     pub room: Option<Room>,
     /// Images that are to be sent.
     pub waiting: Waiting,
+    /// Where received objects are delivered to.
+    pub deliveries: Vec<DestinationPicture>,
 }
 
 impl Facts {
     /// The facts of a running agent at this moment.
     #[must_use]
-    pub fn gather(spool: &Spool, board: &LinkBoard, now_ms: i64) -> Self {
+    pub fn gather(spool: &Spool, board: &LinkBoard, deliveries: &Deliveries, now_ms: i64) -> Self {
         Self {
             now_ms,
             link: board.status(),
             room: spool.room().ok(),
             waiting: spool.waiting(),
+            deliveries: deliveries.picture(),
         }
     }
 }
@@ -169,6 +197,8 @@ pub fn troubles(facts: &Facts) -> Vec<Trouble> {
     let found = [line(facts), disk(facts), certificate(facts), waiting(facts)];
     let told = [udp(facts), clock(facts), loss(facts), relay_defers(facts)];
     let mut all: Vec<Trouble> = found.into_iter().chain(told).flatten().collect();
+    let destinations = facts.deliveries.iter();
+    all.extend(destinations.flat_map(|one| delivery(one, facts.now_ms)).flatten());
     all.sort_by_key(|trouble| trouble.level);
     all
 }
@@ -275,6 +305,31 @@ fn relay_defers(facts: &Facts) -> Option<Trouble> {
     trouble(Level::Warning, What::RelayDefers { reason })
 }
 
+fn delivery(one: &DestinationPicture, now_ms: i64) -> [Option<Trouble>; 2] {
+    let reason = |code: Option<&String>| code.cloned().unwrap_or_default();
+    let failing = one.standing.failing_since_ms.and_then(|since_ms| {
+        let lasts_ms = now_ms - since_ms;
+        let level = match lasts_ms {
+            DELIVERY_ALARM_MS.. => Level::Alarm,
+            DELIVERY_WARNING_MS.. => Level::Warning,
+            _ => return None,
+        };
+        let what = What::DeliveryFailing {
+            destination: one.name.clone(),
+            reason: reason(one.standing.last_error.as_ref().map(|error| &error.code)),
+            since_ms,
+            n_objects: one.figures.n_waiting,
+        };
+        trouble(level, what)
+    });
+    let lost = (one.figures.n_lost() > 0).then(|| What::DeliveryLost {
+        destination: one.name.clone(),
+        reason: reason(one.figures.reason_lost.as_ref()),
+        n_objects: one.figures.n_lost(),
+    });
+    [failing, lost.and_then(|what| trouble(Level::Alarm, what))]
+}
+
 fn waiting(facts: &Facts) -> Option<Trouble> {
     let Facts { link, waiting, .. } = facts;
     let oldest_at_ms = waiting.oldest_at_ms?;
@@ -346,6 +401,7 @@ mod tests {
                 total_bytes: 200,
                 reserve_bytes: 10,
             }),
+            deliveries: Vec::new(),
             waiting: Waiting::default(),
         }
     }
@@ -538,5 +594,41 @@ mod tests {
         assert_eq!(codes, ["disk_unknown", "udp_blocked", "waiting"]);
         assert_eq!(json[2]["level"], "info");
         assert_eq!(json[2]["reason"], "cap");
+    }
+
+    #[test]
+    fn a_destination_that_takes_nothing_grows_louder_and_what_it_lacks_is_an_alarm() {
+        let mut facts = well();
+        facts.deliveries = vec![DestinationPicture {
+            name: "pacs".to_owned(),
+            ae_title: "PACS".to_owned(),
+            address: "192.0.2.9:104".to_owned(),
+            storage_commitment: false,
+            standing: crate::deliver::Standing {
+                failing_since_ms: Some(NOW - 1_000),
+                ..Default::default()
+            },
+            figures: crate::deliver::Figures::default(),
+        }];
+        assert_eq!(troubles(&facts), []);
+        for (lasts_ms, level) in [(60_000, Level::Warning), (3_600_000, Level::Alarm)] {
+            facts.deliveries[0].standing.failing_since_ms = Some(NOW - lasts_ms);
+            assert_eq!(troubles(&facts)[0].level, level);
+        }
+        facts.deliveries[0].standing.failing_since_ms = None;
+        facts.deliveries[0].figures.n_gone = 2;
+        facts.deliveries[0].figures.reason_lost = Some("deleted_before_delivery".to_owned());
+        let lost = What::DeliveryLost {
+            destination: "pacs".to_owned(),
+            reason: "deleted_before_delivery".to_owned(),
+            n_objects: 2,
+        };
+        assert_eq!(
+            troubles(&facts),
+            [Trouble {
+                level: Level::Alarm,
+                what: lost
+            }]
+        );
     }
 }

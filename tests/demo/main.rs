@@ -99,6 +99,7 @@ fn plan(folder: &Path) -> anyhow::Result<NetworkPlan> {
         dimse: local(dimse),
         page: local(page),
         relay_address: None,
+        config: None,
         apart: true,
     };
     Ok(NetworkPlan {

@@ -24,6 +24,8 @@ pub struct NodePlan {
     pub page: SocketAddr,
     /// Where it dials; `None` for the relay it was enrolled at.
     pub relay_address: Option<String>,
+    /// Configuration file, when it has one.
+    pub config: Option<PathBuf>,
     /// Own process group, so that Ctrl-C reaches the caller alone.
     pub apart: bool,
 }
@@ -36,6 +38,7 @@ impl NodePlan {
             dimse: free_address(),
             page: free_address(),
             relay_address: None,
+            config: None,
             apart: false,
         }
     }
@@ -132,6 +135,9 @@ impl Node {
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(built_program("tancho-agent"));
         command.args(arguments).arg("--data-dir").arg(&self.plan.data_dir);
+        if let Some(config) = &self.plan.config {
+            command.arg("--config").arg(config);
+        }
         command.env("TANCHO_DIMSE__LISTEN", self.plan.dimse.to_string());
         command.env("TANCHO_PAGE__LISTEN", self.plan.page.to_string());
         if let Some(address) = &self.plan.relay_address {

@@ -5,6 +5,7 @@
 mod dcmtk;
 mod decoding;
 mod dicomweb;
+mod onward;
 mod orthanc;
 mod pynetdicom;
 

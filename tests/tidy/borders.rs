@@ -28,6 +28,8 @@ fn only_the_store_and_the_spool_index_know_sql() {
         path.starts_with("relay/store/")
             || path == "node-agent/src/spool/index.rs"
             || path.starts_with("node-agent/src/spool/index/")
+            || path == "node-agent/src/deliver/queue.rs"
+            || path.starts_with("node-agent/src/deliver/queue/")
     };
     let mut found = Vec::new();
     for folder in ["relay/", "node-agent/", "reader-ui/"] {
@@ -41,7 +43,10 @@ fn only_the_store_and_the_spool_index_know_sql() {
         ];
         found.extend(speaking_of(folder, &statements, may));
     }
-    assert_none("SQL outside tancho-store and the spool's index", &found);
+    assert_none(
+        "SQL outside tancho-store, the spool's index and the delivery queue",
+        &found,
+    );
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! `tancho-agent send`: files and folders to the relay, through the running agent or, when none runs, by itself.
 //!
 //! Exit code 0 only when every object is where it was asked to be: durable in the spool, with `--wait` durable at
-//! the relay. While the line is down `--wait` goes on waiting and says so on stderr. Interrupted by SIGINT or SIGTERM it
+//! the relay. A disc is read by its DICOMDIR, too: what it names and is not there is a failure. While the line is down `--wait` goes on waiting and says so on stderr. Interrupted by SIGINT or SIGTERM it
 //! says how far it came and exits with 130; what is in the spool by then stays there and is sent by the agent.
 
 use std::collections::VecDeque;
@@ -16,7 +16,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use tancho_domain::dicom::Priority;
 use tancho_domain::ids::ObjectId;
 
-use super::import::{self, Candidate};
+use super::import::{self, Candidate, Found, Opened};
 use super::serve::wait_for_signal;
 use super::{Common, Interrupted};
 use crate::agent::Agent;
@@ -108,7 +108,7 @@ fn code_of(error: &anyhow::Error) -> &str {
 
 async fn send_all(args: SendArgs, started: Instant) -> anyhow::Result<()> {
     let mut config = args.common.load()?;
-    let files = import::collect(&args.paths)?;
+    let Found { files, refused, .. } = import::collect(&args.paths)?;
     let data_dir = config.data_dir.clone();
     let own_agent = match Client::connect(&data_dir) {
         Ok(_) => None,
@@ -126,7 +126,7 @@ async fn send_all(args: SendArgs, started: Instant) -> anyhow::Result<()> {
     let report = Arc::new(Report::new(started, args.json, files.len() as u64));
     let working = {
         let report = Arc::clone(&report);
-        tokio::task::spawn_blocking(move || send(&data_dir, files, &args, &report))
+        tokio::task::spawn_blocking(move || send(&data_dir, (files, refused), &args, &report))
     };
     let is_own = own_agent.is_some();
     let done = tokio::select! {
@@ -154,8 +154,17 @@ fn check_data_dir(data_dir: &Path) -> Result<(), Failed> {
     })
 }
 
-fn send(data_dir: &Path, files: Vec<Candidate>, args: &SendArgs, report: &Report) -> anyhow::Result<()> {
-    let spooled = hand_over(data_dir, files, args.priority.into(), report)?;
+fn send(
+    data_dir: &Path,
+    (files, refused): (Vec<Candidate>, Vec<(PathBuf, String)>),
+    args: &SendArgs,
+    report: &Report,
+) -> anyhow::Result<()> {
+    let mut spooled = hand_over(data_dir, files, args.priority.into(), report)?;
+    spooled.failures.splice(0..0, refused);
+    if spooled.n_programs > 0 {
+        report.programs(spooled.n_programs);
+    }
     if spooled.objects.is_empty() {
         bail!(spooled.failed(format!("nothing was sent: {}", spooled.describe_failures())));
     }
@@ -187,6 +196,8 @@ struct Spooled {
     bytes: u64,
     failures: Vec<(PathBuf, String)>,
     n_skipped: u64,
+    /// Files whose preamble began like a program.
+    n_programs: u64,
 }
 
 impl Spooled {
@@ -233,14 +244,19 @@ fn hand_over(
         loop {
             let next = queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
             let Some(file) = next else { return Ok(()) };
-            let opened = import::open(&file.path);
-            let answer = match opened {
-                Ok((line, mut data)) => client
-                    .send_object(&line, &mut data)
-                    .context("the agent ended the connection")?,
-                Err(code) => ObjectAnswer::Failed { code },
+            let (answer, has_program) = match import::open(&file.path) {
+                Ok(Opened {
+                    line,
+                    mut data,
+                    has_program,
+                }) => {
+                    let answer = client.send_object(&line, &mut data);
+                    (answer.context("the agent ended the connection")?, has_program)
+                }
+                Err(code) => (ObjectAnswer::Failed { code }, false),
             };
             let mut spooled = spooled.lock().unwrap_or_else(PoisonError::into_inner);
+            spooled.n_programs += u64::from(has_program);
             match answer {
                 ObjectAnswer::Stored { object_id, bytes, .. } => {
                     spooled.objects.push(object_id);
@@ -383,6 +399,18 @@ impl Report {
         };
         self.say(&format!(
             "{text}; everything is safe on this machine and goes when the line is there; waiting"
+        ));
+    }
+
+    /// Warns of files that are programs as well: on a disc from outside that is no accident.
+    fn programs(&self, n_files: u64) {
+        if self.json {
+            self.event("programs_found", &serde_json::json!({ "n_files": n_files }));
+            return;
+        }
+        self.say(&format!(
+            "warning: {n_files} file(s) begin like a program; only their DICOM data was taken. Do not start anything \
+             from this disc, and have it looked at for malware"
         ));
     }
 

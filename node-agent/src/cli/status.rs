@@ -51,6 +51,17 @@ pub fn run(args: &StatusArgs) -> anyhow::Result<()> {
         "at relay  {} instances, kept here until their retention ends",
         number("n_durable")
     );
+    for one in status["deliveries"].as_array().into_iter().flatten() {
+        println!("deliver   {}", delivery(one));
+    }
+    if let Some(n_open) = status["promises"]["n_open"].as_u64().filter(|n| *n > 0) {
+        let why = status["promises"]["code"].as_str();
+        let why = why.map_or_else(
+            || "the PACS has not committed everything yet".to_owned(),
+            delivery_cause,
+        );
+        println!("note      {n_open} requests for storage commitment wait for an answer: {why}");
+    }
     for trouble in status["troubles"].as_array().into_iter().flatten() {
         if let Some(said) = words(trouble) {
             println!("{:<9} {said}", text(trouble, "level"));
@@ -106,6 +117,83 @@ fn modality(card: &Value, fault: &Value) -> String {
         time(fault, "last_at_ms"),
         text(&fault["fix"], "en"),
     )
+}
+
+fn delivery(one: &Value) -> String {
+    let number = |key: &str| one[key].as_u64().unwrap_or(0);
+    let mut said = format!(
+        "{} ({}, {}): {} waiting, {} delivered",
+        text(one, "name"),
+        text(one, "ae_title"),
+        text(one, "address"),
+        number("n_waiting"),
+        number("n_delivered"),
+    );
+    if one["storage_commitment"] == true {
+        said += &format!(", of these {} committed", number("n_committed"));
+    }
+    for (key, what) in [
+        ("n_not_committed", "not committed"),
+        ("n_failed", "given up"),
+        ("n_gone", "deleted before they could be delivered"),
+        (
+            "n_withheld",
+            "not delivered, because the same UID was with other bytes",
+        ),
+    ] {
+        if number(key) > 0 {
+            said += &format!(", {} {what}", number(key));
+        }
+    }
+    if let Some(code) = one["last_error"]["code"].as_str() {
+        let at = time(&one["last_error"], "at_ms");
+        said += &format!("; last failure {at}: {}", delivery_cause(code));
+    }
+    if !one["next_try_at_ms"].is_null() {
+        said += &format!("; next try {}", time(one, "next_try_at_ms"));
+    }
+    said
+}
+
+/// What a delivery's code means to the person at this computer.
+fn delivery_cause(code: &str) -> String {
+    let known = match code {
+        "peer_name_unknown" => "the destination's name is not found, check DNS and `deliver.address`",
+        "peer_unreachable" => "nobody answers at the destination, check that it runs and its address",
+        "peer_timeout" => "the destination does not answer in time",
+        "peer_rejects_called_ae" => "the destination does not know its title, check `deliver.ae_title`",
+        "peer_rejects_calling_ae" => "the destination does not know us, have our title added there",
+        "peer_busy" => "the destination has no room for another connection",
+        "peer_rejects" => "the destination rejects the connection",
+        "peer_aborts" | "peer_closes" => "the destination ended the connection, look at its log",
+        "peer_violates_protocol" => "the destination answers in a way the standard does not know",
+        "peer_out_of_resources" => "the destination is full or too busy to store",
+        "peer_refuses_sop_class" => "the destination does not take this kind of object",
+        "peer_refuses_transfer_syntax" => {
+            "the destination does not take the compression of the object, and it is not decoded here"
+        }
+        "peer_refuses_us" => "the destination does not let us store",
+        "peer_data_set_mismatch" | "peer_cannot_understand" => "the destination cannot use the object",
+        "not_convertible" => "the object cannot be written in the encoding the destination takes",
+        "held" => "another patient under the same study: look at the technologist's page",
+        "deleted_before_delivery" => "it was deleted here before the destination took it: send it again",
+        "damaged_in_spool" | "unreadable_in_spool" => "the disk here failed: send it again from the modality",
+        "same_uid_other_bytes" => "the same UID was delivered with other bytes",
+        "commitment_refused" | "commitment_failed" => {
+            "the destination does not commit to storage, look at its log"
+        }
+        "commitment_unsupported" => {
+            "the destination has no storage commitment, see `deliver.storage_commitment`"
+        }
+        "commitment_late" => {
+            "no storage commitment came, check that the destination can connect to this node"
+        }
+        "commitment_incomplete" => "the storage commitment does not name the object",
+        "commitment_no_such_instance" => "the destination says it does not have the object",
+        "queue_unreadable" => "the delivery queue on this disk cannot be read",
+        _ => return code.to_owned(),
+    };
+    format!("{known} ({code})")
 }
 
 fn line(link: &Value) -> String {
@@ -191,6 +279,19 @@ fn words(trouble: &Value) -> Option<String> {
         "relay_defers" => format!(
             "the relay takes nothing for now ({}): tell its administrator; images are kept here and sent later",
             text(trouble, "reason")
+        ),
+        "delivery_failing" => format!(
+            "{} takes nothing since {}: {}; {} objects wait for it",
+            text(trouble, "destination"),
+            time(trouble, "since_ms"),
+            delivery_cause(text(trouble, "reason")),
+            trouble["n_objects"],
+        ),
+        "delivery_lost" => format!(
+            "{} objects are not at {}: {}; put it right, then have them tried again on the technologist's page",
+            trouble["n_objects"],
+            text(trouble, "destination"),
+            delivery_cause(text(trouble, "reason")),
         ),
         "waiting" => format!(
             "{} images ({:.1} MB) wait to be sent, the oldest since {}: {}",

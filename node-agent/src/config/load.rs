@@ -1,5 +1,7 @@
 //! From text to a checked configuration: what was typed first, then what it means.
 
+mod deliver;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
@@ -19,6 +21,7 @@ use crate::dimse::DimseLimits;
 use crate::dimse::negotiation::stat_title;
 use crate::spool::SpoolOptions;
 use crate::uplink::RoutineHours;
+use deliver::TypedDestination;
 
 /// Environment variables that begin so and hold two underscores in the middle override the file.
 const ENVIRONMENT_PREFIX: &str = "TANCHO_";
@@ -54,6 +57,7 @@ struct Typed {
     line: TypedLine,
     spool: TypedSpool,
     requests: TypedRequests,
+    deliver: Vec<TypedDestination>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -68,6 +72,11 @@ struct TypedDimse {
     idle_timeout_ms: Option<u64>,
     rate_window_ms: Option<u64>,
     bytes_per_second_min: Option<u64>,
+    storage_commitment: Option<String>,
+    commitment_callers: Option<Vec<String>>,
+    commitment_patience_ms: Option<u64>,
+    query_callers: Option<Vec<String>>,
+    move_destinations: Option<Vec<String>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -96,6 +105,7 @@ struct TypedLine {
 #[serde(deny_unknown_fields, default)]
 struct TypedSpool {
     retention_ms: Option<u64>,
+    undelivered_retention_ms: Option<u64>,
     delivered_memory_ms: Option<u64>,
     quota_bytes: Option<u64>,
     reserve_bytes: Option<u64>,
@@ -207,8 +217,10 @@ fn parse(table: toml::Table) -> Result<Typed, Vec<String>> {
             "line" => typed.line = take_section(&name, value, &mut problems),
             "spool" => typed.spool = take_section(&name, value, &mut problems),
             "requests" => typed.requests = take_section(&name, value, &mut problems),
+            "deliver" => typed.deliver = deliver::take(value, &mut problems),
             _ => problems.push(format!(
-                "{name}: unknown; expected data_dir, [dimse], [page], [relay], [line], [spool] or [requests]"
+                "{name}: unknown; expected data_dir, [dimse], [page], [relay], [line], [spool], [requests] or \
+                 [[deliver]]"
             )),
         }
     }
@@ -264,6 +276,10 @@ fn resolve(typed: Typed, data_dir: Option<&Path>, problems: &mut Vec<String>) ->
     let line = resolve_line(&typed.line, problems);
     let spool = resolve_spool(&typed.spool, &data_dir, problems);
     let requests = resolve_requests(typed.requests, problems);
+    let deliver = deliver::resolve(&typed.deliver, dimse.as_ref(), problems);
+    let promises = dimse
+        .as_ref()
+        .and_then(|dimse| deliver::resolve_promises(&typed.dimse, dimse, &deliver, problems));
     Some(Config {
         data_dir,
         dimse: Some(dimse?),
@@ -274,6 +290,8 @@ fn resolve(typed: Typed, data_dir: Option<&Path>, problems: &mut Vec<String>) ->
         line: line?,
         spool,
         requests: requests?,
+        deliver,
+        promises: promises?,
     })
 }
 
@@ -294,9 +312,22 @@ fn resolve_dimse(typed: &TypedDimse, problems: &mut Vec<String>) -> Option<Dimse
     }
     let allow = typed.allow.as_ref().map(|list| {
         list.iter()
-            .filter_map(|entry| allowed_caller(entry, problems))
+            .filter_map(|entry| allowed_caller("dimse.allow", entry, problems))
             .collect::<Vec<AllowedCaller>>()
     });
+    let query_callers = typed.query_callers.iter().flatten();
+    let query_callers = query_callers
+        .filter_map(|entry| allowed_caller("dimse.query_callers", entry, problems))
+        .collect();
+    let move_destinations = match &ae_title {
+        Some(ae_title) => deliver::callees(
+            "dimse.move_destinations",
+            typed.move_destinations.as_deref().unwrap_or_default(),
+            ae_title,
+            problems,
+        ),
+        None => Vec::new(),
+    };
     if listen.is_some_and(|listen| !listen.ip().is_loopback()) && allow.is_none() {
         problems.push(
             "dimse.allow: list of calling titles expected, such as [\"CT1@192.0.2.7\"], because dimse.listen is \
@@ -333,24 +364,24 @@ fn resolve_dimse(typed: &TypedDimse, problems: &mut Vec<String>) -> Option<Dimse
         ae_title: ae_title?,
         allow,
         limits,
+        query_callers,
+        move_destinations,
     })
 }
 
 /// `TITLE` or `TITLE@ADDRESS`.
-fn allowed_caller(entry: &str, problems: &mut Vec<String>) -> Option<AllowedCaller> {
+fn allowed_caller(key: &str, entry: &str, problems: &mut Vec<String>) -> Option<AllowedCaller> {
     let (title, ip) = match entry.split_once('@') {
         Some((title, ip)) => (title, Some(ip)),
         None => (entry, None),
     };
-    let ae_title = AeTitle::parse(title)
-        .map_err(|error| problems.push(format!("dimse.allow: {error}, found \"{entry}\"")));
+    let ae_title =
+        AeTitle::parse(title).map_err(|error| problems.push(format!("{key}: {error}, found \"{entry}\"")));
     let ip = match ip {
         Some(ip) => match ip.parse::<IpAddr>() {
             Ok(ip) => Some(ip),
             Err(_) => {
-                problems.push(format!(
-                    "dimse.allow: IP address expected after @, found \"{entry}\""
-                ));
+                problems.push(format!("{key}: IP address expected after @, found \"{entry}\""));
                 return None;
             }
         },
@@ -445,6 +476,7 @@ fn resolve_spool(typed: &TypedSpool, data_dir: &Path, problems: &mut Vec<String>
     }
     SpoolConfig {
         retention: ms(typed.retention_ms, defaults.retention_ms),
+        undelivered_retention: ms(typed.undelivered_retention_ms, defaults.undelivered_retention_ms),
         delivered_memory: ms(typed.delivered_memory_ms, defaults.delivered_memory_ms),
         quota_bytes: typed.quota_bytes,
         reserve_bytes: typed.reserve_bytes,
@@ -610,7 +642,7 @@ mod tests {
             .lines()
             .map(|line| {
                 line.strip_prefix("# ")
-                    .filter(|rest| rest.contains(" = "))
+                    .filter(|rest| rest.contains(" = ") || rest.starts_with("[["))
                     .unwrap_or(line)
             })
             .fold(String::new(), |text, line| text + line + "\n");
@@ -632,6 +664,16 @@ mod tests {
                     "deploy/agent.toml lacks {section}.{key}"
                 );
             }
+        }
+        let sample = format!("{:?}", TypedDestination::default());
+        for key in sample
+            .split([' ', '{', ','])
+            .filter_map(|word| word.strip_suffix(':'))
+        {
+            assert!(
+                table["deliver"][0].get(key).is_some(),
+                "deploy/agent.toml lacks deliver.{key}"
+            );
         }
     }
 }

@@ -5,6 +5,7 @@ use tancho_domain::dicom::Priority;
 use tancho_domain::ids::ObjectId;
 
 use crate::conformance::Card;
+use crate::deliver::{DestinationPicture, PromisePicture};
 use crate::link::LinkStatus;
 use crate::troubles::Trouble;
 
@@ -126,6 +127,10 @@ pub struct Status {
     pub disk_low: bool,
     /// Whether intake is refused for want of space.
     pub disk_full: bool,
+    /// Where received objects are delivered to.
+    pub deliveries: Vec<DestinationPicture>,
+    /// Storage commitment that modalities wait for.
+    pub promises: PromisePicture,
     /// Version of the program.
     pub version: String,
 }

@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use super::message::{ObjectAnswer, ObjectLine, Progress, Request, Status};
 use super::{FRAME_BYTES_MAX, LINE_BYTES_MAX, socket_path};
 use crate::clock::Clock;
+use crate::deliver::Deliveries;
 use crate::link::{LinkBoard, LinkState};
 use crate::spool::{Activity, Arrival, IntakeError, ObjectState, Spool, SpoolError, Stored};
 use crate::troubles::{Facts, troubles};
@@ -50,26 +51,21 @@ impl ControlPort {
 
 /// What a connection works with.
 #[derive(Clone)]
-struct Desk {
-    spool: Spool,
-    board: LinkBoard,
-    clock: Clock,
-    stopping: CancellationToken,
+pub struct Desk {
+    /// The spool.
+    pub spool: Spool,
+    /// The state of the line.
+    pub board: LinkBoard,
+    /// What is delivered onward.
+    pub deliveries: Deliveries,
+    /// The clock.
+    pub clock: Clock,
+    /// Set when the agent stops.
+    pub stopping: CancellationToken,
 }
 
 /// Serves until the agent stops.
-pub async fn serve(
-    port: ControlPort,
-    spool: Spool,
-    (board, clock): (LinkBoard, Clock),
-    stopping: CancellationToken,
-) {
-    let desk = Desk {
-        spool,
-        board,
-        clock,
-        stopping,
-    };
+pub async fn serve(port: ControlPort, desk: Desk) {
     let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let mut connections = tokio::task::JoinSet::new();
     loop {
@@ -348,7 +344,7 @@ fn status(desk: &Desk) -> Status {
             .map(|study| study.tally(state).n_objects)
             .sum::<u64>()
     };
-    let facts = Facts::gather(&desk.spool, &desk.board, desk.clock.now_ms());
+    let facts = Facts::gather(&desk.spool, &desk.board, &desk.deliveries, desk.clock.now_ms());
     let room = facts.room;
     Status {
         troubles: troubles(&facts),
@@ -377,5 +373,7 @@ fn status(desk: &Desk) -> Status {
         disk_full: room.is_none_or(|room| !room.allows_intake()),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         link: facts.link,
+        deliveries: facts.deliveries,
+        promises: desk.deliveries.promises(),
     }
 }

@@ -7,16 +7,22 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
 use dicom_ul::pdu::{AssociationRQ, Pdu, read_pdu};
+use tancho_domain::dicom::TransferSyntaxUid;
 use tokio_util::sync::CancellationToken;
 
 use super::admission::Slot;
 use super::command::{COMMAND_BYTES_MAX, Command, Response, field};
-use super::negotiation::{self, Accepted, Policy, VERIFICATION};
+use super::commitment::{self, Request};
+use super::fragments::{self, DATA_SET_BYTES_MAX};
+use super::negotiation::{self, Accepted, Policy, is_storage};
 use super::pdu_stream::{PDU_BYTES_MAX, PDU_HEADER_BYTES, PduError, PduStream, pdu_type};
+use super::query;
 use super::refusals::Refusals;
+use super::requestor::Callee;
 use super::status::{self, Abort, Rejection};
 use super::store_scp::Receiving;
 use super::{DimseCounters, DimseLimits, echo_scp};
+use crate::deliver::{Deliveries, commitment as commitments};
 use crate::spool::{Activity, Spool};
 
 /// A-RELEASE-RP (PS3.8 section 9.3.7).
@@ -34,6 +40,10 @@ pub struct Surroundings {
     pub counters: DimseCounters,
     /// Where refused associations are recorded.
     pub refusals: Refusals,
+    /// Who asks for storage commitment and reports it.
+    pub deliveries: Deliveries,
+    /// Whom C-MOVE may send to.
+    pub move_destinations: Vec<Callee>,
     /// Set when the agent stops.
     pub stopping: CancellationToken,
 }
@@ -175,8 +185,37 @@ struct Served<'a> {
 /// The message being received.
 enum Message {
     None,
-    Command { context_id: u8, bytes: Vec<u8> },
+    Command {
+        context_id: u8,
+        bytes: Vec<u8>,
+    },
     DataSet(Box<Receiving>),
+    /// A data set that is read here.
+    Short(Box<fragments::Message>),
+}
+
+/// What follows from a message.
+enum Answer {
+    /// A PDU, and whether it ends the storing of an object.
+    Pdu(Vec<u8>, bool),
+    /// A query or retrieval that has to be answered.
+    Query(Box<fragments::Message>),
+}
+
+fn is_query(command_field: u16) -> bool {
+    matches!(
+        command_field,
+        field::C_FIND_RQ | field::C_MOVE_RQ | field::C_GET_RQ
+    )
+}
+
+/// The class a query belongs to.
+fn query_class(command_field: u16) -> &'static str {
+    match command_field {
+        field::C_FIND_RQ => query::FIND,
+        field::C_MOVE_RQ => query::MOVE,
+        _ => query::GET,
+    }
 }
 
 /// Slowest transfer of an object, as a mean over a window.
@@ -238,12 +277,22 @@ impl Served<'_> {
                 Ok(message) => message,
                 Err(abort) => return End::Aborted(abort),
             };
-            for (answer, is_storage) in answers {
-                if pdus.send(&answer).is_err() {
-                    return End::ByPeer;
-                }
-                if is_storage {
-                    last_storage = Instant::now();
+            for answer in answers {
+                match answer {
+                    Answer::Pdu(answer, is_storage) => {
+                        if pdus.send(&answer).is_err() {
+                            return End::ByPeer;
+                        }
+                        if is_storage {
+                            last_storage = Instant::now();
+                        }
+                    }
+                    Answer::Query(request) => {
+                        if let Err(end) = self.query(pdus, &request) {
+                            return end;
+                        }
+                        last_storage = Instant::now();
+                    }
                 }
             }
             if let Message::DataSet(_) = message {
@@ -263,7 +312,7 @@ impl Served<'_> {
         mut pdu: &[u8],
         mut message: Message,
         activity: &Activity,
-        answers: &mut Vec<(Vec<u8>, bool)>,
+        answers: &mut Vec<Answer>,
     ) -> Result<Message, Abort> {
         while !pdu.is_empty() {
             let header: &[u8; 4] = pdu.first_chunk().ok_or(Abort::InvalidParameter)?;
@@ -295,10 +344,22 @@ impl Served<'_> {
                         let (outcome, pdu) = receiving.finish(activity);
                         self.n_objects += u64::from(outcome.is_ok());
                         self.around.counters.count_store(&outcome);
-                        answers.push((pdu, true));
+                        answers.push(Answer::Pdu(pdu, true));
                         Message::None
                     } else {
                         Message::DataSet(receiving)
+                    }
+                }
+                (Message::Short(mut short), false) if short.context_id == context_id => {
+                    if short.data_set.len() + fragment.len() > DATA_SET_BYTES_MAX {
+                        return Err(Abort::InvalidParameter);
+                    }
+                    short.data_set.extend_from_slice(fragment);
+                    if is_last {
+                        answers.push(self.take_short(*short));
+                        Message::None
+                    } else {
+                        Message::Short(short)
                     }
                 }
                 _ => return Err(Abort::UnexpectedParameter),
@@ -307,13 +368,61 @@ impl Served<'_> {
         Ok(message)
     }
 
+    /// A query is answered when everything before it is; storage commitment, asked or reported, at once.
+    fn take_short(&self, message: fragments::Message) -> Answer {
+        if is_query(message.command.command_field) {
+            return Answer::Query(Box::new(message));
+        }
+        let message = &message;
+        let calling_ae = &self.accepted.calling_ae;
+        let deliveries = &self.around.deliveries;
+        let context = self.accepted.contexts.get(&message.context_id);
+        let syntax = context.and_then(|context| TransferSyntaxUid::parse(&context.transfer_syntax).ok());
+        let status = match message.command.command_field {
+            field::N_EVENT_REPORT_RQ if deliveries.may_report(calling_ae) => {
+                commitments::take(deliveries, calling_ae, message, syntax.as_ref())
+            }
+            field::N_ACTION_RQ if deliveries.may_ask(calling_ae) => {
+                let request = syntax.and_then(|syntax| Request::parse(&message.data_set, &syntax));
+                deliveries.promise(calling_ae, request)
+            }
+            _ => status::NOT_AUTHORISED,
+        };
+        let answer = commitments::answer(&message.command, status);
+        Answer::Pdu(answer.to_pdu(message.context_id), false)
+    }
+
+    /// Answers a query or retrieval to its end.
+    fn query(&self, pdus: &mut PduStream, request: &fragments::Message) -> Result<(), End> {
+        let aborted = |abort| Err(End::Aborted(abort));
+        let context = self.accepted.contexts.get(&request.context_id);
+        let syntax = context.and_then(|context| TransferSyntaxUid::parse(&context.transfer_syntax).ok());
+        let (Some(syntax), Some(pdu_bytes)) = (syntax, self.accepted.pdu_bytes) else {
+            return aborted(Abort::InvalidParameter);
+        };
+        self.around.counters.queries.inc();
+        let desk = query::Desk {
+            spool: &self.around.spool,
+            accepted: self.accepted,
+            move_destinations: &self.around.move_destinations,
+            ae_title: self.around.policy.ae_title.as_str(),
+            patience: self.around.limits.idle,
+            pdu_bytes,
+        };
+        match query::serve(&desk, pdus, request, syntax) {
+            Ok(()) => Ok(()),
+            Err(query::Broken::Gone) => Err(End::ByPeer),
+            Err(query::Broken::Violation) => aborted(Abort::UnexpectedPdu),
+        }
+    }
+
     fn take_command(
         &self,
         command: Message,
         context_id: u8,
         fragment: &[u8],
         is_last: bool,
-        answers: &mut Vec<(Vec<u8>, bool)>,
+        answers: &mut Vec<Answer>,
     ) -> Result<Message, Abort> {
         let Message::Command {
             context_id: begun_in,
@@ -336,14 +445,32 @@ impl Served<'_> {
             .get(&context_id)
             .ok_or(Abort::InvalidParameter)?;
         match command.command_field {
-            field::C_STORE_RQ if command.has_data_set && context.abstract_syntax != VERIFICATION => {
+            field::N_EVENT_REPORT_RQ | field::N_ACTION_RQ
+                if command.has_data_set && context.abstract_syntax == commitment::CLASS =>
+            {
+                Ok(Message::Short(Box::new(fragments::Message {
+                    context_id,
+                    command,
+                    data_set: Vec::new(),
+                })))
+            }
+            field::C_FIND_RQ | field::C_MOVE_RQ | field::C_GET_RQ
+                if command.has_data_set && context.abstract_syntax == query_class(command.command_field) =>
+            {
+                Ok(Message::Short(Box::new(fragments::Message {
+                    context_id,
+                    command,
+                    data_set: Vec::new(),
+                })))
+            }
+            field::C_STORE_RQ if command.has_data_set && is_storage(&context.abstract_syntax) => {
                 let at = (context_id, context);
                 let receiving = Receiving::begin(&self.around.spool, self.accepted, &self.peer, command, at);
                 Ok(Message::DataSet(Box::new(receiving)))
             }
             field::C_ECHO_RQ if !command.has_data_set => {
                 self.around.counters.echoes.inc();
-                answers.push((echo_scp::answer(&command, context_id), false));
+                answers.push(Answer::Pdu(echo_scp::answer(&command, context_id), false));
                 Ok(Message::None)
             }
             field::C_CANCEL_RQ => Ok(Message::None),
@@ -355,7 +482,7 @@ impl Served<'_> {
                     status: status::UNRECOGNISED_OPERATION,
                     comment: None,
                 };
-                answers.push((unknown.to_pdu(context_id), false));
+                answers.push(Answer::Pdu(unknown.to_pdu(context_id), false));
                 Ok(Message::None)
             }
         }

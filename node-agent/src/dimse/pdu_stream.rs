@@ -115,6 +115,32 @@ impl PduStream {
         Ok((kind, pdu))
     }
 
+    /// Whether bytes of the peer wait to be read; a connection that ended counts, so that its end is read.
+    pub fn has_pending(&mut self) -> bool {
+        if self.end > self.start {
+            return true;
+        }
+        if self.stream.set_nonblocking(true).is_err() {
+            return true;
+        }
+        let peeked = self.stream.peek(&mut [0]);
+        let is_blocking_again = self.stream.set_nonblocking(false).is_ok();
+        let is_silent = matches!(&peeked, Err(error) if error.kind() == ErrorKind::WouldBlock);
+        !(is_silent && is_blocking_again)
+    }
+
+    /// What says that the agent is stopping.
+    #[must_use]
+    pub fn stopping(&self) -> tokio_util::sync::CancellationToken {
+        self.stopping.clone()
+    }
+
+    /// Whether the agent is stopping.
+    #[must_use]
+    pub fn is_stopping(&self) -> bool {
+        self.stopping.is_cancelled()
+    }
+
     /// Reads until `needed` bytes of the current PDU are in the buffer.
     fn fill(&mut self, needed: usize, deadline: Instant) -> Result<(), PduError> {
         if self.start == self.end {

@@ -12,6 +12,14 @@ use crate::spool::{IntakeError, Stored};
 
 /// Success.
 pub const SUCCESS: u16 = 0x0000;
+/// Processing failure (PS3.7 section C.5.21).
+pub const PROCESSING_FAILURE: u16 = 0x0110;
+/// Invalid argument value (PS3.7 section C.5.10).
+pub const INVALID_ARGUMENT: u16 = 0x0115;
+/// Resource limitation (PS3.7 section C.5.25).
+pub const RESOURCE_LIMITATION: u16 = 0x0213;
+/// Refused: not authorised (PS3.7 section C.5.13).
+pub const NOT_AUTHORISED: u16 = 0x0124;
 /// Unrecognised operation (PS3.7 section C.5.24).
 pub const UNRECOGNISED_OPERATION: u16 = 0x0211;
 /// Out of resources: the sender may try again later (PS3.4 section B.2.3).

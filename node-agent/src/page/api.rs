@@ -45,21 +45,24 @@ pub async fn events(State(parts): State<PageParts>) -> Sse<impl Stream<Item = Re
     let spool = parts.spool.subscribe();
     let board = parts.board.subscribe();
     let refusals = parts.refusals.subscribe();
+    let deliveries = parts.deliveries.subscribe();
     let stream = unfold(
-        (parts, spool, board, refusals, true),
-        |(parts, mut spool, mut board, mut refusals, first)| async move {
+        (parts, spool, board, (refusals, deliveries), true),
+        |(parts, mut spool, mut board, (mut refusals, mut deliveries), first)| async move {
             if !first {
                 tokio::time::sleep(PICTURE_INTERVAL).await;
                 let changed = tokio::select! {
                     changed = spool.changed() => changed,
                     changed = board.changed() => changed,
                     changed = refusals.changed() => changed,
+                    changed = deliveries.changed() => changed,
                     () = tokio::time::sleep(PICTURE_INTERVAL_MAX) => Ok(()),
                 };
                 changed.ok()?;
                 spool.mark_unchanged();
                 board.mark_unchanged();
                 refusals.mark_unchanged();
+                deliveries.mark_unchanged();
             }
             let event = Event::default()
                 .event("state")
@@ -68,7 +71,7 @@ pub async fn events(State(parts): State<PageParts>) -> Sse<impl Stream<Item = Re
                     tracing::error!(%error, "the page's picture could not be written");
                     Event::default().comment("no picture")
                 });
-            Some((Ok(event), (parts, spool, board, refusals, false)))
+            Some((Ok(event), (parts, spool, board, (refusals, deliveries), false)))
         },
     );
     Sse::new(stream).keep_alive(KeepAlive::new().interval(KEEP_ALIVE))
@@ -350,6 +353,58 @@ fn not_given(error: QuarantinedError) -> Problem {
         }
     };
     Problem::new(status, error.code(), detail)
+}
+
+/// Which destination.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DestinationBody {
+    destination: String,
+}
+
+/// `POST /api/deliveries/retry`: what was given up is tried again.
+pub async fn retry_deliveries(
+    State(parts): State<PageParts>,
+    body: Result<Json<DestinationBody>, JsonRejection>,
+) -> Result<StatusCode, Problem> {
+    let DestinationBody { destination } = taken(body)?;
+    let n_objects = acted(parts.deliveries.try_again(&destination))?;
+    tracing::info!(destination, n_objects, "deliveries are tried again");
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// `POST /api/deliveries/dismiss`: the person has seen what the destination does not have.
+pub async fn dismiss_deliveries(
+    State(parts): State<PageParts>,
+    body: Result<Json<DestinationBody>, JsonRejection>,
+) -> Result<StatusCode, Problem> {
+    let DestinationBody { destination } = taken(body)?;
+    let n_objects = acted(parts.deliveries.dismiss(&destination))?;
+    tracing::warn!(
+        audit.action = "deliveries_dismissed",
+        audit.subject = destination,
+        n_objects,
+        "deliveries that were given up were taken off the list on the page"
+    );
+    Ok(StatusCode::NO_CONTENT)
+}
+
+fn acted(done: anyhow::Result<Option<u64>>) -> Result<u64, Problem> {
+    match done {
+        Ok(Some(n_objects)) => Ok(n_objects),
+        Ok(None) => Err(gone(
+            "destination_not_found",
+            "there is no such destination; reload the page",
+        )),
+        Err(error) => {
+            tracing::error!(%error, "the page could not change the delivery queue");
+            Err(Problem::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "queue_unavailable",
+                "the node could not save it; check the disk, then try again",
+            ))
+        }
+    }
 }
 
 fn gone(code: &'static str, detail: &'static str) -> Problem {

@@ -4,7 +4,7 @@ use axum::extract::Path;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
-const FILES: [(&str, &str, &str); 10] = [
+const FILES: [(&str, &str, &str); 11] = [
     ("", "text/html; charset=utf-8", include_str!("assets/index.html")),
     (
         "style.css",
@@ -25,6 +25,11 @@ const FILES: [(&str, &str, &str); 10] = [
         "attention.js",
         "text/javascript; charset=utf-8",
         include_str!("assets/attention.js"),
+    ),
+    (
+        "deliveries.js",
+        "text/javascript; charset=utf-8",
+        include_str!("assets/deliveries.js"),
     ),
     (
         "line.js",
@@ -134,6 +139,8 @@ mod tests {
             "unreadable_in_spool",
         ]);
         codes.extend(crate::dimse::status::Rejection::ALL.map(|rejection| rejection.code()));
+        codes.extend(crate::dimse::requestor::CallError::CODES);
+        codes.extend(crate::deliver::CODES);
         for code in codes {
             let n_languages = words.matches(&format!("{code}: '")).count();
             assert_eq!(n_languages, 2, "{code}");

@@ -8,6 +8,7 @@ use tancho_domain::ids::ObjectId;
 
 use super::PageParts;
 use crate::conformance::Card;
+use crate::deliver::{DestinationPicture, PromisePicture};
 use crate::dimse::refusals::Refused;
 use crate::link::{LinkStatus, StudyFlow};
 use crate::spool::studies::PatientLabel;
@@ -51,6 +52,10 @@ pub struct PageState {
     quarantine: Vec<QuarantineView>,
     /// Associations that were not accepted, the latest first.
     refusals: Vec<Refused>,
+    /// Where received objects are delivered to.
+    deliveries: Vec<DestinationPicture>,
+    /// Storage commitment that modalities wait for.
+    promises: PromisePicture,
 }
 
 #[derive(Debug, Serialize)]
@@ -190,7 +195,7 @@ pub fn picture(parts: &PageParts) -> PageState {
     let requests = parts.spool.requests();
     let studies = parts.spool.studies();
     let flows = parts.board.study_flows();
-    let facts = Facts::gather(&parts.spool, &parts.board, now_ms);
+    let facts = Facts::gather(&parts.spool, &parts.board, &parts.deliveries, now_ms);
     PageState {
         now_ms,
         ae_title: parts.ae_title.clone(),
@@ -198,6 +203,8 @@ pub fn picture(parts: &PageParts) -> PageState {
         dimse_address: parts.dimse_address.to_string(),
         troubles: troubles(&facts),
         link: facts.link,
+        deliveries: facts.deliveries,
+        promises: parts.deliveries.promises(),
         callback_number: requests
             .iter()
             .max_by_key(|request| request.form.created_at_ms)

@@ -10,6 +10,7 @@ mod quarantine;
 mod delivered;
 mod held;
 mod withheld;
+mod onward;
 
 use std::path::Path;
 use std::time::Duration;
@@ -33,6 +34,7 @@ pub use objects::{
     NewObject, ObjectStanding, delete_object, find_object, find_same_bytes, forget_damaged_copy, has_object,
     has_other, insert_object, list_expired, list_states, newest_folder, set_coded, set_priority, set_state,
 };
+pub use onward::{find_onward, list_after, list_of_study};
 pub use quarantine::{
     QuarantineRow, dismiss_quarantine, insert_quarantine, list_quarantine, place_quarantine,
 };

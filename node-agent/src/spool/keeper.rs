@@ -1,12 +1,14 @@
 //! The spool's housekeeping: closes studies after their quiet time and deletes what the relay has, after the
 //! retention time. Nothing without a receipt is ever deleted.
 
+use std::collections::HashSet;
 use std::fs;
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use tancho_domain::dicom::Priority;
+use tancho_domain::ids::ObjectId;
 use tokio::sync::oneshot;
 
 use super::commit::Change;
@@ -74,16 +76,64 @@ async fn close_quiet_studies(spool: &Spool) {
     }
 }
 
-/// Deletes receipted objects past their retention; gives how many.
+/// Deletes receipted objects past their retention, but those someone else still has to take; gives how many.
 pub async fn delete_expired(shared: &Arc<Shared>) -> Result<usize, SpoolError> {
-    delete_receipted_before(shared, shared.clock.now_ms() - shared.options.retention_ms).await
+    let now_ms = shared.clock.now_ms();
+    let options = &shared.options;
+    let latest_ms = options.retention_ms.max(options.undelivered_retention_ms);
+    let n_latest = delete_receipted_before(shared, now_ms - latest_ms).await?;
+    let expired = list_unwanted(shared, now_ms - options.retention_ms).await?;
+    Ok(n_latest + delete(shared, expired).await?)
 }
 
 /// Deletes objects receipted before an instant; gives how many.
 pub async fn delete_receipted_before(shared: &Arc<Shared>, before_ms: i64) -> Result<usize, SpoolError> {
     let expired = shared
-        .read(move |db| index::list_expired(db, before_ms, DELETE_BATCH_MAX))
+        .read(move |db| index::list_expired(db, before_ms, (0, DELETE_BATCH_MAX)))
         .await?;
+    delete(shared, expired).await
+}
+
+/// Objects receipted before an instant that nobody else has to take.
+async fn list_unwanted(shared: &Arc<Shared>, before_ms: i64) -> Result<Vec<(ObjectId, i64)>, SpoolError> {
+    let asked = shared
+        .wanted
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .clone();
+    // At a start the spool is open before those who take from it are.
+    if asked.is_none() && shared.options.asks_before_deleting {
+        return Ok(Vec::new());
+    }
+    let mut unwanted = Vec::new();
+    let mut n_seen = 0;
+    loop {
+        let page = shared
+            .read(move |db| index::list_expired(db, before_ms, (n_seen, DELETE_BATCH_MAX)))
+            .await?;
+        n_seen += page.len();
+        let is_last = page.len() < DELETE_BATCH_MAX;
+        match &asked {
+            None => unwanted.extend(page),
+            Some(asked) => {
+                let ids: Vec<ObjectId> = page.iter().map(|(object_id, _)| object_id.clone()).collect();
+                let asked = Arc::clone(asked);
+                let wanted = tokio::task::spawn_blocking(move || asked(&ids)).await;
+                let wanted: HashSet<ObjectId> =
+                    wanted.map_err(|_| SpoolError::Stopped)?.into_iter().collect();
+                unwanted.extend(
+                    page.into_iter()
+                        .filter(|(object_id, _)| !wanted.contains(object_id)),
+                );
+            }
+        }
+        if is_last || unwanted.len() >= DELETE_BATCH_MAX {
+            return Ok(unwanted);
+        }
+    }
+}
+
+async fn delete(shared: &Arc<Shared>, expired: Vec<(ObjectId, i64)>) -> Result<usize, SpoolError> {
     if expired.is_empty() {
         return Ok(0);
     }

@@ -261,3 +261,47 @@ fn flt_129_config_check_names_every_problem_and_serve_refuses() {
             .success()
     );
 }
+
+#[test]
+fn flt_021_a_program_in_the_preamble_is_told_and_never_written_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let (disc, data_dir) = (folder.path().join("disc"), folder.path().join("data"));
+    std::fs::create_dir_all(&disc).unwrap();
+    std::fs::create_dir_all(&data_dir).unwrap();
+    write_study(&disc, "2.25.790", 2);
+    let mut paths: Vec<_> = std::fs::read_dir(&disc)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    paths.sort();
+    let mut bytes = std::fs::read(&paths[0]).unwrap();
+    bytes[..8].copy_from_slice(b"MZ\x90evil!");
+    std::fs::write(&paths[0], bytes).unwrap();
+    let agent = Served::start(&data_dir, &[]);
+    let sent = run(&["send", "--json", disc.to_str().unwrap()], &data_dir);
+    assert!(sent.status.success(), "{sent:?}");
+    let events: Vec<Value> = String::from_utf8(sent.stdout)
+        .unwrap()
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let told = events
+        .iter()
+        .find(|event| event["event"] == "programs_found")
+        .unwrap();
+    assert_eq!(told["n_files"], 1);
+    let spooled = events.iter().find(|event| event["event"] == "spooled").unwrap();
+    assert_eq!(spooled["instances"], 2);
+    drop(agent);
+    let objects = data_dir.join("spool/objects/000001");
+    for file in std::fs::read_dir(objects).unwrap() {
+        let file = file.unwrap();
+        let bytes = std::fs::read(file.path()).unwrap();
+        assert!(!bytes.windows(5).any(|window| window == b"evil!"));
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt as _;
+            assert_eq!(file.metadata().unwrap().permissions().mode() & 0o111, 0);
+        }
+    }
+}

@@ -7,8 +7,11 @@
 
 mod support;
 mod peer;
+mod receiver;
 mod intake;
 mod retention;
+mod deliveries;
+mod queries;
 mod attention;
 mod line;
 mod hostile_peer;

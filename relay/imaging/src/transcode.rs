@@ -1,9 +1,10 @@
 //! Objects in Explicit VR Little Endian, for those who do not take what was received: native ones with their elements
-//! written anew, and encapsulated ones with their frames decoded by `codec`, wherever the caller has that done.
+//! written anew, and encapsulated ones with their frames decoded by `codec`, wherever the caller has that done. Native
+//! little endian ones also in Implicit VR.
 //!
 //! What was received is never changed; this is a copy for one answer, made piece by piece while it is sent.
 
-use std::io::{self, Cursor, Read, Seek, Write};
+use std::io::{self, Cursor, Read, Seek, SeekFrom, Write};
 
 use crate::codec::{self, DecodedFrame, FrameJob};
 use crate::container::{Container, ContainerError, ContainerHeader, FrameGeometry};
@@ -81,6 +82,62 @@ impl Route {
     }
 }
 
+/// How [`rewrite_native`] writes elements.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Written {
+    /// Implicit VR Little Endian.
+    Implicit,
+    /// Explicit VR Little Endian.
+    Explicit,
+}
+
+impl Written {
+    /// The other native little endian transfer syntax of an object in `transfer_syntax`, with its UID; `None` for
+    /// objects whose elements cannot be written anew without touching their pixels.
+    #[must_use]
+    pub fn other_than(transfer_syntax: &str) -> Option<(Self, &'static str)> {
+        match transfer_syntax {
+            syntax::EXPLICIT_LITTLE => Some((Self::Implicit, syntax::IMPLICIT_LITTLE)),
+            syntax::IMPLICIT_LITTLE => Some((Self::Explicit, syntax::EXPLICIT_LITTLE)),
+            _ => None,
+        }
+    }
+}
+
+/// Writes the data set `src`, native in little endian, with the same elements and values in the other encoding.
+///
+/// Sequences and items get delimiters, group lengths go. Memory does not grow with the object.
+///
+/// # Errors
+/// When `transfer_syntax` is another, or the object cannot be read; what was written must then not be used.
+pub fn rewrite_native<R: Read + Seek, W: Write>(
+    mut src: R,
+    transfer_syntax: &tancho_domain::dicom::TransferSyntaxUid,
+    written: Written,
+    out: &mut W,
+) -> Result<(), TranscodeError> {
+    if Written::other_than(transfer_syntax.as_str()).is_none_or(|(other, _)| other != written) {
+        return Err(TranscodeError::NotDecodable);
+    }
+    let mut rewriter = Rewriter {
+        out,
+        written,
+        pixel_unit: None,
+        decoded: None,
+        is_written: true,
+    };
+    let total = src.seek(SeekFrom::End(0))?;
+    let mut walker = open(src, transfer_syntax, &ScanLimits::default())?;
+    loop {
+        match walker.step()? {
+            // What is no element behind the pixels would be lost without a word.
+            Event::End if walker.position() < total => return Err(TranscodeError::NotDecodable),
+            Event::End => return Ok(()),
+            event => rewriter.rewrite(&mut walker, event)?,
+        }
+    }
+}
+
 impl FrameJob {
     /// What decoding a frame of this container asks for; it must be displayable.
     ///
@@ -151,6 +208,7 @@ fn rewritten<R: Read + Seek, W: Write>(
     } = container.header().clone();
     let mut rewriter = Rewriter {
         out,
+        written: Written::Explicit,
         pixel_unit: (swap_bytes > 1).then_some(usize::from(swap_bytes)),
         decoded: None,
         is_written: true,
@@ -183,6 +241,7 @@ fn decoded<R: Read + Seek, W: Write>(
     let head = container.head_bytes(limits.max_head_bytes)?;
     let mut rewriter = Rewriter {
         out,
+        written: Written::Explicit,
         pixel_unit: None,
         decoded: Some(Decoded {
             photometric: facts.colours.photometric(job.photometric.trim()).to_owned(),
@@ -223,6 +282,7 @@ fn decoded<R: Read + Seek, W: Write>(
 /// Writes each element as it is walked, sequences and items with delimiters.
 struct Rewriter<'a, W> {
     out: &'a mut W,
+    written: Written,
     /// Bytes of one number of native Pixel Data in big endian, where the geometry tells.
     pixel_unit: Option<usize>,
     /// The frames are decoded, so the elements that describe how they were coded change or go.
@@ -372,6 +432,10 @@ impl<W: Write> Rewriter<'_, W> {
         let mut header = Vec::with_capacity(12);
         header.extend_from_slice(&tag.0.to_le_bytes());
         header.extend_from_slice(&tag.1.to_le_bytes());
+        if self.written == Written::Implicit {
+            header.extend_from_slice(&len.to_le_bytes());
+            return Ok(self.out.write_all(&header)?);
+        }
         header.extend_from_slice(&vr.0);
         if vr.has_long_header() {
             header.extend_from_slice(&[0, 0]);
@@ -450,6 +514,27 @@ mod tests {
             explicit_little(&mut container, &mut out, FrameJob::decode_here).unwrap();
             assert_eq!(out, explicit, "{transfer_syntax}");
         }
+    }
+
+    #[test]
+    fn native_little_endian_objects_go_between_explicit_and_implicit() {
+        let pair = [syntax::EXPLICIT_LITTLE, syntax::IMPLICIT_LITTLE];
+        let [explicit, implicit] = pair.map(written);
+        for (from, source, expected) in [(pair[0], &explicit, &implicit), (pair[1], &implicit, &explicit)] {
+            let (written, other) = Written::other_than(from).unwrap();
+            assert!(pair.contains(&other) && other != from);
+            let mut out = Vec::new();
+            let uid = TransferSyntaxUid::parse(from).unwrap();
+            rewrite_native(Cursor::new(source), &uid, written, &mut out).unwrap();
+            assert_eq!(&out, expected, "{from}");
+            let cut = Cursor::new(&source[..source.len() - 3]);
+            assert!(
+                rewrite_native(cut, &uid, written, &mut Vec::new()).is_err(),
+                "{from}"
+            );
+        }
+        assert_eq!(Written::other_than(syntax::EXPLICIT_BIG), None);
+        assert_eq!(Written::other_than(syntax::RLE), None);
     }
 
     /// A slice as data set, in Explicit VR Little Endian and in HTJ2K.

@@ -6,6 +6,7 @@
 //! nothing. What is kept but not shown, as other content under a UID that is known or as another patient's under a known
 //! study, is answered with a Warning Reason and without an address.
 
+mod between;
 mod part;
 mod receive;
 

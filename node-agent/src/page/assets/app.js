@@ -5,6 +5,7 @@ import { ja, en } from './strings.js';
 import { groups } from './fields.js';
 import { answersOf, element as h, missingFields, openRequestForm } from './form.js';
 import { conformanceCards, heldList, quarantineTable, refusalTable, uncertainTextTable } from './attention.js';
+import { deliveryReason, deliveryTable, promiseNote } from './deliveries.js';
 import { drawLine, lossText, rateText, rttText } from './line.js';
 import { notice, troubleWords } from './troubles.js';
 
@@ -241,7 +242,7 @@ function drawLink() {
 }
 
 const lineTools = () => ({
-  text: t(), clock, size, day, hour, age, duration, span: lasting, rate: rateText, loss: lossText, now_ms: nodeNow(),
+  text: t(), clock, size, day, hour, age, duration, span: lasting, rate: rateText, loss: lossText, now_ms: nodeNow(), deliveryReason: (code) => deliveryReason(t(), code),
 });
 
 let told = new Set();
@@ -332,6 +333,7 @@ function draw() {
   keepFocus(list, () => list.replaceChildren(...(state.studies.length ? state.studies.map(studyCard)
     : [h('p', { class: 'empty' }, h('strong', {}, t().emptyTitle), t().emptyHelp(state))])));
   const tools = { text: t(), clock, size, identity, post, ask, save, say };
+  section('deliveries', state.deliveries, (list) => [deliveryTable(list, tools), promiseNote(state.promises, tools)].filter(Boolean));
   section('held', state.held, (list) => heldList(list, $('confirm'), tools));
   section('texts', state.uncertain_texts, (list) => [uncertainTextTable(list, tools)]);
   section('quarantine', state.quarantine, (list) => [quarantineTable(list, $('confirm'), tools)]);

@@ -301,17 +301,17 @@ pub fn has_object(db: &IndexDb, object_id: &ObjectId) -> IndexResult<bool> {
     Ok(found.is_some())
 }
 
-/// Receipted objects past their retention, oldest first.
+/// Receipted objects past their retention, oldest first, the first `n_skipped` left out.
 pub fn list_expired(
     db: &IndexDb,
     receipted_before_ms: i64,
-    limit: usize,
+    (n_skipped, limit): (usize, usize),
 ) -> IndexResult<Vec<(ObjectId, i64)>> {
     list(
         db,
         "select object_id, folder from objects where state = 'receipted' and receipted_at_ms < ?1
-         order by receipted_at_ms limit ?2",
-        params![receipted_before_ms, limit as i64],
+         order by receipted_at_ms, seq limit ?2 offset ?3",
+        params![receipted_before_ms, limit as i64, n_skipped as i64],
         |row| Ok((object_id(row, 0)?, row.get(1)?)),
     )
 }

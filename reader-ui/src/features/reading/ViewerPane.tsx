@@ -10,8 +10,10 @@ import { toFailureCode } from '../../viewer/failure.ts';
 import { mainSeries } from '../../viewer/main-series.ts';
 import { openingWindow } from '../../viewer/opening-window.ts';
 import { loadArrivingSeries } from '../../viewer/series.ts';
+import { stackGaps } from '../../viewer/stack-gaps.ts';
 import type { StackViewerHandle } from '../../viewer/use-stack-viewer.ts';
 import { isArriving } from '../worklist/arrival-facts.ts';
+import { GapNote } from './GapNote.tsx';
 import { useFocusReport } from './use-focus-report.ts';
 import { ViewerOverlay } from './ViewerOverlay.tsx';
 import { ViewerToolbar } from './ViewerToolbar.tsx';
@@ -75,10 +77,18 @@ export function ViewerPane({ request, handle, onPick }: Props) {
   // Before the images too: what can be shown decides where the stack is entered.
   useEffect(() => viewer?.setStates(states), [viewer, states]);
 
+  const images = viewer?.images;
+  const gaps = useMemo(() => stackGaps(images ?? []), [images]);
+
   return (
     <section aria-label={strings.viewer.label} className="flex min-h-0 min-w-0 flex-1 flex-col bg-void">
       <ViewerToolbar handle={handle} onPick={onPick} />
       {all.length > 1 && <SeriesTabs all={all} chosen={seriesUid} onChoose={setChosenUid} />}
+      {!isArriving(request.arrival) && (
+        <div className="px-2 [&:has(*)]:py-1">
+          <GapNote gaps={gaps} />
+        </div>
+      )}
       <div className="relative min-h-0 flex-1">
         <div ref={handle.host} className="absolute inset-0 overflow-hidden" />
         <ViewerOverlay state={state} viewer={viewer} series={series ?? null} arrival={request.arrival} failure={error ? failureOf(error) : failure} />

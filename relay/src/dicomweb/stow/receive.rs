@@ -1,21 +1,18 @@
 //! The parts of a request as files on the disk, one at a time; memory holds a few pieces.
 
 use std::path::Path;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
-use axum::body::{Body, BodyDataStream, Bytes};
+use axum::body::Body;
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
-use futures_util::{Stream, StreamExt};
 use multer::{Constraints, Field, Multipart, SizeLimit};
 use tancho_imaging::limits::ScanLimits;
 use tempfile::NamedTempFile;
 use tokio::io::AsyncWriteExt;
 
+use super::between::{BETWEEN_PARTS_BYTES_MAX, BodyFault, OneByOne, Passed};
 use super::part::{Failure, reason};
 use crate::error::ApiError;
 use crate::ingest::incoming::UPLOAD_PREFIX;
@@ -29,9 +26,6 @@ const PARTS_MAX: usize = 20_000;
 const BODY_IDLE_MAX: Duration = Duration::from_secs(60);
 /// Slowest body on the average, in bytes for each millisecond that it is waited for: 128 kbit/s.
 const BODY_BYTES_PER_MS_MIN: u64 = 16;
-/// Bytes before the first part, or from the end of a part's data to the beginning of the next one's. The parser holds
-/// them all in memory.
-const BETWEEN_PARTS_BYTES_MAX: u64 = 64 << 10;
 /// The disk's room is asked for again after so many bytes of a part.
 const ROOM_ASKED_EVERY_BYTES: u64 = 64 << 20;
 
@@ -54,12 +48,7 @@ impl Parts {
     pub(super) fn new(body: Body, boundary: String) -> Self {
         let limits = SizeLimit::new().whole_stream(REQUEST_BYTES_MAX);
         let passed = Arc::new(Passed::default());
-        let pieces = OneByOne {
-            body: body.into_data_stream(),
-            rest: Bytes::new(),
-            has_given: false,
-            passed: Arc::clone(&passed),
-        };
+        let pieces = OneByOne::new(body.into_data_stream(), Arc::clone(&passed));
         let constraints = Constraints::new().size_limit(limits);
         Self {
             multipart: Multipart::with_constraints(pieces, boundary, constraints),
@@ -186,96 +175,6 @@ fn too_large() -> ApiError {
             "at most {PARTS_MAX} parts and {REQUEST_BYTES_MAX} bytes expected; what was stored before stays"
         ),
     )
-}
-
-/// How many bytes of a body the parser was given, and how many it may have.
-struct Passed {
-    n_bytes: AtomicU64,
-    n_bytes_max: AtomicU64,
-}
-
-impl Default for Passed {
-    fn default() -> Self {
-        Self {
-            n_bytes: AtomicU64::new(0),
-            n_bytes_max: AtomicU64::new(BETWEEN_PARTS_BYTES_MAX),
-        }
-    }
-}
-
-impl Passed {
-    fn n_bytes(&self) -> u64 {
-        self.n_bytes.load(Ordering::Relaxed)
-    }
-
-    /// The data of a part begins: what passes is given on.
-    fn open_part(&self) {
-        self.n_bytes_max.store(u64::MAX, Ordering::Relaxed);
-    }
-
-    /// The data of a part has ended: what passes stays with the parser.
-    fn close_part(&self) {
-        let n_bytes_max = self.n_bytes().saturating_add(BETWEEN_PARTS_BYTES_MAX);
-        self.n_bytes_max.store(n_bytes_max, Ordering::Relaxed);
-    }
-
-    /// How many more may pass.
-    fn room(&self) -> u64 {
-        self.n_bytes_max
-            .load(Ordering::Relaxed)
-            .saturating_sub(self.n_bytes())
-    }
-
-    fn count(&self, len: usize) {
-        self.n_bytes.fetch_add(len as u64, Ordering::Relaxed);
-    }
-}
-
-/// Why a body gives no more.
-#[derive(Debug, thiserror::Error)]
-enum BodyFault {
-    /// The connection failed.
-    #[error(transparent)]
-    Broken(axum::Error),
-    /// No part begins in what came.
-    #[error("the beginning of a part expected")]
-    NoPart,
-}
-
-/// A body that gives one piece for each time it is asked: the parser would else gather all that has come in memory.
-struct OneByOne {
-    body: BodyDataStream,
-    /// What of a piece may not pass yet.
-    rest: Bytes,
-    has_given: bool,
-    passed: Arc<Passed>,
-}
-
-impl Stream for OneByOne {
-    type Item = Result<Bytes, BodyFault>;
-
-    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        if std::mem::take(&mut self.has_given) {
-            context.waker().wake_by_ref();
-            return Poll::Pending;
-        }
-        if self.rest.is_empty() {
-            self.rest = match ready!(self.body.poll_next_unpin(context)) {
-                Some(Ok(piece)) => piece,
-                Some(Err(error)) => return Poll::Ready(Some(Err(BodyFault::Broken(error)))),
-                None => return Poll::Ready(None),
-            };
-        }
-        let room = usize::try_from(self.passed.room()).unwrap_or(usize::MAX);
-        if room == 0 {
-            return Poll::Ready(Some(Err(BodyFault::NoPart)));
-        }
-        let len = self.rest.len().min(room);
-        let piece = self.rest.split_to(len);
-        self.passed.count(len);
-        self.has_given = true;
-        Poll::Ready(Some(Ok(piece)))
-    }
 }
 
 #[cfg(test)]

@@ -1,0 +1,175 @@
+//! Storage commitment for modalities: the answer waits until the site's PACS has committed every instance, and is then
+//! given on an association of ours. A modality may delete what it has after it, so doubt is a failure.
+
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use super::queue::{Promise, PromiseStanding};
+use super::{Deliveries, backoff};
+use crate::dimse::commitment::{self, Reference, Report, Request, TRANSFER_SYNTAXES, reason};
+use crate::dimse::negotiation::Context;
+use crate::dimse::requestor::{Association, CallError, Callee};
+use crate::dimse::status;
+use tancho_domain::dicom::AeTitle;
+
+/// Promises looked at together.
+const PAGE: usize = 50;
+/// How often open promises are looked at when nothing was announced.
+const LOOK_AGAIN: Duration = Duration::from_secs(5);
+/// Pauses when the answer cannot be given.
+const RETRY: super::Retry = super::Retry {
+    min: Duration::from_secs(10),
+    max: Duration::from_secs(600),
+    tries_max: 300,
+};
+
+impl Deliveries {
+    /// Whether this title may ask for storage commitment.
+    #[must_use]
+    pub fn may_ask(&self, calling_ae: &AeTitle) -> bool {
+        self.caller(calling_ae.as_str()).is_some()
+    }
+
+    /// Whether this title may report storage commitment.
+    #[must_use]
+    pub fn may_report(&self, calling_ae: &AeTitle) -> bool {
+        let mut destinations = self.0.destinations.iter();
+        destinations.any(|one| one.storage_commitment && one.callee.ae_title == *calling_ae)
+    }
+
+    /// Keeps what a modality asks for; gives the status to answer with.
+    #[must_use]
+    pub fn promise(&self, calling_ae: &AeTitle, request: Option<Request>) -> u16 {
+        let Some(request) = request else {
+            return status::INVALID_ARGUMENT;
+        };
+        let promise = Promise {
+            calling_ae: calling_ae.as_str().to_owned(),
+            transaction_uid: request.transaction_uid,
+            asked_at_ms: self.0.clock.now_ms(),
+            references: request.references,
+            n_tries: 0,
+        };
+        match self.0.queue.promise(&promise) {
+            Ok(true) => status::SUCCESS,
+            Ok(false) => status::RESOURCE_LIMITATION,
+            Err(error) => {
+                tracing::error!(%error, "a request for storage commitment could not be kept");
+                status::PROCESSING_FAILURE
+            }
+        }
+    }
+
+    fn caller(&self, calling_ae: &str) -> Option<&Callee> {
+        let mut callers = self.0.promises.callers.iter();
+        callers.find(|caller| caller.ae_title.as_str() == calling_ae)
+    }
+}
+
+/// Runs until the agent stops.
+pub(super) async fn run(deliveries: Deliveries, stopping: CancellationToken) {
+    let mut changes = deliveries.subscribe();
+    while !stopping.is_cancelled() {
+        changes.mark_unchanged();
+        let (of, stop) = (deliveries.clone(), stopping.clone());
+        tokio::task::spawn_blocking(move || look(&of, &stop)).await.ok();
+        tokio::select! {
+            () = stopping.cancelled() => return,
+            _ = changes.changed() => {}
+            () = tokio::time::sleep(LOOK_AGAIN) => {}
+        }
+    }
+}
+
+/// Looks at the open promises, and answers those that can be answered.
+fn look(deliveries: &Deliveries, stopping: &CancellationToken) {
+    let queue = &deliveries.0.queue;
+    let now_ms = deliveries.0.clock.now_ms();
+    let due = match queue.due_promises(now_ms, PAGE) {
+        Ok(due) => due,
+        Err(error) => {
+            tracing::error!(%error, "the delivery queue cannot be read");
+            return;
+        }
+    };
+    for promise in due {
+        let Some(report) = report_of(deliveries, &promise, now_ms) else {
+            // Behind the others, so that those beyond the page have their turn.
+            let next_ms = now_ms + i64::try_from(LOOK_AGAIN.as_millis()).unwrap_or(0) / 2;
+            queue.postpone_promise(&promise, None, next_ms).ok();
+            continue;
+        };
+        let kept = match deliveries.caller(&promise.calling_ae) {
+            Some(callee) => give(callee, &report, stopping),
+            // No longer configured: there is nobody to tell.
+            None => Ok(()),
+        };
+        let recorded = match kept {
+            Ok(()) => queue.keep_promise(&promise, now_ms),
+            Err(CallError::Stopping) => return,
+            Err(error) if promise.n_tries >= RETRY.tries_max => {
+                tracing::error!(
+                    association.called_ae = promise.calling_ae,
+                    code = error.code(),
+                    "an answer on storage commitment was given up"
+                );
+                queue.keep_promise(&promise, now_ms)
+            }
+            Err(error) => {
+                let pause = backoff::of_object(RETRY, promise.n_tries, 0);
+                let next_ms = now_ms + i64::try_from(pause.as_millis()).unwrap_or(i64::MAX);
+                queue.postpone_promise(&promise, Some(error.code()), next_ms)
+            }
+        };
+        if let Err(error) = recorded {
+            tracing::error!(%error, "the delivery queue cannot be written");
+        }
+    }
+}
+
+/// The answer, when there is one: every instance is committed or failed, or the time is over.
+fn report_of(deliveries: &Deliveries, promise: &Promise, now_ms: i64) -> Option<Report> {
+    let destinations = deliveries.0.destinations.iter();
+    let names: Vec<&str> = destinations
+        .filter(|one| one.storage_commitment)
+        .map(|one| one.name.as_str())
+        .collect();
+    let patience_ms = i64::try_from(deliveries.0.promises.patience.as_millis()).unwrap_or(i64::MAX);
+    let is_over = now_ms - promise.asked_at_ms >= patience_ms;
+    let (mut committed, mut failed) = (Vec::new(), Vec::<(Reference, u16)>::new());
+    for reference in &promise.references {
+        let why = match deliveries.0.queue.standing(&names, reference).ok()? {
+            PromiseStanding::Committed => {
+                committed.push(reference.clone());
+                continue;
+            }
+            PromiseStanding::Open if !is_over => return None,
+            PromiseStanding::Open | PromiseStanding::Failed => reason::PROCESSING_FAILURE,
+            PromiseStanding::Unknown => reason::NO_SUCH_INSTANCE,
+            PromiseStanding::OtherClass => reason::CLASS_INSTANCE_CONFLICT,
+        };
+        failed.push((reference.clone(), why));
+    }
+    Some(Report {
+        transaction_uid: promise.transaction_uid.clone(),
+        committed,
+        failed,
+    })
+}
+
+/// Calls the modality and reports.
+fn give(callee: &Callee, report: &Report, stopping: &CancellationToken) -> Result<(), CallError> {
+    let contexts = TRANSFER_SYNTAXES.map(|syntax| Context {
+        abstract_syntax: commitment::CLASS.to_owned(),
+        transfer_syntax: syntax.to_owned(),
+    });
+    let mut association = Association::request_as_provider(callee, &contexts, stopping.clone())?;
+    let status = commitment::report(&mut association, report);
+    association.release();
+    match status? {
+        Some(status::SUCCESS) => Ok(()),
+        Some(_) => Err(CallError::Violation("the report was not taken")),
+        None => Err(CallError::Violation("the report's class was not accepted")),
+    }
+}

@@ -1,0 +1,628 @@
+//! What is to be delivered, to whom, and what became of it: a small database of its own beside the spool's index, so
+//! that a slow peer never holds up a modality.
+//!
+//! It is safe to lose: everything in the spool is looked at again at each start, and what was delivered before is then
+//! delivered once more. A peer knows an instance by its UID and keeps it once.
+
+mod commitments;
+mod promises;
+
+use std::collections::HashSet;
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
+use serde::Serialize;
+use tancho_domain::ids::ObjectId;
+use tokio::sync::watch;
+
+use super::Destination;
+use crate::spool::onward::OnwardObject;
+
+pub use promises::{Promise, Standing as PromiseStanding};
+
+/// What the queue fails with.
+pub type QueueResult<T> = Result<T, rusqlite::Error>;
+
+/// Version of the tables. A queue of another version is put aside.
+const VERSION: i64 = 1;
+const SCHEMA: &str = "
+create table deliveries (
+    delivery_id integer primary key,
+    destination text not null,
+    object_id text not null,
+    study_instance_uid text not null,
+    sop_class_uid text not null,
+    sop_instance_uid text not null,
+    priority integer not null,
+    received_at_ms integer not null,
+    bytes integer not null,
+    state text not null check (state in ('waiting', 'uncommitted', 'delivered', 'committed', 'not_committed',
+        'failed', 'withheld', 'gone', 'dismissed')),
+    code text,
+    n_tries integer not null default 0,
+    next_try_at_ms integer not null default 0,
+    settled_at_ms integer,
+    transaction_uid text,
+    n_commit_tries integer not null default 0,
+    unique (destination, object_id)
+);
+create index deliveries_by_work on deliveries (destination, state, priority, delivery_id);
+create index deliveries_by_state on deliveries (destination, state, code, bytes, received_at_ms);
+create index deliveries_by_object on deliveries (object_id, state);
+create index deliveries_by_instance on deliveries (sop_instance_uid, destination);
+create index deliveries_by_transaction on deliveries (transaction_uid) where transaction_uid is not null;
+create table commitments (
+    transaction_uid text primary key,
+    destination text not null,
+    begun_at_ms integer not null,
+    asked_at_ms integer,
+    answered_at_ms integer
+);
+create table promises (
+    calling_ae text not null,
+    transaction_uid text not null,
+    asked_at_ms integer not null,
+    instances text not null,
+    n_tries integer not null default 0,
+    next_try_at_ms integer not null default 0,
+    code text,
+    answered_at_ms integer,
+    primary key (calling_ae, transaction_uid)
+);
+";
+/// How long a statement waits for another connection's lock.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+/// Reasons shown of one destination, the most frequent first.
+const REASONS_SHOWN_MAX: i64 = 8;
+
+/// An object on its way to a destination.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Delivery {
+    /// Number of this row.
+    pub delivery_id: i64,
+    /// The object.
+    pub object_id: ObjectId,
+    /// How often it failed for a reason of its own.
+    pub n_tries: u32,
+}
+
+/// What became of one try.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// The peer said that it has it; `code` when it had something to remark.
+    Delivered {
+        /// A remark of the peer.
+        code: Option<&'static str>,
+        /// Whether its storage commitment is to be asked for.
+        is_to_be_committed: bool,
+    },
+    /// Tried again; `counts` when the object itself is the reason.
+    Later {
+        /// Why.
+        code: String,
+        /// When.
+        at_ms: i64,
+        /// Whether it is one of its tries.
+        counts: bool,
+    },
+    /// Given up until a person has it tried again.
+    Failed {
+        /// Why.
+        code: String,
+    },
+    /// Deleted here before it could be delivered.
+    Gone,
+}
+
+/// Why deliveries of one destination stand where they do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ReasonCount {
+    /// Stable code.
+    pub code: String,
+    /// How many.
+    pub n: u64,
+}
+
+/// Figures of one destination.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Figures {
+    /// Objects to be delivered.
+    pub n_waiting: u64,
+    /// Bytes of their data sets.
+    pub bytes_waiting: u64,
+    /// When the one came that waits longest.
+    pub oldest_waiting_at_ms: Option<i64>,
+    /// Objects the peer said it has, those waiting for its commitment and those committed included.
+    pub n_delivered: u64,
+    /// Of these, waiting for the peer's storage commitment.
+    pub n_uncommitted: u64,
+    /// Of these, committed by the peer.
+    pub n_committed: u64,
+    /// Delivered, but the peer would not commit them.
+    pub n_not_committed: u64,
+    /// Given up.
+    pub n_failed: u64,
+    /// Not delivered, because the same SOP Instance UID was delivered with other bytes.
+    pub n_withheld: u64,
+    /// Deleted here before they could be delivered.
+    pub n_gone: u64,
+    /// Why objects wait or were given up, the most frequent first.
+    pub reasons: Vec<ReasonCount>,
+    /// Why most of those were given up that were.
+    pub reason_lost: Option<String>,
+}
+
+impl Figures {
+    /// What a person has to look at.
+    #[must_use]
+    pub fn n_lost(&self) -> u64 {
+        self.n_failed + self.n_not_committed + self.n_gone
+    }
+}
+
+/// The queue.
+pub struct Queue {
+    db: Mutex<Connection>,
+    changed: watch::Sender<u64>,
+}
+
+impl Queue {
+    /// Opens it; what cannot be used goes to `aside` and a new one is begun.
+    pub fn open(path: &Path, aside: &Path) -> anyhow::Result<Self> {
+        let db = match connect(path) {
+            Ok(Some(db)) => db,
+            Ok(None) | Err(_) => {
+                tracing::warn!(
+                    "the delivery queue could not be used and is begun anew; objects may be delivered again"
+                );
+                std::fs::create_dir_all(aside)?;
+                for ending in ["", "-wal", "-shm"] {
+                    let file = sibling(path, ending);
+                    if file.exists()
+                        && let Some(name) = file.file_name()
+                    {
+                        std::fs::rename(&file, aside.join(name))?;
+                    }
+                }
+                connect(path)?.ok_or_else(|| anyhow::anyhow!("a new delivery queue cannot be used"))?
+            }
+        };
+        Ok(Self {
+            db: Mutex::new(db),
+            changed: watch::Sender::new(0),
+        })
+    }
+
+    /// Bumps when something changed.
+    #[must_use]
+    pub fn subscribe(&self) -> watch::Receiver<u64> {
+        self.changed.subscribe()
+    }
+
+    /// Tells everyone who looks.
+    pub fn note_change(&self) {
+        self.changed.send_modify(|version| *version += 1);
+    }
+
+    pub(super) fn db(&self) -> MutexGuard<'_, Connection> {
+        self.db.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds objects that destinations want; those it has already stay as they are. An object whose SOP Instance UID is
+    /// on its way there or delivered with other bytes is withheld.
+    pub fn add(&self, wanted: &[(&Destination, &OnwardObject)]) -> QueueResult<u64> {
+        if wanted.is_empty() {
+            return Ok(0);
+        }
+        let mut n_added = 0;
+        {
+            let mut db = self.db();
+            let tx = db.transaction()?;
+            for (destination, object) in wanted {
+                n_added += tx
+                    .prepare_cached(
+                        "insert into deliveries (destination, object_id, study_instance_uid, sop_class_uid,
+                             sop_instance_uid, priority, received_at_ms, bytes, state, code)
+                         select ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, iif(other, 'withheld', 'waiting'),
+                             iif(other, 'same_uid_other_bytes', null)
+                         from (select exists (select 1 from deliveries where destination = ?1
+                             and sop_instance_uid = ?5 and object_id <> ?2
+                             and state not in ('withheld', 'gone')) as other)
+                         where true on conflict do nothing",
+                    )?
+                    .execute(params![
+                        destination.name,
+                        object.object_id.as_str(),
+                        object.study_instance_uid,
+                        object.sop_class_uid,
+                        object.sop_instance_uid,
+                        object.priority as i64,
+                        object.received_at_ms,
+                        i64::try_from(object.original_len).unwrap_or(i64::MAX),
+                    ])?;
+            }
+            tx.commit()?;
+        }
+        if n_added > 0 {
+            self.note_change();
+        }
+        Ok(n_added as u64)
+    }
+
+    /// The next objects for a destination, most urgent and longest waiting first.
+    pub fn due(&self, destination: &str, now_ms: i64, limit: usize) -> QueueResult<Vec<Delivery>> {
+        let db = self.db();
+        let mut statement = db.prepare_cached(
+            "select delivery_id, object_id, n_tries from deliveries
+             where destination = ?1 and state = 'waiting' and next_try_at_ms <= ?2
+             order by priority, delivery_id limit ?3",
+        )?;
+        let rows = statement.query_map(params![destination, now_ms, limit as i64], |row| {
+            Ok(Delivery {
+                delivery_id: row.get(0)?,
+                object_id: object_id(row, 1)?,
+                n_tries: row.get(2)?,
+            })
+        })?;
+        rows.collect()
+    }
+
+    /// When the next object of a destination is due.
+    pub fn next_due_ms(&self, destination: &str) -> QueueResult<Option<i64>> {
+        self.db()
+            .prepare_cached(
+                "select min(next_try_at_ms) from deliveries where destination = ?1 and state = 'waiting'",
+            )?
+            .query_row(params![destination], |row| row.get(0))
+    }
+
+    /// Records what became of tries, all or none.
+    pub fn settle(&self, outcomes: &[(i64, Outcome)], now_ms: i64) -> QueueResult<()> {
+        if outcomes.is_empty() {
+            return Ok(());
+        }
+        {
+            let mut db = self.db();
+            let tx = db.transaction()?;
+            for (delivery_id, outcome) in outcomes {
+                let (state, code, next_ms, counts) = match outcome {
+                    Outcome::Delivered {
+                        code,
+                        is_to_be_committed,
+                    } => {
+                        let state = if *is_to_be_committed {
+                            "uncommitted"
+                        } else {
+                            "delivered"
+                        };
+                        (state, *code, 0, false)
+                    }
+                    Outcome::Later { code, at_ms, counts } => {
+                        ("waiting", Some(code.as_str()), *at_ms, *counts)
+                    }
+                    Outcome::Failed { code } => ("failed", Some(code.as_str()), 0, true),
+                    Outcome::Gone => ("gone", Some("deleted_before_delivery"), 0, false),
+                };
+                tx.prepare_cached(
+                    "update deliveries set state = ?2, code = ?3, next_try_at_ms = ?4,
+                         n_tries = n_tries + ?5, settled_at_ms = ?6
+                     where delivery_id = ?1 and state = 'waiting'",
+                )?
+                .execute(params![
+                    delivery_id,
+                    state,
+                    code,
+                    next_ms,
+                    i64::from(counts),
+                    now_ms
+                ])?;
+            }
+            tx.commit()?;
+        }
+        self.note_change();
+        Ok(())
+    }
+
+    /// Makes what waits for this reason due now.
+    pub fn wake(&self, code: &str) -> QueueResult<()> {
+        let n = self.db().execute(
+            "update deliveries set next_try_at_ms = 0 where state = 'waiting' and code = ?1",
+            params![code],
+        )?;
+        if n > 0 {
+            self.note_change();
+        }
+        Ok(())
+    }
+
+    /// Has everything of a destination that was given up tried again; gives how many.
+    pub fn try_again(&self, destination: &str) -> QueueResult<u64> {
+        let n = self.db().execute(
+            "update deliveries set state = 'waiting', code = null, n_tries = 0, next_try_at_ms = 0,
+                 n_commit_tries = 0, transaction_uid = null
+             where destination = ?1 and state in ('failed', 'not_committed')",
+            params![destination],
+        )?;
+        self.note_change();
+        Ok(n as u64)
+    }
+
+    /// Takes everything of a destination that was given up or is gone off the list; gives how many.
+    pub fn dismiss(&self, destination: &str) -> QueueResult<u64> {
+        let n = self.db().execute(
+            "update deliveries set state = 'dismissed'
+             where destination = ?1 and state in ('failed', 'not_committed', 'gone')",
+            params![destination],
+        )?;
+        self.note_change();
+        Ok(n as u64)
+    }
+
+    /// Forgets destinations that are no longer configured.
+    pub fn forget_others(&self, names: &[&str]) -> QueueResult<()> {
+        let names: HashSet<&str> = names.iter().copied().collect();
+        let db = self.db();
+        let known: Vec<String> = db
+            .prepare("select distinct destination from deliveries")?
+            .query_map([], |row| row.get(0))?
+            .collect::<QueueResult<_>>()?;
+        for gone in known.iter().filter(|name| !names.contains(name.as_str())) {
+            db.execute("delete from deliveries where destination = ?1", params![gone])?;
+        }
+        Ok(())
+    }
+
+    /// Which of these objects a destination still waits for, or has not committed yet.
+    pub fn wanted(&self, objects: &[ObjectId]) -> QueueResult<Vec<ObjectId>> {
+        let db = self.db();
+        let mut statement = db.prepare_cached(
+            "select 1 from deliveries where object_id = ?1 and state in ('waiting', 'uncommitted') limit 1",
+        )?;
+        let mut wanted = Vec::new();
+        for object in objects {
+            let found: Option<i64> = statement
+                .query_row(params![object.as_str()], |row| row.get(0))
+                .optional()?;
+            wanted.extend(found.map(|_| object.clone()));
+        }
+        Ok(wanted)
+    }
+
+    /// Objects whose deliveries need no one any more, at most `limit` after `after`: candidates for
+    /// [`Queue::forget_objects`] when they left the spool.
+    pub fn list_settled(&self, after: &str, limit: usize) -> QueueResult<Vec<ObjectId>> {
+        let db = self.db();
+        let mut statement = db.prepare_cached(
+            "select distinct object_id from deliveries d where object_id > ?1
+             and not exists (select 1 from deliveries o where o.object_id = d.object_id
+                 and o.state in ('waiting', 'uncommitted', 'failed', 'not_committed', 'gone'))
+             order by object_id limit ?2",
+        )?;
+        statement
+            .query_map(params![after, limit as i64], |row| object_id(row, 0))?
+            .collect()
+    }
+
+    /// Forgets the deliveries of objects.
+    pub fn forget_objects(&self, objects: &[ObjectId]) -> QueueResult<()> {
+        let mut db = self.db();
+        let tx = db.transaction()?;
+        for object in objects {
+            tx.prepare_cached("delete from deliveries where object_id = ?1")?
+                .execute(params![object.as_str()])?;
+        }
+        tx.commit()
+    }
+
+    /// Figures of a destination.
+    pub fn figures(&self, destination: &str) -> QueueResult<Figures> {
+        let db = self.db();
+        let mut figures = Figures::default();
+        let mut statement = db.prepare_cached(
+            "select state, count(*), sum(bytes), min(received_at_ms) from deliveries where destination = ?1
+             group by state",
+        )?;
+        let mut rows = statement.query(params![destination])?;
+        while let Some(row) = rows.next()? {
+            let n = unsigned(row.get(1)?);
+            match row.get_ref(0)?.as_str()? {
+                "waiting" => {
+                    figures.n_waiting = n;
+                    figures.bytes_waiting = unsigned(row.get(2)?);
+                    figures.oldest_waiting_at_ms = row.get(3)?;
+                }
+                "delivered" => figures.n_delivered += n,
+                "uncommitted" => (figures.n_uncommitted, figures.n_delivered) = (n, figures.n_delivered + n),
+                "committed" => (figures.n_committed, figures.n_delivered) = (n, figures.n_delivered + n),
+                "not_committed" => figures.n_not_committed = n,
+                "failed" => figures.n_failed = n,
+                "withheld" => figures.n_withheld = n,
+                "gone" => figures.n_gone = n,
+                _ => {}
+            }
+        }
+        let mut statement = db.prepare_cached(
+            "select code, count(*) from deliveries where destination = ?1 and code is not null
+                 and state in ('waiting', 'failed', 'withheld', 'gone', 'not_committed')
+             group by code order by count(*) desc, code limit ?2",
+        )?;
+        let reasons = statement.query_map(params![destination, REASONS_SHOWN_MAX], |row| {
+            Ok(ReasonCount {
+                code: row.get(0)?,
+                n: unsigned(row.get(1)?),
+            })
+        })?;
+        figures.reasons = reasons.collect::<QueueResult<_>>()?;
+        figures.reason_lost = db
+            .prepare_cached(
+                "select code from deliveries where destination = ?1 and code is not null
+                     and state in ('failed', 'gone', 'not_committed')
+                 group by code order by count(*) desc, code limit 1",
+            )?
+            .query_row(params![destination], |row| row.get(0))
+            .optional()?;
+        Ok(figures)
+    }
+}
+
+/// `None` when it is of another version or damaged.
+fn connect(path: &Path) -> QueueResult<Option<Connection>> {
+    let db = Connection::open(path)?;
+    db.busy_timeout(BUSY_TIMEOUT)?;
+    db.pragma_update(None, "journal_mode", "wal")?;
+    db.pragma_update(None, "synchronous", "full")?;
+    let check: String = db.query_row("pragma quick_check(1)", [], |row| row.get(0))?;
+    let version: i64 = db.query_row("pragma user_version", [], |row| row.get(0))?;
+    if check != "ok" || ![0, VERSION].contains(&version) {
+        return Ok(None);
+    }
+    if version == 0 {
+        db.execute_batch(SCHEMA)?;
+        db.pragma_update(None, "user_version", VERSION)?;
+    }
+    Ok(Some(db))
+}
+
+fn sibling(path: &Path, ending: &str) -> std::path::PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(ending);
+    name.into()
+}
+
+pub(super) fn object_id(row: &Row<'_>, at: usize) -> QueueResult<ObjectId> {
+    ObjectId::parse(row.get_ref(at)?.as_str()?).map_err(|_| rusqlite::Error::InvalidQuery)
+}
+
+fn unsigned(number: i64) -> u64 {
+    u64::try_from(number).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tancho_domain::dicom::{AeTitle, Priority};
+    use tempfile::TempDir;
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::deliver::{Retry, Rule};
+    use crate::dimse::requestor::Callee;
+    use crate::spool::ObjectState;
+
+    pub(super) fn queue() -> (TempDir, Queue) {
+        let folder = tempfile::tempdir().unwrap();
+        let queue = Queue::open(&folder.path().join("queue.sqlite3"), &folder.path().join("aside")).unwrap();
+        (folder, queue)
+    }
+
+    /// A destination that commits.
+    pub(super) fn committing() -> Destination {
+        Destination {
+            name: "pacs".to_owned(),
+            callee: Callee {
+                address: "192.0.2.9:104".to_owned(),
+                ae_title: AeTitle::parse("PACS").unwrap(),
+                calling_ae: AeTitle::parse("TANCHO").unwrap(),
+                patience: Duration::from_secs(1),
+            },
+            rule: Rule::default(),
+            storage_commitment: true,
+            commitment_timeout: Duration::from_secs(1),
+            retry: Retry::default(),
+        }
+    }
+
+    fn object(n: u128) -> OnwardObject {
+        OnwardObject {
+            seq: 1,
+            object_id: ObjectId::new(Uuid::from_u128(n + 1)),
+            folder: 1,
+            study_instance_uid: "1.2".to_owned(),
+            series_instance_uid: "1.3".to_owned(),
+            sop_instance_uid: format!("1.4.{n}"),
+            sop_class_uid: "1.2.840.10008.5.1.4.1.1.2".to_owned(),
+            transfer_syntax: "1.2.840.10008.1.2.1".to_owned(),
+            calling_ae: "CT1".to_owned(),
+            called_ae: "TANCHO".to_owned(),
+            priority: Priority::Routine,
+            received_at_ms: 1,
+            original_len: 10,
+            original_sha256: [0; 32],
+            revision: 1,
+            state: ObjectState::Stored,
+        }
+    }
+
+    /// Puts objects into the queue and has everything due delivered.
+    pub(super) fn delivered(queue: &Queue, destination: &Destination, n_objects: u128) {
+        for n in 0..n_objects {
+            queue.add(&[(destination, &object(n))]).unwrap();
+        }
+        let due = queue.due(&destination.name, i64::MAX, 1_000).unwrap();
+        assert!(!due.is_empty());
+        let outcome = Outcome::Delivered {
+            code: None,
+            is_to_be_committed: destination.storage_commitment,
+        };
+        let outcomes: Vec<_> = due.iter().map(|one| (one.delivery_id, outcome.clone())).collect();
+        queue.settle(&outcomes, 2).unwrap();
+    }
+
+    #[test]
+    fn an_object_is_queued_once_and_wanted_until_it_is_settled() {
+        let (_folder, queue) = queue();
+        let destination = committing();
+        let (first, second) = (object(1), object(2));
+        assert_eq!(
+            queue
+                .add(&[(&destination, &first), (&destination, &second)])
+                .unwrap(),
+            2
+        );
+        assert_eq!(queue.add(&[(&destination, &first)]).unwrap(), 0);
+        let ids = [first.object_id.clone(), second.object_id.clone()];
+        assert_eq!(queue.wanted(&ids).unwrap(), ids);
+        let due = queue.due("pacs", 0, 10).unwrap();
+        assert_eq!(due.len(), 2);
+        let later = Outcome::Later {
+            code: "peer_aborts".to_owned(),
+            at_ms: 50,
+            counts: true,
+        };
+        queue
+            .settle(
+                &[(due[0].delivery_id, later), (due[1].delivery_id, Outcome::Gone)],
+                1,
+            )
+            .unwrap();
+        assert_eq!(queue.due("pacs", 49, 10).unwrap(), []);
+        assert_eq!(queue.next_due_ms("pacs").unwrap(), Some(50));
+        assert_eq!(queue.due("pacs", 50, 10).unwrap()[0].n_tries, 1);
+        assert_eq!(queue.wanted(&ids).unwrap(), ids[..1]);
+        let figures = queue.figures("pacs").unwrap();
+        assert_eq!(
+            (figures.n_waiting, figures.bytes_waiting, figures.n_gone),
+            (1, 10, 1)
+        );
+        // What is gone stays on the list until a person takes it off; then it may be forgotten.
+        assert_eq!(queue.list_settled("", 10).unwrap(), []);
+        queue.dismiss("pacs").unwrap();
+        assert_eq!(queue.list_settled("", 10).unwrap(), ids[1..]);
+        queue.forget_objects(&ids[1..]).unwrap();
+        queue.forget_others(&["another"]).unwrap();
+        assert_eq!(queue.figures("pacs").unwrap(), Figures::default());
+    }
+
+    #[test]
+    fn a_queue_of_another_version_is_put_aside() {
+        let (folder, queue) = queue();
+        queue.db().pragma_update(None, "user_version", 1000).unwrap();
+        drop(queue);
+        let aside = folder.path().join("aside");
+        Queue::open(&folder.path().join("queue.sqlite3"), &aside).unwrap();
+        assert!(aside.join("queue.sqlite3").is_file());
+    }
+}
