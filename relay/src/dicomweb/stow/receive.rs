@@ -179,6 +179,7 @@ fn too_large() -> ApiError {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::StreamExt;
     use std::io;
 
     use super::*;
