@@ -43,7 +43,7 @@ pub const CODES: [&str; 18] = [
     "peer_data_set_mismatch",
     "peer_cannot_understand",
     "not_convertible",
-    "held",
+    "held_for_patient",
     "deleted_before_delivery",
     "same_uid_other_bytes",
     "queue_unreadable",

@@ -175,7 +175,7 @@ fn delivery_cause(code: &str) -> String {
         "peer_refuses_us" => "the destination does not let us store",
         "peer_data_set_mismatch" | "peer_cannot_understand" => "the destination cannot use the object",
         "not_convertible" => "the object cannot be written in the encoding the destination takes",
-        "held" => "another patient under the same study: look at the technologist's page",
+        "held_for_patient" => "another patient under the same study: look at the technologist's page",
         "deleted_before_delivery" => "it was deleted here before the destination took it: send it again",
         "damaged_in_spool" | "unreadable_in_spool" => "the disk here failed: send it again from the modality",
         "same_uid_other_bytes" => "the same UID was delivered with other bytes",

@@ -42,7 +42,7 @@ pub(super) async fn run(deliveries: Deliveries, spool: Spool, stopping: Cancella
         if held_now != held {
             held = held_now;
             let of = deliveries.clone();
-            let woken = tokio::task::spawn_blocking(move || of.0.queue.wake("held")).await;
+            let woken = tokio::task::spawn_blocking(move || of.0.queue.wake("held_for_patient")).await;
             if let Ok(Err(error)) = woken {
                 tracing::warn!(%error, "the delivery queue cannot be written");
             }

@@ -168,7 +168,7 @@ impl Call {
             match self.spool.onward_object(&delivery.object_id) {
                 Ok(Some(object)) if object.may_leave() => ready.push(Ready { delivery, object }),
                 Ok(Some(object)) if object.state == crate::spool::ObjectState::Held => {
-                    settled.add(delivery.delivery_id, self.postponed("held"));
+                    settled.add(delivery.delivery_id, self.postponed("held_for_patient"));
                 }
                 Ok(Some(_)) => settled.add(delivery.delivery_id, failed("damaged_in_spool")),
                 Ok(None) => settled.add(delivery.delivery_id, Outcome::Gone),

@@ -29,6 +29,18 @@ fn run(arguments: &[&str], data_dir: &Path) -> Output {
         .unwrap()
 }
 
+/// `tancho-agent serve` on free ports.
+fn serving(data_dir: &Path, environment: &[(&str, &str)]) -> Command {
+    let mut command = program();
+    command
+        .args(["serve", "--log-format", "json", "--data-dir"])
+        .arg(data_dir)
+        .env("TANCHO_DIMSE__LISTEN", "127.0.0.1:0")
+        .env("TANCHO_PAGE__LISTEN", "127.0.0.1:0")
+        .envs(environment.iter().copied());
+    command
+}
+
 /// `tancho-agent serve` as a child process; killed when dropped.
 pub struct Served {
     child: Child,
@@ -38,12 +50,7 @@ pub struct Served {
 impl Served {
     /// Starts it on free ports and waits until it says that it is ready.
     pub fn start(data_dir: &Path, environment: &[(&str, &str)]) -> Self {
-        let mut child = program()
-            .args(["serve", "--log-format", "json", "--data-dir"])
-            .arg(data_dir)
-            .env("TANCHO_DIMSE__LISTEN", "127.0.0.1:0")
-            .env("TANCHO_PAGE__LISTEN", "127.0.0.1:0")
-            .envs(environment.iter().copied())
+        let mut child = serving(data_dir, environment)
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
@@ -58,6 +65,11 @@ impl Served {
         // The rest of the log must be read, or the pipe fills up.
         std::thread::spawn(move || lines.for_each(drop));
         Self { child, dimse }
+    }
+
+    /// Starts it and waits until it has ended, which may be before it is ready.
+    pub fn until_it_ends(data_dir: &Path, environment: &[(&str, &str)]) -> ExitStatus {
+        serving(data_dir, environment).output().unwrap().status
     }
 
     /// Waits until it has ended.
