@@ -1,14 +1,19 @@
 //! The figures: `make bench`. Every ratio is taken against Orthanc or the disk in the same run, on the same files.
 //!
 //! Prints the tables and writes them into `tests/bench/README.md` between the two marks there, so that the figures
-//! in the document are always from a run. `PARTS="intake line first-image dicomweb"` names some of them; then the document stays
-//! as it is.
+//! in the document are always from a run. `PARTS="intake line first-image search dicomweb"` names some of them; then the
+//! document stays as it is.
 
 mod copy;
 mod dicomweb;
 mod first_image;
 mod intake;
 mod line;
+/// A PostgreSQL server of our own, as the store's tests have it.
+#[path = "../../relay/store/tests/contract/harness/postgres.rs"]
+#[expect(clippy::unwrap_used, reason = "without the server there is no figure")]
+mod postgres;
+mod search;
 mod table;
 
 use std::fs;
@@ -69,6 +74,9 @@ fn main() -> anyhow::Result<()> {
     }
     if is_wanted("first-image") {
         show(first_image::measure(folder.path())?);
+    }
+    if is_wanted("search") {
+        show(search::measure(folder.path())?);
     }
     if is_wanted("dicomweb") {
         for table in dicomweb::measure(folder.path())? {

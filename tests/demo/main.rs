@@ -109,6 +109,7 @@ fn plan(folder: &Path) -> anyhow::Result<NetworkPlan> {
             quic: local(4433),
             smtp: None,
             ohif: None,
+            database: None,
             apart: true,
         },
         nodes: vec![node("doto", 8081, 11112), node("kitahama", 8082, 11113)],

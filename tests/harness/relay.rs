@@ -27,6 +27,8 @@ pub struct RelayPlan {
     pub smtp: Option<SocketAddr>,
     /// Folder of the OHIF viewer.
     pub ohif: Option<PathBuf>,
+    /// Address of a database other than the SQLite file in the data folder.
+    pub database: Option<String>,
     /// Own process group, so that Ctrl-C reaches the caller alone.
     pub apart: bool,
 }
@@ -40,6 +42,7 @@ impl RelayPlan {
             quic: free_address(),
             smtp: None,
             ohif: None,
+            database: None,
             apart: false,
         }
     }
@@ -60,6 +63,10 @@ impl RelayPlan {
             .ohif
             .as_ref()
             .map_or(String::new(), |dir| format!("\n[ohif]\ndir = {dir:?}\n"));
+        let database = self
+            .database
+            .as_ref()
+            .map_or(String::new(), |url| format!("\n[database]\nurl = {url:?}\n"));
         let Self {
             data_dir, http, quic, ..
         } = self;
@@ -71,7 +78,7 @@ listen = "{http}"
 
 [quic]
 listen = "{quic}"
-{smtp}{ohif}
+{smtp}{ohif}{database}
 # What comes to TANCHO_STAT opens as critical by itself; every other CT opens as routine.
 [[requests.open_rules]]
 modality = "CT"
