@@ -52,7 +52,7 @@ pub use activity::Activity;
 pub use commit::Stored;
 pub use index::{InstanceSum, ObjectStanding, QuarantineRow};
 pub use outbound::{OutboundObject, Receipt, RequestForm, RequestResult, StudyManifest, StudyUpdate};
-pub use picture::{Counters, HeldPicture, RequestPicture};
+pub use picture::{Counters, HeldPicture, QUARANTINE_SHOWN_MAX, RequestPicture};
 pub use quarantined::{Quarantined, QuarantinedError, Released};
 pub use receive::{Arrival, Incoming, IntakeError};
 pub use space::Room;
@@ -174,6 +174,9 @@ struct CoderWake {
     others: Notify,
 }
 
+/// Room on the disk that coding leaves to the index. Bytes.
+const INDEX_ROOM_BYTES: u64 = 64 * 1024 * 1024;
+
 /// What all parts of the spool share.
 pub(crate) struct Shared {
     layout: Layout,
@@ -264,6 +267,15 @@ impl Shared {
             "intake refused: the spool is full"
         );
         Err(IntakeError::NoSpace)
+    }
+
+    /// Whether a container, with its frames beside it while they are coded, leaves room for the index: with a full disk
+    /// receipts must still be written down and objects deleted. True when the disk does not say.
+    fn has_room_to_code(&self, original_len: u64) -> bool {
+        let needed = original_len.saturating_mul(2).saturating_add(INDEX_ROOM_BYTES);
+        self.gauge
+            .measure()
+            .map_or(true, |room| room.free_bytes >= needed)
     }
 
     fn bytes_held(&self) -> u64 {

@@ -13,7 +13,8 @@ use crate::dimse::refusals::Refused;
 use crate::link::{LinkStatus, StudyFlow};
 use crate::spool::studies::PatientLabel;
 use crate::spool::{
-    HeldPicture, ObjectState, QuarantineRow, RequestForm, RequestPicture, RequestResult, StudyPicture,
+    HeldPicture, ObjectState, QUARANTINE_SHOWN_MAX, QuarantineRow, RequestForm, RequestPicture,
+    RequestResult, StudyPicture,
 };
 use crate::troubles::{Facts, Trouble, troubles};
 
@@ -50,6 +51,8 @@ pub struct PageState {
     conformance: Vec<Card>,
     /// Objects set aside, the latest first.
     quarantine: Vec<QuarantineView>,
+    /// Whether older ones may wait behind these for their place on the list.
+    quarantine_is_full: bool,
     /// Associations that were not accepted, the latest first.
     refusals: Vec<Refused>,
     /// Where received objects are delivered to.
@@ -196,6 +199,7 @@ pub fn picture(parts: &PageParts) -> PageState {
     let studies = parts.spool.studies();
     let flows = parts.board.study_flows();
     let facts = Facts::gather(&parts.spool, &parts.board, &parts.deliveries, now_ms);
+    let quarantine = parts.spool.quarantine();
     PageState {
         now_ms,
         ae_title: parts.ae_title.clone(),
@@ -225,12 +229,8 @@ pub fn picture(parts: &PageParts) -> PageState {
             .collect(),
         uncertain_texts: uncertain_texts(&studies),
         conformance: parts.spool.conformance(),
-        quarantine: parts
-            .spool
-            .quarantine()
-            .into_iter()
-            .map(quarantine_view)
-            .collect(),
+        quarantine_is_full: quarantine.len() == QUARANTINE_SHOWN_MAX,
+        quarantine: quarantine.into_iter().map(quarantine_view).collect(),
         refusals: parts.refusals.recent(),
     }
 }

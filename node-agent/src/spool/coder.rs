@@ -234,6 +234,10 @@ impl Coder<'_> {
         let coded = catch_unwind(AssertUnwindSafe(|| {
             self.try_code(object, how, encoder, &read_failed)
         }));
+        if !matches!(coded, Ok(Ok(_))) {
+            // What was written of it must not keep a full disk full.
+            fs::remove_file(self.shared.layout.partial_file(&object.object_id, "tanc")).ok();
+        }
         match coded {
             Ok(Ok((coded, file))) => Outcome::Coded(coded, file),
             Ok(Err(ContainerError::SourceChanged)) => {
@@ -291,6 +295,9 @@ impl Coder<'_> {
             is_plain: how.is_plain,
             is_urgent: how.is_urgent,
         };
+        if !shared.has_room_to_code(object.original_len) {
+            return Err(ContainerError::Io(io::ErrorKind::StorageFull.into()));
+        }
         let partial = shared.layout.partial_file(&object.object_id, "tanc");
         let file = File::options()
             .read(true)

@@ -36,7 +36,7 @@ pub use objects::{
 };
 pub use onward::{find_onward, list_after, list_of_study};
 pub use quarantine::{
-    QuarantineRow, dismiss_quarantine, insert_quarantine, list_quarantine, place_quarantine,
+    QuarantineRow, dismiss_quarantine, insert_quarantine, is_quarantined, list_quarantine, place_quarantine,
 };
 pub use requests::{insert_request, list_requests, set_request_result};
 pub use studies::{StudyRow, delete_empty_studies, find_study, list_studies, put_study, sum_by_study};
@@ -100,6 +100,9 @@ const SCHEMA_STEPS: [&str; 7] = [
     withheld::SCHEMA,
     studies::SCHEMA,
 ];
+
+/// The file's application id once a rebuild has come to its end: one that was interrupted begins again.
+const TAKEN_IN: i64 = 0x7A6E_6368;
 
 /// Tables of version 1.
 const SCHEMA: &str = "
@@ -180,7 +183,8 @@ fn connect(path: &Path, flags: OpenFlags) -> IndexResult<IndexDb> {
 }
 
 /// Opens the index for writing, creating its tables when it is new. An index that does not pass its own
-/// check is an error: the caller keeps it aside and rebuilds.
+/// check is an error: the caller keeps it aside and rebuilds. Says whether the folders must be taken in, because nobody
+/// noted that they were (see [`note_taken_in`]).
 pub fn open_writer(path: &Path) -> IndexResult<(IndexDb, bool)> {
     let db = connect(
         path,
@@ -205,7 +209,13 @@ pub fn open_writer(path: &Path) -> IndexResult<(IndexDb, bool)> {
         tx.pragma_update(None, "user_version", SCHEMA_STEPS.len() as i64)?;
         tx.commit()?;
     }
-    Ok((db, version == 0))
+    let taken_in: i64 = one(&db, "pragma application_id", [], |row| Ok(row.get(0)?))?;
+    Ok((db, taken_in != TAKEN_IN))
+}
+
+/// Notes that everything in the spool's folders is in the index: from now on a start looks at the newest folder only.
+pub fn note_taken_in(db: &IndexDb) -> IndexResult<()> {
+    Ok(db.pragma_update(None, "application_id", TAKEN_IN)?)
 }
 
 /// Opens the index for reading.
@@ -329,8 +339,8 @@ mod tests {
         db.execute_batch("pragma user_version = 1; insert into quarantine values ('01890000-0000-7000-8000-000000000001', 'r', 1, 'CT', 2, null)")
             .unwrap();
         drop(db);
-        let (db, is_new) = open_writer(&path).unwrap();
-        assert!(!is_new);
+        let (db, must_rebuild) = open_writer(&path).unwrap();
+        assert!(must_rebuild, "nothing says that the folders were taken in");
         assert_eq!(sum_delivered(&db, "1.2").unwrap(), InstanceSum::default());
         let kept = list_quarantine(&db, 9).unwrap();
         assert_eq!((kept.len(), kept[0].study_instance_uid.as_deref()), (1, None));

@@ -145,8 +145,8 @@ pub enum Effect {
     },
     /// An object went into quarantine.
     Quarantined(QuarantineRow),
-    /// A quarantined object was taken off the list.
-    Dismissed(ObjectId),
+    /// A quarantined object was taken off the list, which is this now.
+    Dismissed(Vec<QuarantineRow>),
     /// Studies are gone from the spool.
     Forgotten(Vec<String>),
     /// A counter moved.
@@ -349,7 +349,7 @@ impl Picture {
                 self.quarantine.push_front(row);
                 self.quarantine.truncate(QUARANTINE_SHOWN_MAX);
             }
-            Effect::Dismissed(object_id) => self.quarantine.retain(|row| row.object_id != object_id),
+            Effect::Dismissed(list) => self.quarantine = list.into(),
             Effect::Forgotten(studies) => {
                 for study in studies {
                     self.studies.remove(&study);

@@ -19,7 +19,7 @@ use super::commit::{Change, Stored};
 use super::object_file::{DataSet, HEADER_BYTES, ObjectHeader};
 use super::receive::{Arrival, IntakeError};
 use super::studies::ObjectState;
-use super::{Shared, Spool, SpoolError};
+use super::{Shared, Spool, SpoolError, index};
 
 /// Reason of objects that are not those announced.
 const UID_MISMATCH: &str = "uid_mismatch";
@@ -202,7 +202,11 @@ impl Quarantined {
 impl Spool {
     /// Opens an object on the quarantine list and proves that its bytes are those received.
     pub async fn open_quarantined(&self, object_id: &ObjectId) -> Result<Quarantined, QuarantinedError> {
-        if !self.quarantine().iter().any(|row| row.object_id == *object_id) {
+        let is_listed = {
+            let reader = self.shared.reader.lock().unwrap_or_else(PoisonError::into_inner);
+            index::is_quarantined(&reader, object_id).map_err(SpoolError::from)?
+        };
+        if !is_listed {
             return Err(QuarantinedError::NotFound);
         }
         let path = self.shared.layout.quarantine_file(object_id);
@@ -298,6 +302,7 @@ mod tests {
     use super::*;
     use crate::clock::Clock;
     use crate::spool::layout::Layout;
+    use crate::spool::{QUARANTINE_SHOWN_MAX, QuarantineRow};
     use crate::spool::{SpoolOptions, SpoolWorkers};
 
     const EXPLICIT_LE: &str = "1.2.840.10008.1.2.1";
@@ -380,6 +385,52 @@ mod tests {
         drop(spool);
         workers.join().await;
     }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn what_a_full_list_does_not_show_follows_as_others_leave_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let (spool, workers) = open(folder.path(), 3).await;
+        spool.stop();
+        drop(spool);
+        workers.join().await;
+        let layout = Layout::open(folder.path()).unwrap();
+        let (db, _) = index::open_writer(&layout.index_file()).unwrap();
+        let id = |n: usize| ObjectId::new(uuid::Uuid::from_u128(n as u128));
+        index::begin(&db).unwrap();
+        for n in 0..=QUARANTINE_SHOWN_MAX {
+            let row = QuarantineRow {
+                object_id: id(n),
+                reason: "uid_missing".to_owned(),
+                received_at_ms: n as i64,
+                calling_ae: "CT01".to_owned(),
+                data_len: 1,
+                study_instance_uid: None,
+                sop_instance_uid: String::new(),
+            };
+            index::insert_quarantine(&db, &row).unwrap();
+        }
+        index::commit(&db).unwrap();
+        index::close(db);
+        drop(layout);
+
+        let (spool, workers) = open(folder.path(), 3).await;
+        let is_shown = |n: usize| spool.quarantine().iter().any(|row| row.object_id == id(n));
+        assert_eq!(spool.quarantine().len(), QUARANTINE_SHOWN_MAX);
+        assert!(!is_shown(0));
+        let hidden = spool.open_quarantined(&id(0)).await.err().unwrap();
+        assert_eq!(
+            hidden.code(),
+            QuarantinedError::NotKept.code(),
+            "it is known, its bytes are not here"
+        );
+        spool.dismiss_quarantine(&id(QUARANTINE_SHOWN_MAX)).await.unwrap();
+        assert_eq!(spool.quarantine().len(), QUARANTINE_SHOWN_MAX);
+        assert!(is_shown(0) && !is_shown(QUARANTINE_SHOWN_MAX));
+        spool.stop();
+        drop(spool);
+        workers.join().await;
+    }
+
     /// The same bytes again, and those of another patient, are taken in and not sent: that is said.
     #[tokio::test(flavor = "multi_thread")]
     async fn a_released_object_that_is_not_sent_is_not_said_to_be() {

@@ -23,39 +23,37 @@ const REBUILD_BATCH: usize = 500;
 /// Opens the index for writing, whatever state it is in.
 pub fn open_index(layout: &Layout, limits: &ScanLimits, now_ms: i64) -> Result<IndexDb, SpoolError> {
     let path = layout.index_file();
-    let (db, is_new) = match index::open_writer(&path) {
+    let (db, is_rebuilt) = match index::open_writer(&path) {
         Ok(opened) => opened,
         Err(error) if !error.is_of_the_file() => return Err(error.into()),
         Err(error) => {
             tracing::error!(%error, "the spool's index is damaged; it is kept aside and rebuilt from the files");
-            let aside = set_aside(layout, now_ms)?;
-            let (db, is_new) = index::open_writer(&path)?;
-            match index::take_over_delivered(&db, &aside) {
-                Ok(n_instances) => tracing::warn!(
-                    n_instances,
-                    "deleted instances are remembered from the damaged index"
-                ),
-                Err(error) => {
-                    tracing::error!(%error, "the damaged index no longer says which instances were deleted")
-                }
-            }
-            (db, is_new)
+            set_aside(layout, now_ms)?;
+            index::open_writer(&path)?
         }
     };
+    if is_rebuilt {
+        remember_delivered(layout, &db)?;
+    }
     let folders = layout.object_folders()?;
-    let from_folder = if is_new { 0 } else { index::newest_folder(&db)?.0 };
+    let from_folder = if is_rebuilt {
+        0
+    } else {
+        index::newest_folder(&db)?.0
+    };
     let mut n_taken_in = 0;
     for folder in folders.into_iter().filter(|folder| *folder >= from_folder) {
         n_taken_in += take_in_folder(layout, limits, &db, folder, now_ms)?;
     }
-    if is_new {
+    if is_rebuilt {
         take_in_quarantine(layout, &db)?;
         take_in_requests(layout, &db)?;
+        index::note_taken_in(&db)?;
     }
     if n_taken_in > 0 {
         tracing::warn!(
             n_taken_in,
-            rebuilt = is_new,
+            rebuilt = is_rebuilt,
             "objects were taken into the index from their files"
         );
     }
@@ -81,8 +79,37 @@ fn count_withheld(db: &IndexDb, now_ms: i64) -> Result<(), SpoolError> {
     Ok(())
 }
 
-/// Moves the index away; gives where it is now.
-fn set_aside(layout: &Layout, now_ms: i64) -> io::Result<PathBuf> {
+/// Takes over from the newest index that was set aside which instances went to the relay and were deleted here.
+fn remember_delivered(layout: &Layout, db: &IndexDb) -> Result<(), SpoolError> {
+    let mut aside = Vec::new();
+    for entry in fs::read_dir(layout.aside())? {
+        let path = entry?.path();
+        let name = path
+            .file_name()
+            .and_then(|name| name.to_str())
+            .unwrap_or_default();
+        if name.starts_with("index-") && name.ends_with(".sqlite3") {
+            aside.push(path);
+        }
+    }
+    // Named by the time, in milliseconds of 13 digits.
+    let Some(newest) = aside.into_iter().max() else {
+        return Ok(());
+    };
+    match index::take_over_delivered(db, &newest) {
+        Ok(n_instances) => tracing::warn!(
+            n_instances,
+            "deleted instances are remembered from the damaged index"
+        ),
+        Err(error) => {
+            tracing::error!(%error, "the damaged index no longer says which instances were deleted");
+        }
+    }
+    Ok(())
+}
+
+/// Moves the index away.
+fn set_aside(layout: &Layout, now_ms: i64) -> io::Result<()> {
     let path = layout.index_file();
     for suffix in ["", "-wal", "-shm"] {
         let mut from = path.clone().into_os_string();
@@ -94,7 +121,7 @@ fn set_aside(layout: &Layout, now_ms: i64) -> io::Result<PathBuf> {
             Err(error) => return Err(error),
         }
     }
-    Ok(layout.aside().join(format!("index-{now_ms}.sqlite3")))
+    Ok(())
 }
 
 fn take_in_folder(
@@ -109,6 +136,7 @@ fn take_in_folder(
     ids.sort();
     let mut n_taken_in = 0;
     for chunk in ids.chunks(REBUILD_BATCH) {
+        let mut damaged = Vec::new();
         index::begin(db)?;
         for object_id in chunk {
             if index::has_object(db, object_id)? {
@@ -144,10 +172,19 @@ fn take_in_folder(
                         tracing::warn!(object.id = %object_id, %error, "a second copy of an object stays in the spool");
                     }
                 }
-                Err(reason) => quarantine_damaged(layout, db, &path, object_id, reason)?,
+                Err(reason) => {
+                    list_damaged(db, &path, object_id, reason)?;
+                    damaged.push((path, object_id));
+                }
             }
         }
         index::commit(db)?;
+        // Not before they are on the list: a file that no list names would be forgotten.
+        for (path, object_id) in damaged {
+            if let Err(error) = fs::rename(path, layout.quarantine_file(object_id)) {
+                tracing::error!(object.id = %object_id, %error, "the file stays where it is; it is looked at again at the next start");
+            }
+        }
     }
     Ok(n_taken_in)
 }
@@ -227,13 +264,7 @@ fn ensure_study(db: &IndexDb, object: &NewObject, label: StudyLabel, now_ms: i64
     Ok(index::put_study(db, &row)?)
 }
 
-fn quarantine_damaged(
-    layout: &Layout,
-    db: &IndexDb,
-    path: &Path,
-    object_id: &ObjectId,
-    reason: &str,
-) -> Result<(), SpoolError> {
+fn list_damaged(db: &IndexDb, path: &Path, object_id: &ObjectId, reason: &str) -> Result<(), SpoolError> {
     tracing::error!(object.id = %object_id, reason,
         "a spool file cannot be used; send the study again from the modality");
     let header = read_header(path);
@@ -248,11 +279,7 @@ fn quarantine_damaged(
         study_instance_uid: header.as_ref().and_then(study_of),
         sop_instance_uid: header.map_or(String::new(), |header| header.sop_instance_uid),
     };
-    index::insert_quarantine(db, &row)?;
-    if let Err(error) = fs::rename(path, layout.quarantine_file(object_id)) {
-        tracing::error!(object.id = %object_id, %error, "the file stays where it is; it is looked at again at the next start");
-    }
-    Ok(())
+    Ok(index::insert_quarantine(db, &row)?)
 }
 
 /// The header of a file that may be damaged or on a bad sector.
@@ -328,5 +355,26 @@ mod tests {
         fs::write(layout.index_file(), "no database, but a text that is long enough").unwrap();
         assert!(open().is_ok());
         assert!(layout.aside().join("index-5.sqlite3").is_file());
+    }
+
+    #[test]
+    fn flt_029_a_rebuild_that_was_interrupted_begins_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let layout = Layout::open(folder.path()).unwrap();
+        let open = || open_index(&layout, &ScanLimits::default(), 5).unwrap();
+        let object_id = ObjectId::new(uuid::Uuid::from_u128(7));
+        fs::write(layout.quarantine_file(&object_id), "what came").unwrap();
+        // The tables are there, and nothing of the folders is in them yet.
+        let (db, must_rebuild) = index::open_writer(&layout.index_file()).unwrap();
+        assert!(must_rebuild);
+        index::close(db);
+        let db = open();
+        assert_eq!(index::list_quarantine(&db, 9).unwrap().len(), 1);
+        index::dismiss_quarantine(&db, &object_id, 6).unwrap();
+        index::close(db);
+        let (db, must_rebuild) = index::open_writer(&layout.index_file()).unwrap();
+        assert!(!must_rebuild);
+        index::close(db);
+        assert!(index::list_quarantine(&open(), 9).unwrap().is_empty());
     }
 }

@@ -98,6 +98,21 @@ impl PatientLabel {
         let differ = |a: &str, b: &str| !a.is_empty() && !b.is_empty() && a != b;
         differ(&self.patient_id, &other.patient_id) || differ(&self.birth_date, &other.birth_date)
     }
+
+    /// Takes identifiers from the same patient's further object; gives whether any was lacking.
+    fn complete(&mut self, other: &Self) -> bool {
+        let mut changed = false;
+        for (own, others) in [
+            (&mut self.patient_id, &other.patient_id),
+            (&mut self.birth_date, &other.birth_date),
+        ] {
+            if own.is_empty() && !others.is_empty() {
+                own.clone_from(others);
+                changed = true;
+            }
+        }
+        changed
+    }
 }
 
 /// What the page shows about a study.
@@ -167,8 +182,10 @@ impl StudyLabel {
         }
     }
 
-    /// Adds what a further object brings: modalities, and a first doubt about text; gives whether there was anything.
+    /// Adds what a further object brings: modalities, a first doubt about text, and of the same patient the identifiers
+    /// that the first object lacked; gives whether there was anything.
     pub fn add(&mut self, other: &Self) -> bool {
+        let identified = !self.patient.contradicts(&other.patient) && self.patient.complete(&other.patient);
         let all: BTreeSet<String> = self.modalities.iter().chain(&other.modalities).cloned().collect();
         let grown = all.len() > self.modalities.len();
         if grown {
@@ -178,7 +195,7 @@ impl StudyLabel {
         if doubted {
             self.text_doubt.clone_from(&other.text_doubt);
         }
-        grown || doubted
+        grown || doubted || identified
     }
 }
 

@@ -392,3 +392,22 @@ fn a_quarantined_object_is_handed_out_as_it_came_and_not_released_while_it_canno
         );
     }
 }
+
+#[test]
+fn flt_005_the_patient_is_known_after_a_restart_though_the_first_object_of_the_study_was_unusable() {
+    let folder = tempfile::tempdir().unwrap();
+    let study = "2.25.89";
+    let mut agent = TestAgent::start_in(folder.path(), |_| {}).unwrap();
+    let mut peer = Peer::associate(agent.dimse, &Proposal::default());
+    assert_ne!(
+        peer.store(1, CT, "2.25.89.1.1", &unusable(study, "2.25.89.1.1")),
+        Some(0)
+    );
+    peer.release();
+    store_of(&agent, study, 2, "A");
+    agent.stop();
+    let agent = TestAgent::start_in(folder.path(), |_| {}).unwrap();
+    assert_eq!(agent.state()["studies"][0]["patient_id"], "A");
+    store_of(&agent, study, 3, "B");
+    assert_eq!(held(&agent.state()), [entry("A", "B", 1)]);
+}

@@ -336,7 +336,8 @@ function draw() {
   section('deliveries', state.deliveries, (list) => [deliveryTable(list, tools), promiseNote(state.promises, tools)].filter(Boolean));
   section('held', state.held, (list) => heldList(list, $('confirm'), tools));
   section('texts', state.uncertain_texts, (list) => [uncertainTextTable(list, tools)]);
-  section('quarantine', state.quarantine, (list) => [quarantineTable(list, $('confirm'), tools)]);
+  section('quarantine', state.quarantine, (list) => [quarantineTable(list, $('confirm'), tools),
+    ...(state.quarantine_is_full ? [h('p', { class: 'sub' }, t().quarantineFull(list.length))] : [])]);
   section('conformance', state.conformance, (list) => conformanceCards(list, lang, tools));
   section('refusals', state.refusals, (list) => [refusalTable(list, tools)]);
 }

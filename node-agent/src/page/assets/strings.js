@@ -151,6 +151,7 @@ export const ja = {
   noStat: { already: 'すでに至急です。', nothing: '送信待ちの画像がないため、至急にできません。' },
   closeNow: '受信完了にする',
   quarantine: '隔離した画像',
+  quarantineFull: (n) => `新しい順に ${n} 件を表示しています。一覧から消すと、古いものが続いて表示されます。`,
   quarantineHelp: '読み取れないため送信していない画像です。装置から再送するか、管理者に連絡してください。検査がわかるものは、再送されるか一覧から消すまで読影医の画面に「保留中」と表示されます。',
   quarantineColumns: ['時刻', '装置', '理由', 'サイズ', '対応'],
   reasons: {
@@ -430,6 +431,7 @@ export const en = {
   noStat: { already: 'It is stat already.', nothing: 'No image is waiting to be sent, so there is nothing to hurry.' },
   closeNow: 'Nothing more will come',
   quarantine: 'Images set aside',
+  quarantineFull: (n) => `The newest ${n} are shown. As they leave the list, older ones follow.`,
   quarantineHelp: 'These could not be read and were not sent. Send them again from the scanner, or tell the administrator. Where their study is known, the reader is told that they are kept back until they come well or leave this list.',
   quarantineColumns: ['Time', 'From', 'Reason', 'Size', 'Action'],
   reasons: {

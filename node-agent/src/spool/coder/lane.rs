@@ -33,6 +33,9 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// Reads of one object that may fail before it is set aside, so that bad sectors do not keep the others waiting.
 const READS_FAILED_MAX: u32 = 5;
 
+/// How often the pause doubles before an object whose container could not be written is tried again.
+const PUT_OFF_DOUBLINGS_MAX: u32 = 5;
+
 /// An object and what coding it came to.
 type Finished = (StoredObject, Outcome);
 
@@ -51,14 +54,15 @@ struct Source {
     db: IndexDb,
     listed: VecDeque<StoredObject>,
     listed_at: Instant,
-    /// Nothing is taken before this: the disk failed, or too many objects could not be read.
+    /// Nothing is taken before this: the disk failed, or too many objects rest.
     rests_until: Instant,
-    unreadable: HashMap<ObjectId, Unreadable>,
+    resting: HashMap<ObjectId, Resting>,
 }
 
-/// An object that could not be read and is neither coded nor set aside.
-struct Unreadable {
-    n_failed: u32,
+/// An object that could not be read, or whose container could not be written, and that is tried again.
+struct Resting {
+    n_reads_failed: u32,
+    n_put_off: u32,
     rests_until: Instant,
 }
 
@@ -73,7 +77,7 @@ impl<'a, 'c> Lane<'a, 'c> {
                 listed: VecDeque::new(),
                 listed_at: now,
                 rests_until: now,
-                unreadable: HashMap::new(),
+                resting: HashMap::new(),
             })
         };
         match opened() {
@@ -191,8 +195,8 @@ impl<'a, 'c> Lane<'a, 'c> {
                 is_fresh = true;
                 continue;
             };
-            let rests = |unreadable: &Unreadable| now < unreadable.rests_until;
-            let is_free = !source.unreadable.get(&object.object_id).is_some_and(rests);
+            let rests = |resting: &Resting| now < resting.rests_until;
+            let is_free = !source.resting.get(&object.object_id).is_some_and(rests);
             if !is_free || !self.coder.in_work().insert(object.object_id.clone()) {
                 continue;
             }
@@ -221,10 +225,10 @@ impl<'a, 'c> Lane<'a, 'c> {
             db,
             listed,
             listed_at,
-            unreadable,
+            resting,
             ..
         } = source;
-        let n_taken = self.coder.in_work().len() + unreadable.len() + self.coder.attempts.n_suspects();
+        let n_taken = self.coder.in_work().len() + resting.len() + self.coder.attempts.n_suspects();
         let now = Instant::now();
         *listed_at = now;
         listed.clear();
@@ -234,7 +238,7 @@ impl<'a, 'c> Lane<'a, 'c> {
         }
         // One that is no longer listed was settled otherwise.
         let is_listed = |object_id: &ObjectId| listed.iter().any(|object| object.object_id == *object_id);
-        unreadable.retain(|object_id, unreadable| now < unreadable.rests_until || is_listed(object_id));
+        resting.retain(|object_id, one| now < one.rests_until || is_listed(object_id));
         let heads = &self.coder.heads;
         let n_left = heads.n_left();
         for object in heads.unknown_series(listed.make_contiguous()) {
@@ -265,13 +269,12 @@ impl<'a, 'c> Lane<'a, 'c> {
         {
             let mut source = lock(&self.source);
             for (object, outcome) in &mut batch {
-                source.count_read(&object.object_id, outcome, self.coder.shared.options.coder_retry);
-                must_rest |= matches!(outcome, Outcome::Later(_));
+                source.count(&object.object_id, outcome, self.coder.shared.options.coder_retry);
                 if matches!(outcome, Outcome::Aside(..)) {
                     self.coder.heads.leave(object);
                 }
             }
-            must_rest |= source.unreadable.len() >= OBJECTS_MAX;
+            must_rest |= source.resting.len() >= OBJECTS_MAX;
         }
         let taken: Vec<ObjectId> = batch.iter().map(|(object, _)| object.object_id.clone()).collect();
         match hand_over(self.coder.shared, batch) {
@@ -295,23 +298,33 @@ impl<'a, 'c> Lane<'a, 'c> {
 }
 
 impl Source {
-    /// Lets an object rest that could not be read, and gives it up when that happened too often.
-    fn count_read(&mut self, object_id: &ObjectId, outcome: &mut Outcome, pause: Duration) {
-        if !matches!(outcome, Outcome::Unreadable(_)) {
-            self.unreadable.remove(object_id);
-            return;
-        }
-        let rests_until = Instant::now() + pause;
-        let unreadable = self.unreadable.entry(object_id.clone()).or_insert(Unreadable {
-            n_failed: 0,
-            rests_until,
+    /// Lets an object rest that could not be read or written: others go on meanwhile. Gives it up when reading it failed
+    /// too often.
+    fn count(&mut self, object_id: &ObjectId, outcome: &mut Outcome, pause: Duration) {
+        let now = Instant::now();
+        let resting = self.resting.entry(object_id.clone()).or_insert(Resting {
+            n_reads_failed: 0,
+            n_put_off: 0,
+            rests_until: now,
         });
-        unreadable.n_failed += 1;
-        unreadable.rests_until = rests_until;
-        if unreadable.n_failed >= READS_FAILED_MAX {
-            self.unreadable.remove(object_id);
-            *outcome = Outcome::Aside(ObjectState::Damaged, "unreadable_in_spool");
+        match outcome {
+            Outcome::Unreadable(_) => {
+                resting.n_reads_failed += 1;
+                resting.rests_until = now + pause;
+                if resting.n_reads_failed < READS_FAILED_MAX {
+                    return;
+                }
+                *outcome = Outcome::Aside(ObjectState::Damaged, "unreadable_in_spool");
+            }
+            Outcome::Later(_) => {
+                resting.n_reads_failed = 0;
+                resting.rests_until = now + pause * (1 << resting.n_put_off.min(PUT_OFF_DOUBLINGS_MAX));
+                resting.n_put_off += 1;
+                return;
+            }
+            Outcome::Coded(..) | Outcome::Aside(..) => {}
         }
+        self.resting.remove(object_id);
     }
 }
 
@@ -343,23 +356,32 @@ mod tests {
             let object_id = ObjectId::new(Uuid::from_u128(1));
             let mut source = lock(&lane.source);
             let mut count = |mut outcome: Outcome| {
-                source.count_read(&object_id, &mut outcome, Duration::ZERO);
+                source.count(&object_id, &mut outcome, Duration::ZERO);
                 let is_aside = matches!(
                     outcome,
                     Outcome::Aside(ObjectState::Damaged, "unreadable_in_spool")
                 );
-                (is_aside, source.unreadable.len())
+                (is_aside, source.resting.len())
             };
             let bad_sector = || Outcome::Unreadable(io::Error::from_raw_os_error(5));
             for _ in 1..READS_FAILED_MAX {
                 assert_eq!(count(bad_sector()), (false, 1));
             }
             let full = Outcome::Later(io::ErrorKind::StorageFull.into());
-            assert_eq!(count(full), (false, 0), "reading went well");
+            assert_eq!(count(full), (false, 1), "reading went well");
             for _ in 1..READS_FAILED_MAX {
                 assert_eq!(count(bad_sector()), (false, 1));
             }
             assert_eq!(count(bad_sector()), (true, 0));
+            // The pause of one that cannot be written grows, so that it is not tried before all others for ever.
+            let pause = Duration::from_secs(3600);
+            let began = Instant::now();
+            for doubled in [0, 1, 2, 3, 4, 5, 5] {
+                let mut full = Outcome::Later(io::ErrorKind::StorageFull.into());
+                source.count(&object_id, &mut full, pause);
+                let rests = source.resting[&object_id].rests_until - began;
+                assert!(rests >= pause * (1 << doubled) && rests < pause * (1 << doubled) + pause);
+            }
         });
         tokio::task::spawn_blocking(|| counting.join().unwrap())
             .await

@@ -5,7 +5,7 @@ use tancho_domain::ids::ObjectId;
 use super::{Batch, Writer};
 use crate::spool::SpoolError;
 use crate::spool::index::{self, QuarantineRow, StudyRow};
-use crate::spool::picture::Effect;
+use crate::spool::picture::{Effect, QUARANTINE_SHOWN_MAX};
 
 /// Reason of objects that name another patient than their study.
 const PATIENT_DIFFERS: &str = "patient_differs";
@@ -114,7 +114,9 @@ impl Writer {
     ) -> Result<(), SpoolError> {
         let now_ms = self.shared.clock.now_ms();
         let study = index::dismiss_quarantine(&self.db, &object_id, now_ms)?.ok_or(SpoolError::NotFound)?;
-        batch.effects.push(Effect::Dismissed(object_id));
+        // An older one may take its place on a list that is full.
+        let list = index::list_quarantine(&self.db, QUARANTINE_SHOWN_MAX)?;
+        batch.effects.push(Effect::Dismissed(list));
         match study {
             Some(study) => self.note_withheld(&study, batch),
             None => Ok(()),

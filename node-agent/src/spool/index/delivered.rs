@@ -239,12 +239,12 @@ fn copy_from_aside(db: &IndexDb) -> IndexResult<u64> {
     let tx = db.unchecked_transaction()?;
     execute(
         &tx,
-        "insert into delivered_studies select * from aside.delivered_studies",
+        "insert or ignore into delivered_studies select * from aside.delivered_studies",
         [],
     )?;
     let copied = execute(
         &tx,
-        "insert into delivered_instances select * from aside.delivered_instances",
+        "insert or ignore into delivered_instances select * from aside.delivered_instances",
         [],
     )?;
     tx.commit()?;

@@ -85,6 +85,17 @@ pub fn list_quarantine(db: &IndexDb, limit: usize) -> IndexResult<Vec<Quarantine
     )
 }
 
+/// Whether the object is in quarantine and nobody dismissed it.
+pub fn is_quarantined(db: &IndexDb, id: &ObjectId) -> IndexResult<bool> {
+    let found = find(
+        db,
+        "select 1 from quarantine where object_id = ?1 and dismissed_at_ms is null",
+        params![id.as_str()],
+        |_| Ok(()),
+    )?;
+    Ok(found.is_some())
+}
+
 /// Takes a quarantined object off the technologist's list; its bytes stay. Gives its study; `None` outside when there
 /// is no such object on the list.
 pub fn dismiss_quarantine(db: &IndexDb, id: &ObjectId, at_ms: i64) -> IndexResult<Option<Option<String>>> {

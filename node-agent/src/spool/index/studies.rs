@@ -97,7 +97,12 @@ pub fn put_study(db: &IndexDb, study: &StudyRow) -> IndexResult<()> {
              modalities, priority, generation, confirmed_generation, closed_at_ms, relay_update,
              withheld, text_doubt)
          values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)
-         on conflict (study_instance_uid) do update set modalities = excluded.modalities,
+         on conflict (study_instance_uid) do update set
+             patient_alphabetic = excluded.patient_alphabetic, patient_ideographic = excluded.patient_ideographic,
+             patient_phonetic = excluded.patient_phonetic, patient_name_uncertain = excluded.patient_name_uncertain,
+             patient_id = excluded.patient_id, birth_date = excluded.birth_date, sex = excluded.sex,
+             study_date = excluded.study_date, study_time = excluded.study_time,
+             description = excluded.description, modalities = excluded.modalities,
              priority = excluded.priority, generation = excluded.generation,
              confirmed_generation = excluded.confirmed_generation, closed_at_ms = excluded.closed_at_ms,
              relay_update = excluded.relay_update, withheld = excluded.withheld,
