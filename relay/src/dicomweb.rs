@@ -34,9 +34,20 @@ pub const DICOM_JSON: &str = "application/dicom+json";
 /// What JSON answers are called, as the relay likes best.
 const JSON_MEDIA: [&str; 2] = [DICOM_JSON, "application/json"];
 /// MiB of frames held in memory for answers at once; more wait.
-pub const FRAME_MIB_MAX: usize = 1024;
+pub const FRAME_MIB_MAX: usize = 512;
+/// The same for frames that a worker decodes, which wait for one: apart, so that the others do not wait behind them.
+pub const DECODED_MIB_MAX: usize = 512;
 /// Searches that read headers at once; more wait.
 const HEADER_SEARCHES_MAX: usize = 2;
+
+/// What giving a frame takes of memory, in bytes.
+#[derive(Debug, Clone, Copy)]
+enum FrameMemory {
+    /// It is at hand, or decoded here.
+    AtHand(u64),
+    /// A worker decodes it.
+    Decoded(u64),
+}
 
 /// What the routes share.
 #[derive(Debug)]
@@ -45,6 +56,8 @@ pub struct Serving {
     noted: Mutex<access::Noted>,
     /// One permit for each MiB of a frame in memory.
     frame_mib: Arc<Semaphore>,
+    /// One permit for each MiB of a frame that a worker decodes.
+    decoded_mib: Arc<Semaphore>,
     /// One permit for each search that reads headers.
     header_searches: Arc<Semaphore>,
     search_limits: qido::Limits,
@@ -56,6 +69,7 @@ impl Default for Serving {
         Self {
             noted: Mutex::default(),
             frame_mib: Arc::new(Semaphore::new(FRAME_MIB_MAX)),
+            decoded_mib: Arc::new(Semaphore::new(DECODED_MIB_MAX)),
             header_searches: Arc::new(Semaphore::new(HEADER_SEARCHES_MAX)),
             search_limits: qido::Limits::default(),
             storing: stow::Storing::default(),
@@ -64,12 +78,15 @@ impl Default for Serving {
 }
 
 impl Serving {
-    /// Waits until so many bytes of frames fit into memory. The permit goes where the work is done: a client that leaves
-    /// ends the handler, not the thread.
-    async fn frame_permit(&self, bytes: u64) -> Result<OwnedSemaphorePermit, ApiError> {
+    /// Waits until a frame fits into memory. The permit goes where the work is done: a client that leaves ends the
+    /// handler, not the thread.
+    async fn frame_permit(&self, memory: FrameMemory) -> Result<OwnedSemaphorePermit, ApiError> {
+        let (budget, bytes, mib_max) = match memory {
+            FrameMemory::AtHand(bytes) => (&self.frame_mib, bytes, FRAME_MIB_MAX),
+            FrameMemory::Decoded(bytes) => (&self.decoded_mib, bytes, DECODED_MIB_MAX),
+        };
         let mib = u32::try_from((bytes >> 20) + 1).unwrap_or(u32::MAX);
-        let mib = mib.min(FRAME_MIB_MAX as u32);
-        let permits = self.frame_mib.clone().acquire_many_owned(mib);
+        let permits = Arc::clone(budget).acquire_many_owned(mib.min(mib_max as u32));
         permits.await.map_err(ApiError::internal)
     }
 

@@ -4,6 +4,7 @@
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 use std::{fs, io};
 
 use crate::state;
@@ -25,8 +26,15 @@ pub(super) struct Marks {
 
 #[derive(Debug, Default)]
 struct Known {
-    deaths: HashMap<String, u32>,
+    doubted: HashMap<String, Doubt>,
     marked: HashSet<String>,
+}
+
+/// Deaths of one object so far.
+#[derive(Debug)]
+struct Doubt {
+    n_deaths: u32,
+    last_at: Instant,
 }
 
 impl Marks {
@@ -50,18 +58,26 @@ impl Marks {
         self.known().marked.contains(container_sha256)
     }
 
-    /// Notes that the object ended a worker; whether it is marked now.
-    pub(super) fn note_death(&self, container_sha256: &str) -> bool {
+    /// Notes that the object ended a worker, in a try that began at `began`; whether it is marked now. Tries that ran
+    /// beside each other are one.
+    pub(super) fn note_death(&self, container_sha256: &str, began: Instant) -> bool {
+        let now = Instant::now();
         let mut known = self.known();
-        if known.deaths.len() >= DOUBTED_MAX && !known.deaths.contains_key(container_sha256) {
-            known.deaths.clear();
+        if known.doubted.len() >= DOUBTED_MAX && !known.doubted.contains_key(container_sha256) {
+            known.doubted.clear();
         }
-        let n_deaths = known.deaths.entry(container_sha256.to_owned()).or_default();
-        *n_deaths += 1;
-        if *n_deaths < DEATHS_MAX || known.marked.len() >= MARKS_MAX {
+        let doubt = known.doubted.entry(container_sha256.to_owned());
+        let doubt = doubt
+            .and_modify(|doubt| doubt.n_deaths += u32::from(began > doubt.last_at))
+            .or_insert(Doubt {
+                n_deaths: 1,
+                last_at: now,
+            });
+        doubt.last_at = now;
+        if doubt.n_deaths < DEATHS_MAX || known.marked.len() >= MARKS_MAX {
             return false;
         }
-        known.deaths.remove(container_sha256);
+        known.doubted.remove(container_sha256);
         known.marked.insert(container_sha256.to_owned());
         drop(known);
         // Without the file it is marked until the relay is started again.
@@ -69,6 +85,11 @@ impl Marks {
             tracing::error!(%error, "an object that cannot be decoded was not marked durably");
         }
         true
+    }
+
+    /// A frame of the object was decoded: an earlier death was not its fault.
+    pub(super) fn note_success(&self, container_sha256: &str) {
+        self.known().doubted.remove(container_sha256);
     }
 
     fn known(&self) -> MutexGuard<'_, Known> {
@@ -84,10 +105,10 @@ mod tests {
     fn an_object_is_marked_at_its_second_death_and_stays_so() {
         let dir = tempfile::tempdir().unwrap();
         let marks = Marks::open(dir.path()).unwrap();
-        assert!(!marks.note_death("ab"));
+        assert!(!marks.note_death("ab", Instant::now()));
         assert!(!marks.is_marked("ab"));
-        assert!(!marks.note_death("cd"));
-        assert!(marks.note_death("ab"));
+        assert!(!marks.note_death("cd", Instant::now()));
+        assert!(marks.note_death("ab", Instant::now()));
         let again = Marks::open(dir.path()).unwrap();
         for marks in [marks, again] {
             assert!(marks.is_marked("ab"));
@@ -98,12 +119,24 @@ mod tests {
     }
 
     #[test]
+    fn tries_beside_each_other_are_one_and_a_success_clears_the_doubt() {
+        let dir = tempfile::tempdir().unwrap();
+        let marks = Marks::open(dir.path()).unwrap();
+        let began = Instant::now();
+        assert!(!marks.note_death("ab", began));
+        assert!(!marks.note_death("ab", began), "both frames were under way");
+        marks.note_success("ab");
+        assert!(!marks.note_death("ab", Instant::now()));
+        assert!(marks.note_death("ab", Instant::now()));
+    }
+
+    #[test]
     fn doubt_is_bounded() {
         let dir = tempfile::tempdir().unwrap();
         let marks = Marks::open(dir.path()).unwrap();
         for n in 0..=DOUBTED_MAX {
-            assert!(!marks.note_death(&n.to_string()));
+            assert!(!marks.note_death(&n.to_string(), Instant::now()));
         }
-        assert_eq!(marks.known().deaths.len(), 1);
+        assert_eq!(marks.known().doubted.len(), 1);
     }
 }

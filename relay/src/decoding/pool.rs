@@ -3,7 +3,7 @@
 
 use std::process::Stdio;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use std::{io, path::Path};
 
 use prometheus_client::encoding::EncodeLabelSet;
@@ -11,6 +11,7 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use serde::de::DeserializeOwned;
 use tancho_domain::dicom::TransferSyntaxUid;
+use tancho_domain::ids::NetworkId;
 use tancho_imaging::codec::{DecodedFrame, FrameJob};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
@@ -25,12 +26,18 @@ use crate::metrics::Metrics;
 const START_MAX: Duration = Duration::from_secs(30);
 /// Rate at which an upload is read at least, in bytes per second; a slower one has taken too long.
 const SCAN_BYTES_PER_SECOND_LEAST: u64 = 4 << 20;
+/// Time for a worker to end whose pipes are closed: then how it ended says whose fault it was.
+const END_MAX: Duration = Duration::from_secs(5);
+/// Longest wait for a worker's turn, after which the client is told to come again.
+const TURN_MAX: Duration = Duration::from_secs(60);
 /// Bytes of samples that are read at once.
 const PIECE_BYTES: usize = 1 << 20;
 
 /// What is decoded, for the log and for the marks.
 #[derive(Debug, Clone)]
 pub struct Subject {
+    /// Whose it is.
+    pub network_id: NetworkId,
     /// The instance's id.
     pub instance_id: String,
     /// Digest of its container, in hexadecimal.
@@ -87,6 +94,15 @@ struct Worker {
     child: Child,
     input: ChildStdin,
     output: ChildStdout,
+    /// Whose bytes it has read: what took a worker over must not see another network's, nor answer for them.
+    network_id: Option<NetworkId>,
+}
+
+/// How a worker ended.
+struct End {
+    how: String,
+    /// Whether what it decoded is the reason, and not somebody who ended it from outside.
+    is_objects: bool,
 }
 
 impl Decoders {
@@ -163,18 +179,25 @@ impl Decoders {
         job: &FrameJob,
         codestream: &[u8],
     ) -> Result<DecodedFrame, DecodeFault> {
-        if self.marks.is_marked(&of.container_sha256) {
-            return Err(DecodeFault::Marked);
-        }
-        let _turn = self.turns.acquire().await.map_err(|_| DecodeFault::Unavailable)?;
-        let mut worker = self.worker().await.map_err(|error| {
+        let still_allowed = || match self.marks.is_marked(&of.container_sha256) {
+            true => Err(DecodeFault::Marked),
+            false => Ok(()),
+        };
+        still_allowed()?;
+        let turn = tokio::time::timeout(TURN_MAX, self.turns.acquire()).await;
+        let _turn = turn.ok().and_then(Result::ok).ok_or(DecodeFault::Unavailable)?;
+        // While this one waited, others of the object may have ended their workers.
+        still_allowed()?;
+        let began = Instant::now();
+        let mut worker = self.worker(&of.network_id).await.map_err(|error| {
             tracing::error!(alarm = "decoder_unavailable", %error, "a decoding worker did not start");
             DecodeFault::Unavailable
         })?;
         let wall = Duration::from_secs(self.config.wall_seconds_max);
-        let fault = match tokio::time::timeout(wall, worker.ask(job, codestream)).await {
+        let (fault, end) = match tokio::time::timeout(wall, worker.ask(job, codestream)).await {
             Ok(Ok(Ok(frame))) => {
                 self.put_back(worker);
+                self.marks.note_success(&of.container_sha256);
                 return Ok(frame);
             }
             Ok(Ok(Err(reason))) => {
@@ -182,13 +205,12 @@ impl Decoders {
                 tracing::info!(instance.id = %of.instance_id, reason, "a frame is not decodable");
                 return Err(DecodeFault::Refused);
             }
-            Ok(Err(error)) => error.to_string(),
-            Err(_) => "it took too long".to_owned(),
+            Ok(Err(error)) => (error.to_string(), worker.ended().await),
+            Err(_) => ("it took too long".to_owned(), worker.end().await),
         };
-        let ended = worker.end().await;
-        let is_marked = self.marks.note_death(&of.container_sha256);
-        tracing::error!(alarm = "decoder_failed", instance.id = %of.instance_id, fault, ended, is_marked,
-            "decoding an object ended its worker");
+        let is_marked = end.is_objects && self.marks.note_death(&of.container_sha256, began);
+        tracing::error!(alarm = "decoder_failed", instance.id = %of.instance_id, fault, ended = end.how,
+            is_objects = end.is_objects, is_marked, "decoding an object ended its worker");
         Err(if is_marked {
             DecodeFault::Marked
         } else {
@@ -203,12 +225,13 @@ impl Decoders {
     /// worker, or there is none.
     pub async fn scan(
         &self,
+        network_id: &NetworkId,
         transfer_syntax: &TransferSyntaxUid,
         data_set: &mut (impl AsyncRead + Unpin),
         len: u64,
     ) -> Result<(), DecodeFault> {
         // Not of the turns of frames: a large upload does not hold up pictures, and the caller has turns of its own.
-        let mut worker = self.worker().await.map_err(|error| {
+        let mut worker = self.worker(network_id).await.map_err(|error| {
             tracing::error!(alarm = "decoder_unavailable", %error, "a decoding worker did not start");
             DecodeFault::Unavailable
         })?;
@@ -221,28 +244,47 @@ impl Decoders {
             Ok(Err(error)) => error.to_string(),
             Err(_) => "it took too long".to_owned(),
         };
-        let ended = worker.end().await;
+        let end = worker.end().await;
         tracing::error!(
             alarm = "decoder_failed",
             fault,
-            ended,
+            ended = end.how,
             "reading an upload ended its worker"
         );
         Err(DecodeFault::Died)
     }
 
-    /// A worker that waits, or a new one.
-    async fn worker(&self) -> io::Result<Worker> {
+    /// A worker of this network that waits, or one that has served nobody yet.
+    async fn worker(&self, network_id: &NetworkId) -> io::Result<Worker> {
         loop {
-            let waiting = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+            let (waiting, displaced) = self.take_idle(network_id);
+            // Its place is needed.
+            drop(displaced);
             let Some(mut worker) = waiting else {
-                return self.start().await;
+                let mut worker = self.start().await?;
+                worker.network_id = Some(network_id.clone());
+                return Ok(worker);
             };
             // One that ended while it waited says nothing about the next object.
             if worker.child.try_wait()?.is_none() {
+                worker.network_id = Some(network_id.clone());
                 return Ok(worker);
             }
             tracing::warn!("a decoding worker ended while it waited");
+        }
+    }
+
+    /// The waiting worker to use, and one of another network that must go for a new one when there is none.
+    fn take_idle(&self, network_id: &NetworkId) -> (Option<Worker>, Option<Worker>) {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let of_network = |worker: &Worker| worker.network_id.as_ref() == Some(network_id);
+        let found = idle
+            .iter()
+            .rposition(of_network)
+            .or_else(|| idle.iter().rposition(|worker| worker.network_id.is_none()));
+        match found {
+            Some(at) => (Some(idle.remove(at)), None),
+            None => (None, (!idle.is_empty()).then(|| idle.remove(0))),
         }
     }
 
@@ -265,10 +307,17 @@ impl Decoders {
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .kill_on_drop(true)
+            // Ctrl-C is for the relay, which lets running answers end.
+            .process_group(0)
             .spawn()?;
         let pipes = child.stdin.take().zip(child.stdout.take());
         let (input, output) = pipes.ok_or(io::ErrorKind::BrokenPipe)?;
-        let mut worker = Worker { child, input, output };
+        let mut worker = Worker {
+            child,
+            input,
+            output,
+            network_id: None,
+        };
         let ready: Ready = tokio::time::timeout(START_MAX, worker.hear()).await??;
         self.starts.inc();
         if !ready.is_confined {
@@ -343,13 +392,43 @@ impl Worker {
         Ok(protocol::content(&json).ok_or(io::ErrorKind::InvalidData)?)
     }
 
-    /// Ends the process; how it ended, for the log.
-    async fn end(&mut self) -> String {
+    /// How the process ended that no longer talks. One that does not end is ended: it talks in a way it should not.
+    async fn ended(&mut self) -> End {
+        match tokio::time::timeout(END_MAX, self.child.wait()).await {
+            Ok(Ok(status)) => End {
+                how: status.to_string(),
+                is_objects: is_by_itself(status),
+            },
+            Ok(Err(_)) | Err(_) => self.end().await,
+        }
+    }
+
+    /// Ends the process for what it did.
+    async fn end(&mut self) -> End {
         // It may have ended by itself.
         let _ = self.child.start_kill();
-        self.child
-            .wait()
-            .await
-            .map_or_else(|error| error.to_string(), |status| status.to_string())
+        let waited = self.child.wait().await;
+        End {
+            how: waited.map_or_else(|error| error.to_string(), |status| status.to_string()),
+            is_objects: true,
+        }
     }
+}
+
+/// Whether a process ended by what it did: a fault, a limit of its own, a call that the filter forbids, a panic. Not by a
+/// signal that others send: the end of the service, and the system when memory is short, which a worker cannot be the
+/// reason of, since its own is limited.
+fn is_by_itself(status: std::process::ExitStatus) -> bool {
+    #[cfg(unix)]
+    if let Some(signal) = std::os::unix::process::ExitStatusExt::signal(&status) {
+        return ![
+            libc::SIGTERM,
+            libc::SIGINT,
+            libc::SIGHUP,
+            libc::SIGQUIT,
+            libc::SIGKILL,
+        ]
+        .contains(&signal);
+    }
+    !status.success()
 }

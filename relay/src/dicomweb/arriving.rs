@@ -16,7 +16,7 @@ use tancho_wire::Digest;
 
 use super::address::{Address, find_study};
 use super::wado::{FrameForm, Reader, blocking, describe, frame_numbers};
-use super::{DICOM_JSON, access, model, stream};
+use super::{DICOM_JSON, FrameMemory, access, model, stream};
 use crate::blobs::{BlobError, hex};
 use crate::error::ApiError;
 use crate::http::caller::Caller;
@@ -121,7 +121,10 @@ pub(super) async fn frame_preview(
     // The beginning of a codestream is never longer than its frame.
     let side = |pixels: Option<i64>| pixels.unwrap_or(0).clamp(0, i64::from(u16::MAX)) as u64;
     let frame_bytes = side(instance.frame_rows) * side(instance.frame_columns) * 6;
-    let permit = app.dicomweb.frame_permit(frame_bytes).await?;
+    let permit = app
+        .dicomweb
+        .frame_permit(FrameMemory::AtHand(frame_bytes))
+        .await?;
     let network_id = caller.scope.network_id;
     let reading = app.clone();
     let low = blocking(move || {

@@ -12,6 +12,7 @@ use axum::http::header::{CONTENT_TYPE, ETAG, VARY};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use sha2::{Digest as _, Sha256};
+use tancho_domain::dicom::TransferSyntaxUid;
 use tancho_imaging::codec::{Colours, FrameJob};
 use tancho_imaging::container::{Container, FrameGeometry};
 use tancho_imaging::limits::ScanLimits;
@@ -24,7 +25,7 @@ use tancho_store::instances::Instance;
 use super::accept::{self, Origin, Rendition, Wrapping};
 use super::address::{Address, locate};
 use super::wado::{Reader, blocking, boundary, frame_numbers, not_acceptable, undecoded_or};
-use super::{ranges, stream};
+use super::{FrameMemory, ranges, stream};
 use crate::blobs::hex;
 use crate::error::ApiError;
 use crate::http::caller::Caller;
@@ -309,11 +310,20 @@ struct Shown {
 
 impl Shown {
     /// Bytes that showing it takes: the frame, its header, and the picture in its new size with its file.
-    fn memory(&self, asked: &Asked) -> u64 {
+    fn memory(&self, asked: &Asked) -> FrameMemory {
         let side = |pixels: Option<i64>| pixels.unwrap_or(0).clamp(0, i64::from(u16::MAX)) as u64;
         let frame = side(self.instance.frame_rows) * side(self.instance.frame_columns) * BYTES_PER_PIXEL;
         let (width, height) = asked.viewport.unwrap_or_default();
-        frame + HEADER_BYTES + u64::from(width) * u64::from(height) * 3 * 2
+        let bytes = frame + HEADER_BYTES + u64::from(width) * u64::from(height) * 3 * 2;
+        match self.is_decoded_by_worker() {
+            true => FrameMemory::Decoded(bytes),
+            false => FrameMemory::AtHand(bytes),
+        }
+    }
+
+    fn is_decoded_by_worker(&self) -> bool {
+        let transfer_syntax = TransferSyntaxUid::parse(&self.instance.transfer_syntax_uid);
+        transfer_syntax.is_ok_and(|uid| Route::from(&uid) == Some(Route::Decoded))
     }
 }
 

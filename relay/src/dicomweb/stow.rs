@@ -10,8 +10,8 @@ mod between;
 mod part;
 mod receive;
 
-use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::body::Body;
 use axum::extract::{Path, State};
@@ -21,10 +21,10 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 use tancho_domain::access::Action;
 use tancho_domain::dicom::StudyInstanceUid;
-use tancho_domain::ids::NodeId;
+use tancho_domain::ids::{NodeId, SiteId};
 use tancho_store::nodes;
 use tancho_store::studies::Origin;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::wado::not_acceptable;
 use super::{JSON_MEDIA, accept, model};
@@ -37,7 +37,9 @@ use part::{Failure, Request, Stored};
 use receive::{Parts, Received};
 
 /// Requests that store at once; more are put off.
-pub(super) const REQUESTS_AT_ONCE_MAX: usize = 4;
+pub(super) const REQUESTS_AT_ONCE_MAX: usize = 16;
+/// Those of one site, so that slow uploads of one hospital do not lock out the others.
+pub(super) const REQUESTS_PER_SITE_MAX: usize = 4;
 /// Objects coded and proved at once. These turns are apart from those of the line, whose images wait for no upload.
 pub(super) const CODINGS_AT_ONCE_MAX: usize = 2;
 /// Seconds after which one that was put off may come again.
@@ -50,6 +52,8 @@ const BOUNDARY_BYTES_MAX: usize = 200;
 pub(super) struct Storing {
     /// One permit for each request.
     pub(super) requests: Arc<Semaphore>,
+    /// Running requests of each site.
+    of_sites: Arc<Mutex<HashMap<SiteId, usize>>>,
     /// One permit for each object.
     pub(super) codings: Semaphore,
 }
@@ -58,7 +62,46 @@ impl Default for Storing {
     fn default() -> Self {
         Self {
             requests: Arc::new(Semaphore::new(REQUESTS_AT_ONCE_MAX)),
+            of_sites: Arc::default(),
             codings: Semaphore::new(CODINGS_AT_ONCE_MAX),
+        }
+    }
+}
+
+impl Storing {
+    /// A turn for a request of this site; none while too many run.
+    fn turn(&self, site_id: &SiteId) -> Option<Turn> {
+        let permit = Arc::clone(&self.requests).try_acquire_owned().ok()?;
+        let mut of_sites = self.of_sites.lock().unwrap_or_else(PoisonError::into_inner);
+        let n_running = of_sites.entry(site_id.clone()).or_default();
+        if *n_running >= REQUESTS_PER_SITE_MAX {
+            return None;
+        }
+        *n_running += 1;
+        Some(Turn {
+            _permit: permit,
+            of_sites: Arc::clone(&self.of_sites),
+            site_id: site_id.clone(),
+        })
+    }
+}
+
+/// A request that runs; given back when dropped.
+#[derive(Debug)]
+struct Turn {
+    _permit: OwnedSemaphorePermit,
+    of_sites: Arc<Mutex<HashMap<SiteId, usize>>>,
+    site_id: SiteId,
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        let mut of_sites = self.of_sites.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(n_running) = of_sites.get_mut(&self.site_id) {
+            *n_running -= 1;
+            if *n_running == 0 {
+                of_sites.remove(&self.site_id);
+            }
         }
     }
 }
@@ -115,7 +158,7 @@ async fn store(
 ) -> Result<Response, ApiError> {
     let media = accept::choose_media(headers, &JSON_MEDIA).ok_or_else(not_acceptable)?;
     let boundary = boundary_of(headers)?;
-    let Ok(turn) = Arc::clone(&app.dicomweb.storing.requests).try_acquire_owned() else {
+    let Some(turn) = app.dicomweb.storing.turn(&caller.principal.site_id) else {
         let mut busy = ApiError::new(
             StatusCode::SERVICE_UNAVAILABLE,
             "storing_busy",
@@ -240,5 +283,28 @@ impl Outcome {
             response.headers_mut().insert(LOCATION, location);
         }
         Ok(response)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_site_leaves_turns_to_the_others() {
+        let storing = Storing::default();
+        let site = |n: u128| SiteId::new(uuid::Uuid::from_u128(n));
+        let slow: Vec<Turn> = (0..REQUESTS_PER_SITE_MAX)
+            .map(|_| storing.turn(&site(1)).unwrap())
+            .collect();
+        assert!(storing.turn(&site(1)).is_none());
+        assert!(storing.turn(&site(2)).is_some());
+        drop(slow);
+        assert!(storing.turn(&site(1)).is_some());
+        assert!(storing.of_sites.lock().unwrap().is_empty());
+        let all: Vec<Option<Turn>> = (0..=REQUESTS_AT_ONCE_MAX)
+            .map(|n| storing.turn(&site(n as u128 + 10)))
+            .collect();
+        assert_eq!(all.iter().flatten().count(), REQUESTS_AT_ONCE_MAX);
     }
 }

@@ -25,7 +25,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::accept::{self, Origin, Rendition, Wrapping};
 use super::address::{Address, locate};
 use super::ranges::{self, Asked};
-use super::{JSON_MEDIA, model, stream};
+use super::{FrameMemory, JSON_MEDIA, model, stream};
 use crate::blobs::{BlobError, Blobs, hex, parse_hex};
 use crate::decoding::{DecodeFault, Subject};
 use crate::error::ApiError;
@@ -393,7 +393,7 @@ async fn frames_of(
     let memory = match form.0.origin {
         Origin::Transcoded => decoded_memory(&instance),
         Origin::Received => received_memory(&container),
-        Origin::Resting => frame_bytes(&container),
+        Origin::Resting => FrameMemory::AtHand(frame_bytes(&container)),
     };
     let content_type = form.content_type();
     if wrapping == Wrapping::Single {
@@ -452,15 +452,15 @@ fn frame_bytes(container: &Container<File>) -> u64 {
 }
 
 /// Bytes that giving a frame as it was received takes; one that rests as HTJ2K is decoded.
-fn received_memory(container: &Container<File>) -> u64 {
+fn received_memory(container: &Container<File>) -> FrameMemory {
     let is_decoded = container.header().geometry.is_some();
-    frame_bytes(container) * if is_decoded { 5 } else { 1 }
+    FrameMemory::AtHand(frame_bytes(container) * if is_decoded { 5 } else { 1 })
 }
 
 /// Bytes that having a frame decoded takes here: its codestream and its samples. The decoder's own are the worker's.
-fn decoded_memory(instance: &Instance) -> u64 {
+fn decoded_memory(instance: &Instance) -> FrameMemory {
     let side = |pixels: Option<i64>| pixels.unwrap_or(0).clamp(0, i64::from(u16::MAX)) as u64;
-    side(instance.frame_rows) * side(instance.frame_columns) * 3 * 4
+    FrameMemory::Decoded(side(instance.frame_rows) * side(instance.frame_columns) * 3 * 4)
 }
 
 /// Lets a blocking thread wait until what it decodes fits into memory, and for what a worker decodes.
@@ -479,10 +479,10 @@ impl Admission {
         }
     }
 
-    /// Blocks until so many bytes may be taken. Held while one frame is decoded, never while a client takes it: a slow
+    /// Blocks until the memory may be taken. Held while one frame is decoded, never while a client takes it: a slow
     /// one would keep the others waiting.
-    fn wait(&self, bytes: u64) -> io::Result<OwnedSemaphorePermit> {
-        let permit = self.runtime.block_on(self.app.dicomweb.frame_permit(bytes));
+    fn wait(&self, memory: FrameMemory) -> io::Result<OwnedSemaphorePermit> {
+        let permit = self.runtime.block_on(self.app.dicomweb.frame_permit(memory));
         permit.map_err(|_| io::Error::other("the relay is stopping"))
     }
 }
@@ -557,7 +557,7 @@ pub(super) async fn retrieve_bulk_data(
     let boundary = boundary(&instance);
     let permit = app
         .dicomweb
-        .frame_permit(ScanLimits::default().max_value_bytes)
+        .frame_permit(FrameMemory::AtHand(ScanLimits::default().max_value_bytes))
         .await?;
     let reader = Reader::new(&app, &caller);
     let value = blocking(move || {
@@ -904,6 +904,7 @@ impl Reader {
     ) -> Result<DecodedFrame, TranscodeError> {
         let codestream = container.frame(number)?;
         let subject = Subject {
+            network_id: self.network_id.clone(),
             instance_id: instance.id.to_string(),
             container_sha256: instance.container_sha256.clone(),
         };

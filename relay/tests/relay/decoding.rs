@@ -6,6 +6,7 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use tancho_domain::ids::NetworkId;
 use tancho_imaging::codec::FrameJob;
 use tancho_imaging::container::FrameGeometry;
 use tancho_imaging::syntax::Codestream;
@@ -13,6 +14,7 @@ use tancho_relay::config::{Config, DecodingConfig};
 use tancho_relay::decoding::{DecodeFault, Decoders, Subject};
 use tancho_relay::metrics::Metrics;
 use tempfile::TempDir;
+use uuid::Uuid;
 
 struct Workers {
     decoders: Arc<Decoders>,
@@ -59,6 +61,7 @@ impl Workers {
 
 fn subject(name: &str) -> Subject {
     Subject {
+        network_id: NetworkId::new(Uuid::from_u128(1)),
         instance_id: name.to_owned(),
         container_sha256: name.to_owned(),
     }
@@ -205,7 +208,9 @@ async fn flt_023_an_object_that_ends_two_workers_is_not_tried_again() {
         while !workers.decoders.idle_process_ids().is_empty() {
             tokio::task::yield_now().await;
         }
-        signal("KILL", process_id);
+        // As a decoder that finds its memory destroyed ends; the signal waits until the process goes on.
+        signal("ABRT", process_id);
+        signal("CONT", process_id);
         assert_eq!(answer.await.unwrap(), Err(expected));
         let other = workers.decoders.decode(&subject("good"), &job, &bytes).await;
         assert_eq!(other.unwrap().samples.len(), 4096 * 4096);
@@ -227,6 +232,47 @@ async fn flt_023_an_object_that_ends_two_workers_is_not_tried_again() {
     let next = Decoders::open(&workers.config, workers.folder.path(), &Metrics::new()).unwrap();
     let after = next.decode(&subject("bad"), &job, &bytes).await;
     assert_eq!(after, Err(DecodeFault::Marked));
+}
+
+/// Whoever ends the service, or the system that is short of memory, says nothing about the object that was decoded.
+#[tokio::test]
+async fn flt_023_a_worker_that_is_ended_from_outside_costs_its_object_nothing_but_the_answer() {
+    let workers = Workers::new(|_| {}).await;
+    let (job, bytes) = (job(Codestream::Rle, 4096, 4096), flat(4096, 4096));
+    for name in ["KILL", "TERM", "KILL"] {
+        let process_id = workers.process_id();
+        signal("STOP", process_id);
+        let (decoders, asked, given) = (Arc::clone(&workers.decoders), job.clone(), bytes.clone());
+        let answer = tokio::spawn(async move { decoders.decode(&subject("innocent"), &asked, &given).await });
+        while !workers.decoders.idle_process_ids().is_empty() {
+            tokio::task::yield_now().await;
+        }
+        signal(name, process_id);
+        signal("CONT", process_id);
+        assert_eq!(answer.await.unwrap(), Err(DecodeFault::Died), "{name}");
+        workers.decoders.warm().await;
+    }
+    let frame = workers.decoders.decode(&subject("innocent"), &job, &bytes).await;
+    assert!(frame.is_ok());
+}
+
+/// A worker never reads the bytes of two networks: what one object did to it must not reach another tenant's.
+#[tokio::test]
+async fn a_worker_serves_one_network() {
+    let workers = Workers::new(|_| {}).await;
+    let job = job(Codestream::Rle, 128, 64);
+    let of = |network: u128| Subject {
+        network_id: NetworkId::new(Uuid::from_u128(network)),
+        ..subject("good")
+    };
+    let bytes = flat(128, 64);
+    let first = workers.process_id();
+    assert!(workers.decoders.decode(&of(1), &job, &bytes).await.is_ok());
+    assert_eq!(workers.process_id(), first, "the one that was kept warm");
+    assert!(workers.decoders.decode(&of(1), &job, &bytes).await.is_ok());
+    assert_eq!(workers.process_id(), first);
+    assert!(workers.decoders.decode(&of(2), &job, &bytes).await.is_ok());
+    assert_ne!(workers.process_id(), first);
 }
 
 #[tokio::test]

@@ -42,7 +42,13 @@ pub(super) fn decode(job: &FrameJob, frame: &[u8]) -> Result<DecodedFrame, Codec
     if !is_own {
         samples = by_library(codestream, &header)?;
     }
-    // Many coders state Bits Allocated as the precision; the samples still have Bits Stored.
+    // Many coders state Bits Allocated as the precision; the samples still have Bits Stored, but where they begin at the
+    // lowest bit only it is known that they are no whole words.
+    if header.precision > shape.precision && geometry.high_bit + 1 != geometry.bits_stored {
+        return Err(CodecError::Unsupported(
+            "samples that do not begin at the lowest bit",
+        ));
+    }
     if header.precision > shape.precision {
         let range = shape.sample_range();
         if !samples.iter().all(|sample| range.contains(sample)) {

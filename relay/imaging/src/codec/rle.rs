@@ -54,7 +54,11 @@ fn unpack<'a>(segment: &[u8], mut out: impl ExactSizeIterator<Item = &'a mut u8>
         if is_literal {
             let literal = after.get(..=control).ok_or(CodecError::Truncated)?;
             rest = &after[control + 1..];
-            out.by_ref().zip(literal).for_each(|(to, from)| *to = *from);
+            // The literal first: the other way round an element of `out` could be taken and lost at its end.
+            literal
+                .iter()
+                .zip(out.by_ref())
+                .for_each(|(from, to)| *to = *from);
         } else if control == 128 {
             rest = after;
         } else {

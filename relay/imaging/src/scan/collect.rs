@@ -284,6 +284,7 @@ impl<'a> Collector<'a> {
             return Body::Opaque;
         };
         let mut fragments = Vec::with_capacity(self.fragments.len());
+        let is_image = !matches!(self.codestream, Codestream::DeflatedFrame | Codestream::Other);
         let mut fits = true;
         for (idx, first) in firsts.iter().enumerate() {
             let end = firsts.get(idx + 1).copied().unwrap_or(self.fragments.len());
@@ -292,9 +293,11 @@ impl<'a> Collector<'a> {
             fits &= of_frame
                 .first()
                 .is_some_and(|fragment| fragment.start.fits_frame(frame_len));
-            fits &= of_frame[1..]
-                .iter()
-                .all(|fragment| fragment.start != Start::Disagrees);
+            // A frame goes on with what is no beginning: another one would not be shown, without a word.
+            fits &= !is_image
+                || of_frame[1..]
+                    .iter()
+                    .all(|fragment| fragment.start == Start::Inside);
             fragments.extend(of_frame.iter().map(|fragment| Fragment {
                 frame: idx as u32 + 1,
                 offset: fragment.offset,

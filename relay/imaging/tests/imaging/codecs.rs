@@ -171,6 +171,79 @@ fn a_codestream_of_another_size_than_the_header_is_refused_before_it_is_decoded(
     }
 }
 
+/// Where the codestream's samples could be two things, neither is shown.
+#[test]
+fn samples_that_are_narrower_or_wider_than_the_header_says_are_refused_when_in_doubt() {
+    let cases = cases();
+    let with = |name: &str, change: &dyn Fn(&mut FrameJob)| {
+        let (job, codestream, _) = &cases[name];
+        let mut job = job.clone();
+        change(&mut job);
+        codec::decode(&job, codestream).map(|_| ())
+    };
+    // Lossy eight bits under a header of twelve, as a converter leaves it that forgets Bits Stored.
+    let wider = |job: &mut FrameJob| {
+        job.geometry.bits_allocated = 16;
+        job.geometry.bits_stored = 12;
+        job.geometry.high_bit = 11;
+    };
+    assert_eq!(with("jpeg_baseline_u8", &|_| {}), Ok(()));
+    assert_eq!(with("jpeg_baseline_u8", &wider), Err(CodecError::OtherShape));
+    // Words of sixteen bits in which twelve are stored at the top, or samples of twelve: nobody can tell.
+    let at_the_top = |job: &mut FrameJob| {
+        job.geometry.bits_stored = 12;
+        job.geometry.high_bit = 15;
+    };
+    assert!(matches!(
+        with("j2k_s16", &at_the_top),
+        Err(CodecError::Unsupported(_))
+    ));
+}
+
+#[test]
+fn a_component_that_comes_twice_leaves_another_out_and_is_refused() {
+    let (job, grey, _) = &cases()["jpeg_lossless_sv1_u8"];
+    let marker = |code: u8| grey.windows(2).position(|pair| pair == [0xFF, code]).unwrap();
+    let (frame, scan) = (marker(0xC3), marker(0xDA));
+    let end = grey.len() - 2 - usize::from(grey.ends_with(&[0]));
+    assert_eq!(grey[end..end + 2], [0xFF, 0xD9]);
+    // The same samples for three components, each in a scan of its own.
+    let with_scans_of = |ids: [u8; 3]| {
+        // Without what comes before the tables and the frame, which may say something about colours.
+        let tables = marker(0xC4).min(frame);
+        let mut out = vec![0xFF, 0xD8];
+        out.extend(&grey[tables..frame]);
+        let mut header = grey[frame..frame + 13].to_vec();
+        header[3] = 17;
+        header[9] = 3;
+        header[10] = b'R';
+        out.extend(header);
+        out.extend([b'G', 0x11, 0, b'B', 0x11, 0]);
+        out.extend(&grey[frame + 13..scan]);
+        for id in ids {
+            let at = out.len();
+            out.extend(&grey[scan..end]);
+            out[at + 5] = id;
+        }
+        out.extend([0xFF, 0xD9]);
+        out
+    };
+    let mut job = job.clone();
+    job.geometry.samples_per_pixel = 3;
+    job.photometric = "RGB".to_owned();
+    let whole = codec::decode(&job, &with_scans_of(*b"RGB")).unwrap();
+    assert!(
+        whole
+            .samples
+            .chunks_exact(3)
+            .all(|rgb| rgb[0] == rgb[1] && rgb[1] == rgb[2])
+    );
+    assert_eq!(
+        codec::decode(&job, &with_scans_of(*b"RRR")),
+        Err(CodecError::Malformed("component in two scans"))
+    );
+}
+
 #[test]
 fn colours_that_header_and_codestream_do_not_agree_on_are_refused() {
     let cases = cases();

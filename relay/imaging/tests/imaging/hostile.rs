@@ -366,4 +366,8 @@ fn fragments_are_given_to_frames_only_without_doubt() {
     assert_eq!(check("2", &[0, 99], &[jls, more, jls]), [] as [u32; 0]);
     assert_eq!(check("3", &[], &[jls, more, jls]), [] as [u32; 0]);
     assert_eq!(check("1", &[], &[]), [] as [u32; 0]);
+    // A header that claims one frame does not make the second image go unsaid.
+    assert_eq!(check("1", &[], &[jls, jls]), [] as [u32; 0]);
+    assert_eq!(check("1", &[], &[jls, more, jls]), [] as [u32; 0]);
+    assert_eq!(check("2", &[0, 38], &[jls, jls, jls]), [] as [u32; 0]);
 }

@@ -10,7 +10,7 @@ use sha2::{Digest as _, Sha256};
 use tancho_domain::dicom::{
     Priority, SeriesInstanceUid, SopClassUid, SopInstanceUid, StudyInstanceUid, TransferSyntaxUid,
 };
-use tancho_domain::ids::StudyId;
+use tancho_domain::ids::{NetworkId, StudyId};
 use tancho_imaging::container::{self, Coding, CodingTurns, Container, ContainerError, Encoder, Object};
 use tancho_imaging::limits::ScanLimits;
 use tancho_imaging::part10::{self, Part10Error};
@@ -23,9 +23,9 @@ use tancho_wire::frame::OfferItem;
 use tancho_wire::transfer::OfferedInstance;
 use tempfile::NamedTempFile;
 use tokio::io::AsyncSeekExt as _;
-use tokio::sync::OwnedSemaphorePermit;
 use tracing::Instrument as _;
 
+use super::Turn;
 use crate::blobs::BlobError;
 use crate::decoding::DecodeFault;
 use crate::error::ApiError;
@@ -89,7 +89,7 @@ pub(super) struct Request {
     /// The only study whose instances are taken; any without it.
     pub(super) study: Option<StudyInstanceUid>,
     /// Held until the last part's work has ended, also when the client has gone.
-    pub(super) _turn: OwnedSemaphorePermit,
+    pub(super) _turn: Turn,
 }
 
 /// An instance that is durable.
@@ -209,7 +209,7 @@ async fn try_store(app: &AppState, request: &Request, file: NamedTempFile) -> Re
     let origin = &request.origin;
     let wanted = request.study.clone();
     let scratch = app.incoming.dir().to_owned();
-    let file = look(app, file).await?;
+    let file = look(app, &request.origin.network_id, file).await?;
     let coded = blocking(move || code(file, wanted.as_ref(), &scratch, now_ms)).await?;
     let item = coded.offered.item.clone();
     let mut tx = app.db.read().await?;
@@ -345,7 +345,7 @@ async fn try_store(app: &AppState, request: &Request, file: NamedTempFile) -> Re
 
 /// Has a worker read the data set first: what ends the scanner, or lets it take more than a worker may, costs that process
 /// and this part. What the scanner refuses is refused by [`code`], which can say more.
-async fn look(app: &AppState, file: NamedTempFile) -> Result<NamedTempFile, Fault> {
+async fn look(app: &AppState, network_id: &NetworkId, file: NamedTempFile) -> Result<NamedTempFile, Fault> {
     let mut source = tokio::fs::File::from_std(file.reopen()?);
     let (file, meta) = blocking(move || {
         let meta = part10::split(&mut BufReader::new(file.reopen()?));
@@ -355,7 +355,10 @@ async fn look(app: &AppState, file: NamedTempFile) -> Result<NamedTempFile, Faul
     let Ok(meta) = meta else { return Ok(file) };
     let begin = source.seek(SeekFrom::Start(meta.data_set_offset)).await?;
     let len = source.metadata().await?.len().saturating_sub(begin);
-    let looked = app.decoders.scan(&meta.transfer_syntax, &mut source, len).await;
+    let looked = app
+        .decoders
+        .scan(network_id, &meta.transfer_syntax, &mut source, len)
+        .await;
     match looked {
         Ok(()) | Err(DecodeFault::Refused) => Ok(file),
         Err(DecodeFault::Died | DecodeFault::Marked) => Err(refusal(

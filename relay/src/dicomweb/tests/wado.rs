@@ -159,7 +159,9 @@ async fn flt_023_a_decoder_that_dies_costs_one_answer_and_never_the_relay() {
             while !relay.app.decoders.idle_process_ids().is_empty() {
                 tokio::task::yield_now().await;
             }
-            signal("KILL", process_id);
+            // As a decoder that finds its memory destroyed ends; the signal waits until the process goes on.
+            signal("ABRT", process_id);
+            signal("CONT", process_id);
         };
         let path = frame_path(1);
         let (answer, ()) = tokio::join!(relay.get(&token, &path, &native), killed);
@@ -195,6 +197,7 @@ async fn nothing_is_decoded_without_leave() {
     relay.store(&resting, syntax::EXPLICIT_LITTLE, true).await;
     // As when the relay stops: nobody gets memory for frames any more.
     relay.app.dicomweb.frame_mib.close();
+    relay.app.dicomweb.decoded_mib.close();
     let frames = "multipart/related; type=\"application/octet-stream\"";
     let bulk_data = format!("{}/bulkdata/7FE00010", instance_path(2));
     for (path, accept) in [

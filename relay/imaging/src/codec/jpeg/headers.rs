@@ -265,6 +265,10 @@ fn frame_header(marker: u8, segment: &[u8], expected: &FrameGeometry) -> Result<
     if !is_shape || usize::from(*n) > COMPONENTS_MAX {
         return Err(CodecError::OtherShape);
     }
+    // Lossy coding knows no smaller samples in wider words: they would be others than the header's.
+    if matches!(process, Process::Sequential) && *precision < expected.bits_stored {
+        return Err(CodecError::OtherShape);
+    }
     let is_precision = match marker {
         0xC0 => *precision == 8,
         0xC1 => matches!(precision, 8 | 12),

@@ -15,10 +15,15 @@ pub(super) fn decode(headers: &mut Headers<'_>, frame: &Frame) -> Result<(Vec<u1
     }
     let n_components = frame.components.len();
     let mut samples = vec![0_u16; frame.width * frame.height * n_components];
-    let mut n_decoded = 0;
+    let mut decoded = vec![false; n_components];
     let mut is_lossy = false;
-    while n_decoded < n_components {
+    while decoded.contains(&false) {
         let scan = headers.read_scan(frame)?;
+        for selected in &scan.selected {
+            if std::mem::replace(&mut decoded[selected.component], true) {
+                return Err(CodecError::Malformed("component in two scans"));
+            }
+        }
         if !(1..=7).contains(&scan.start) || scan.low >= frame.precision {
             return Err(CodecError::Malformed("predictor"));
         }
@@ -34,7 +39,6 @@ pub(super) fn decode(headers: &mut Headers<'_>, frame: &Frame) -> Result<(Vec<u1
         places.decode(headers, &mut bits, &mut samples)?;
         let len = bits.end(given)?;
         headers.skip(len);
-        n_decoded += scan.selected.len();
     }
     headers.end()?;
     Ok((samples, is_lossy))
