@@ -5,11 +5,12 @@ use std::collections::{BTreeSet, HashMap};
 use serde::Serialize;
 use tancho_domain::dicom::{Priority, japanese_era};
 use tancho_domain::ids::ObjectId;
+use tancho_wire::frame::LeftOut;
 
 use super::PageParts;
 use crate::conformance::Card;
 use crate::dimse::refusals::Refused;
-use crate::link::{LinkStatus, StudyFlow};
+use crate::link::{Asked, LinkStatus, StudyFlow};
 use crate::spool::studies::PatientLabel;
 use crate::spool::{
     HeldPicture, ObjectState, QuarantineRow, RequestForm, RequestPicture, RequestResult, StudyPicture,
@@ -167,8 +168,25 @@ struct RequestView {
     state: Option<String>,
     reader_name: Option<String>,
     clinical_context_complete: Option<bool>,
+    /// What the reader needs before reading, while the request is sent back.
+    returned: Option<ReturnedView>,
+    /// Answers of the last form that the relay did not take, and why.
+    left_out: Vec<LeftOutView>,
     /// What the last form asked for; `None` when the request was opened elsewhere.
     form: Option<FormView>,
+}
+
+#[derive(Debug, Serialize)]
+struct ReturnedView {
+    reason: Redacted,
+    by: String,
+    at_ms: i64,
+}
+
+#[derive(Debug, Serialize)]
+struct LeftOutView {
+    field: String,
+    code: String,
 }
 
 /// The last form of a study, so that the next one starts from it.
@@ -190,6 +208,7 @@ pub fn picture(parts: &PageParts) -> PageState {
     let requests = parts.spool.requests();
     let studies = parts.spool.studies();
     let flows = parts.board.study_flows();
+    let mut asked = parts.board.asked();
     let facts = Facts::gather(&parts.spool, &parts.board, now_ms);
     PageState {
         now_ms,
@@ -206,8 +225,10 @@ pub fn picture(parts: &PageParts) -> PageState {
             .iter()
             .take(STUDIES_SHOWN_MAX)
             .map(|study| {
-                let flow = flows.get(&study.study_instance_uid).copied();
-                study_view(study, flow.unwrap_or_default(), &by_study, &on_line, &requests)
+                let uid = &study.study_instance_uid;
+                let flow = flows.get(uid).copied().unwrap_or_default();
+                let request = request_view(study, &requests, asked.remove(uid).unwrap_or_default());
+                study_view(study, flow, &by_study, &on_line, request)
             })
             .collect(),
         held: parts
@@ -263,7 +284,7 @@ fn study_view(
     flow: StudyFlow,
     by_study: &HashMap<String, Vec<ObjectId>>,
     on_line: &HashMap<ObjectId, u64>,
-    requests: &[RequestPicture],
+    request: Option<RequestView>,
 ) -> StudyView {
     let tally = |state| study.tally(state);
     let [stored, coded, receipted, refused, held, damaged] = ObjectState::ALL.map(tally);
@@ -303,7 +324,7 @@ fn study_view(
         n_shown: flow.n_shown,
         last_sent_at_ms: flow.last_sent_at_ms,
         bytes_per_second: flow.bytes_per_second,
-        request: request_view(study, requests),
+        request,
     }
 }
 
@@ -347,7 +368,7 @@ fn held_view(held: HeldPicture, studies: &[StudyPicture]) -> HeldView {
     }
 }
 
-fn request_view(study: &StudyPicture, requests: &[RequestPicture]) -> Option<RequestView> {
+fn request_view(study: &StudyPicture, requests: &[RequestPicture], asked: Asked) -> Option<RequestView> {
     let last = requests
         .iter()
         .rfind(|request| request.form.study_instance_uid.as_str() == study.study_instance_uid);
@@ -359,6 +380,11 @@ fn request_view(study: &StudyPicture, requests: &[RequestPicture]) -> Option<Req
         return None;
     }
     let mut view = RequestView {
+        returned: asked.returned.map(|returned| ReturnedView {
+            reason: Redacted(returned.reason),
+            by: returned.by,
+            at_ms: returned.at_ms,
+        }),
         form: last.map(|request| form_view(&request.form)),
         ..RequestView::default()
     };
@@ -367,6 +393,14 @@ fn request_view(study: &StudyPicture, requests: &[RequestPicture]) -> Option<Req
         Some(Some(RequestResult::Refused { text, .. })) => view.refused = Some(text.clone()),
         Some(Some(RequestResult::Accepted { case_code, .. })) => view.case_code = Some(case_code.clone()),
         None => {}
+    }
+    // What was left out of the form before says nothing about the one that is on its way.
+    if !view.pending {
+        view.left_out = asked
+            .left_out
+            .into_iter()
+            .map(|LeftOut { field, code }| LeftOutView { field, code })
+            .collect();
     }
     if let Some(update) = update {
         view.case_code = update.case_code.clone().or(view.case_code);

@@ -72,6 +72,12 @@ fn due(spool: &Spool, rule: &RequestRule, now_ms: i64) -> Vec<RequestForm> {
     .collect()
 }
 
+/// Whether a form was made here by the rule.
+#[must_use]
+pub fn is_automatic(form: &RequestForm) -> bool {
+    form.command_id == command_id(form.study_instance_uid.as_str())
+}
+
 fn command_id(study: &str) -> CommandId {
     let digest = Sha256::digest(format!("tancho automatic request {study}"));
     let mut bytes = [0; 16];

@@ -1493,7 +1493,7 @@ export interface components {
             recorded_by: components["schemas"]["PersonName"];
             /**
              * Format: int64
-             * @description The newest signed version when the call began.
+             * @description The newest signed version when the other side was dialled: at the dial that was answered, else at the last one.
              */
             report_version_at_call?: number | null;
             /**
@@ -2277,8 +2277,8 @@ export interface components {
              * @description When.
              */
             at_ms: number;
-            /** @description The reader. */
-            by: components["schemas"]["PersonName"];
+            /** @description Name of the reader. */
+            by: string;
             /** @description What is missing, in the reader's words. */
             reason: string;
         };

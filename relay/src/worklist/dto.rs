@@ -231,8 +231,8 @@ pub struct Returned {
     pub reason: String,
     /// When.
     pub at_ms: i64,
-    /// The reader.
-    pub by: PersonName,
+    /// Name of the reader.
+    pub by: String,
 }
 
 /// A person as shown beside something else.
@@ -367,10 +367,7 @@ fn returned_of(item: &WorklistItem) -> Option<Returned> {
     Some(Returned {
         reason: item.request.reason.clone()?,
         at_ms: item.returned_at_ms?,
-        by: PersonName {
-            id: item.returned_by_id.clone()?,
-            name: item.returned_by_name.clone()?,
-        },
+        by: item.returned_by.clone()?,
     })
 }
 
