@@ -105,6 +105,8 @@ pub struct ReadingRequestSummary {
     pub criticality: Option<String>,
     /// Status of the newest signed version.
     pub report_status: Option<String>,
+    /// When the newest version was signed.
+    pub signed_at_ms: Option<i64>,
     /// When the newest version was acknowledged.
     pub acknowledged_at_ms: Option<i64>,
     /// `patient_mismatch_held`, `study_conflict`, `name_uncertain`, `text_uncertain`, `late_images`,
@@ -231,8 +233,8 @@ pub struct Returned {
     pub reason: String,
     /// When.
     pub at_ms: i64,
-    /// Name of the reader.
-    pub by: String,
+    /// The reader.
+    pub by: PersonName,
 }
 
 /// A person as shown beside something else.
@@ -355,6 +357,7 @@ pub fn summary_of(
         responsible_physician: request.responsible_physician,
         criticality: request.criticality.filter(|_| reads_reports),
         report_status: request.report_status,
+        signed_at_ms: request.signed_at_ms,
         acknowledged_at_ms: request.acknowledged_at_ms,
         warnings,
     })
@@ -367,7 +370,10 @@ fn returned_of(item: &WorklistItem) -> Option<Returned> {
     Some(Returned {
         reason: item.request.reason.clone()?,
         at_ms: item.returned_at_ms?,
-        by: item.returned_by.clone()?,
+        by: PersonName {
+            id: item.returned_by_id.clone()?,
+            name: item.returned_by_name.clone()?,
+        },
     })
 }
 

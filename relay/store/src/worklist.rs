@@ -58,8 +58,10 @@ pub struct WorklistItem {
     pub verbal_answered_at_ms: Option<i64>,
     /// When it was last sent back for information, however it stands now.
     pub returned_at_ms: Option<i64>,
-    /// Name of who sent it back then.
-    pub returned_by: Option<String>,
+    /// Who sent it back then (a `UserId`).
+    pub returned_by_id: Option<String>,
+    /// Name of that person then.
+    pub returned_by_name: Option<String>,
     /// The study; everything absent until its first head is here.
     #[sqlx(flatten)]
     pub study: StudyOfItem,
@@ -128,7 +130,7 @@ macro_rules! item_select {
              (select min(c.closed_at_ms) from calls c where c.network_id = r.network_id \
              and c.reading_request_id = r.id and c.state = 'closed' \
              and c.conversation not like '%\"readback_ok\":false%') as verbal_answered_at_ms, b.at_ms as returned_at_ms, \
-             b.actor_name as returned_by, s.patient_id, s.patient_name_alphabetic, \
+             b.actor_id as returned_by_id, b.actor_name as returned_by_name, s.patient_id, s.patient_name_alphabetic, \
              s.patient_name_ideographic, s.patient_name_phonetic, s.patient_name_uncertain, \
              coalesce(s.uncertain_elements, '') as uncertain_elements, s.patient_birth_date, s.patient_sex, s.study_date, s.study_time, s.accession_number, \
              s.study_description, s.n_received, s.n_verified, s.bytes_received, s.announced_instances, \

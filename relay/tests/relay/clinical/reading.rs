@@ -267,7 +267,8 @@ async fn the_sender_completes_what_the_reader_sends_back() {
     assert_eq!(returned["state"], "returned");
     let notices = clinic.get(&clinic.technologist, "/api/v1/notifications").await;
     assert_eq!(notices["items"][0]["kind"], "returned");
-    let expected = json!({ "reason": "GCS?", "at_ms": NOW_MS, "by": "佐藤 花子" });
+    let expected = json!({ "reason": "GCS?", "at_ms": NOW_MS,
+                           "by": { "id": clinic.reader.id.as_str(), "name": "佐藤 花子" } });
     assert_eq!(returned["returned"], expected);
     for person in [&clinic.technologist, &clinic.referrer, &clinic.second_reader] {
         let list = clinic.get(person, "/api/v1/reading-requests").await;
