@@ -380,11 +380,6 @@ fn request_view(study: &StudyPicture, requests: &[RequestPicture], asked: Asked)
         return None;
     }
     let mut view = RequestView {
-        returned: asked.returned.map(|returned| ReturnedView {
-            reason: Redacted(returned.reason),
-            by: returned.by,
-            at_ms: returned.at_ms,
-        }),
         form: last.map(|request| form_view(&request.form)),
         ..RequestView::default()
     };
@@ -394,14 +389,7 @@ fn request_view(study: &StudyPicture, requests: &[RequestPicture], asked: Asked)
         Some(Some(RequestResult::Accepted { case_code, .. })) => view.case_code = Some(case_code.clone()),
         None => {}
     }
-    // What was left out of the form before says nothing about the one that is on its way.
-    if !view.pending {
-        view.left_out = asked
-            .left_out
-            .into_iter()
-            .map(|LeftOut { field, code }| LeftOutView { field, code })
-            .collect();
-    }
+    view.take_asked(asked);
     if let Some(update) = update {
         view.case_code = update.case_code.clone().or(view.case_code);
         view.state = Some(update.state.clone());
@@ -409,6 +397,23 @@ fn request_view(study: &StudyPicture, requests: &[RequestPicture], asked: Asked)
         view.clinical_context_complete = Some(update.clinical_context_complete);
     }
     Some(view)
+}
+
+impl RequestView {
+    fn take_asked(&mut self, asked: Asked) {
+        self.returned = asked.returned.map(|returned| ReturnedView {
+            reason: Redacted(returned.reason),
+            by: returned.by,
+            at_ms: returned.at_ms,
+        });
+        // What was left out of the form before says nothing about the one that is on its way.
+        if !self.pending {
+            let left_out = asked.left_out.into_iter();
+            self.left_out = left_out
+                .map(|LeftOut { field, code }| LeftOutView { field, code })
+                .collect();
+        }
+    }
 }
 
 fn form_view(form: &RequestForm) -> FormView {
@@ -428,5 +433,49 @@ fn quarantine_view(row: QuarantineRow) -> QuarantineView {
         calling_ae: row.calling_ae,
         code: row.reason,
         bytes: row.data_len,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use tancho_wire::frame::Returned;
+
+    use super::*;
+
+    #[test]
+    fn the_card_says_what_a_reader_asks_for_and_which_answers_were_lost() {
+        let asked = Asked {
+            returned: Some(Returned {
+                reason: "GCS?".to_owned(),
+                by: "齋藤 守".to_owned(),
+                at_ms: 7,
+            }),
+            left_out: vec![LeftOut {
+                field: "door_dt".to_owned(),
+                code: "in_future".to_owned(),
+            }],
+        };
+        let mut view = RequestView::default();
+        view.take_asked(asked.clone());
+        let shown = serde_json::to_value(&view).unwrap();
+        assert_eq!(
+            shown["returned"],
+            json!({ "reason": "GCS?", "by": "齋藤 守", "at_ms": 7 })
+        );
+        assert_eq!(
+            shown["left_out"],
+            json!([{ "field": "door_dt", "code": "in_future" }])
+        );
+        assert!(
+            !format!("{view:?}").contains("GCS?"),
+            "a person's words are in no log"
+        );
+        let mut on_its_way = RequestView {
+            pending: true,
+            ..RequestView::default()
+        };
+        on_its_way.take_asked(asked);
+        assert!(on_its_way.left_out.is_empty());
     }
 }

@@ -92,6 +92,23 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_form_of_the_rule_is_told_from_a_persons() {
+        let mut form = RequestForm {
+            command_id: command_id("1.2.3"),
+            study_instance_uid: "1.2.3".to_owned().try_into().unwrap(),
+            urgency: "routine".to_owned(),
+            clinical_context: serde_json::json!({}),
+            callback_number: "0154-22-1111".to_owned(),
+            callback_person: None,
+            responsible_physician: None,
+            created_at_ms: 1,
+        };
+        assert!(is_automatic(&form));
+        form.command_id = CommandId::new(Uuid::from_u128(1));
+        assert!(!is_automatic(&form));
+    }
+
+    #[test]
     fn the_same_study_always_has_the_same_command() {
         assert_eq!(command_id("1.2.3"), command_id("1.2.3"));
         assert_ne!(command_id("1.2.3"), command_id("1.2.4"));

@@ -770,7 +770,7 @@ mod tests {
         let Some(Frame::Request(sent)) = line.next_control_frame() else {
             panic!("the other form goes out");
         };
-        assert_eq!(sent.command_id, good.command_id);
+        assert_eq!((sent.command_id, sent.automatic), (good.command_id, false));
         assert!(line.next_control_frame().is_none());
     }
 }
