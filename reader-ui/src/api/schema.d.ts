@@ -2138,6 +2138,11 @@ export interface components {
             responsible_physician?: string | null;
             returned?: components["schemas"]["Returned"] | null;
             /**
+             * Format: int64
+             * @description When the newest version was signed.
+             */
+            signed_at_ms?: number | null;
+            /**
              * @description `requested`, `readable`, `claimed`, `preliminary`, `final`, `acknowledged`, `returned`, `reopened`,
              *     `cancelled`.
              */
@@ -2277,8 +2282,8 @@ export interface components {
              * @description When.
              */
             at_ms: number;
-            /** @description Name of the reader. */
-            by: string;
+            /** @description The reader. */
+            by: components["schemas"]["PersonName"];
             /** @description What is missing, in the reader's words. */
             reason: string;
         };
