@@ -1,5 +1,6 @@
 //! The state of the line to the relay, as the uplink reports it and the page, the metrics and
-//! `tancho-agent status` read it. Holds figures only, never patient data.
+//! `tancho-agent status` read it. Holds figures, and what the relay asks for about a request, which is a person's words:
+//! only the page shows it.
 
 pub mod certificate;
 pub mod history;
@@ -11,6 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::Serialize;
 use tancho_domain::ids::ObjectId;
+use tancho_wire::frame::{LeftOut, Returned};
 use tokio::sync::watch;
 
 use crate::clock::Clock;
@@ -138,9 +140,19 @@ pub struct StudyFlow {
     pub bytes_per_second: u64,
 }
 
+/// What the relay wants from the technologist about a study's request.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Asked {
+    /// What the reader needs first.
+    pub returned: Option<Returned>,
+    /// Answers of the newest form that the relay did not take.
+    pub left_out: Vec<LeftOut>,
+}
+
 #[derive(Default)]
 struct Study {
     n_shown: u64,
+    asked: Asked,
     last_sent_at_ms: Option<i64>,
     rate: RateWindow,
 }
@@ -354,6 +366,29 @@ impl LinkBoard {
         self.with(|figures| {
             let study = figures.studies.get(study_instance_uid);
             study.map_or(0, |study| study.n_shown)
+        })
+    }
+
+    /// Notes what the relay wants to know about a study's request.
+    pub fn set_asked(&self, study_instance_uid: &str, asked: Asked) {
+        self.with(|figures| {
+            // Most studies are asked nothing, and need no entry for it.
+            if asked != Asked::default() || figures.studies.contains_key(study_instance_uid) {
+                figures.study(study_instance_uid).asked = asked;
+            }
+        });
+        self.bump();
+    }
+
+    /// What the relay wants to know about the requests of studies, of those it asks something.
+    #[must_use]
+    pub fn asked(&self) -> HashMap<String, Asked> {
+        self.with(|figures| {
+            let studies = figures.studies.iter();
+            let asked = studies.filter(|(_, study)| study.asked != Asked::default());
+            asked
+                .map(|(uid, study)| (uid.clone(), study.asked.clone()))
+                .collect()
         })
     }
 

@@ -1,6 +1,8 @@
 //! The one place that maps what happened to DIMSE statuses (PS3.7 annex C, PS3.4 section B.2.3), rejections and
 //! aborts (PS3.8 section 9.3). The peer always gets an answer.
 
+use std::borrow::Cow;
+
 use dicom_ul::pdu::{
     AbortRQServiceProviderReason, AbortRQSource, AssociationRJ, AssociationRJResult,
     AssociationRJServiceProviderPresentationReason, AssociationRJServiceUserReason, AssociationRJSource, Pdu,
@@ -29,20 +31,40 @@ pub const DATA_SET_MISMATCH: u16 = 0xA900;
 /// Cannot understand.
 pub const CANNOT_UNDERSTAND: u16 = 0xC000;
 
-/// The status of a C-STORE with its Error Comment. Comments carry no patient data.
+/// The status of a C-STORE with its Error Comment: what is wrong and what to do, in the 64 characters that the scanner's
+/// log shows. Comments carry no patient data.
 #[must_use]
-pub fn of_store(outcome: &Result<Stored, IntakeError>) -> (u16, Option<&'static str>) {
-    match outcome {
-        Ok(Stored::New { .. } | Stored::Duplicate { .. }) => (SUCCESS, None),
-        Err(IntakeError::NoSpace) => (OUT_OF_RESOURCES, Some("no room in the spool")),
-        Err(IntakeError::Storage(_)) => (OUT_OF_RESOURCES, Some("spool storage failed")),
-        Err(IntakeError::TooLarge) => (OUT_OF_RESOURCES, Some("object longer than the limit")),
-        Err(IntakeError::UidMismatch) => (DATA_SET_MISMATCH, Some("UIDs of command and data set differ")),
-        Err(IntakeError::Unusable(code @ ("uid_missing" | "uid_malformed"))) => {
-            (DATA_SET_MISMATCH, Some(code))
+pub fn of_store(outcome: &Result<Stored, IntakeError>) -> (u16, Option<Cow<'static, str>>) {
+    let Err(error) = outcome else {
+        return (SUCCESS, None);
+    };
+    let (status, comment) = match error {
+        IntakeError::NoSpace => (
+            OUT_OF_RESOURCES,
+            "no room in the spool: free the disk, then send again".into(),
+        ),
+        IntakeError::Storage(_) => (
+            OUT_OF_RESOURCES,
+            "spool storage failed: check the disk, then send again".into(),
+        ),
+        IntakeError::TooLarge => (
+            OUT_OF_RESOURCES,
+            "object longer than the limit: send it in smaller objects".into(),
+        ),
+        IntakeError::UidMismatch => (
+            DATA_SET_MISMATCH,
+            "UIDs of command and data set differ: correct at the scanner".into(),
+        ),
+        IntakeError::Unusable(code @ ("uid_missing" | "uid_malformed")) => {
+            (DATA_SET_MISMATCH, kept_aside(code).into())
         }
-        Err(IntakeError::Unusable(code)) => (CANNOT_UNDERSTAND, Some(code)),
-    }
+        IntakeError::Unusable(code) => (CANNOT_UNDERSTAND, kept_aside(code).into()),
+    };
+    (status, Some(comment))
+}
+
+fn kept_aside(code: &str) -> String {
+    format!("{code}: kept aside, see the node's page")
 }
 
 /// Why an association is not accepted (PS3.8 section 9.3.4).
@@ -194,6 +216,36 @@ pub fn encode(pdu: &Pdu) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::spool::SpoolError;
+
+    #[test]
+    fn a_refused_object_is_answered_with_what_to_do_in_what_the_field_takes() {
+        let of = |error| of_store(&Err(error));
+        let (status, comment) = of(IntakeError::Unusable("too_many_elements"));
+        assert_eq!(
+            (status, comment.as_deref()),
+            (
+                CANNOT_UNDERSTAND,
+                Some("too_many_elements: kept aside, see the node's page")
+            )
+        );
+        for error in [
+            IntakeError::NoSpace,
+            IntakeError::Storage(SpoolError::Index("x".to_owned())),
+            IntakeError::TooLarge,
+            IntakeError::UidMismatch,
+            IntakeError::Unusable("transfer_syntax_malformed"),
+        ] {
+            let (status, comment) = of(error);
+            let comment = comment.expect("a comment");
+            assert!(status != SUCCESS && comment.is_ascii(), "{comment}");
+            assert!(
+                comment.len() <= 64 && comment.contains(':'),
+                "{comment} has {}",
+                comment.len()
+            );
+        }
+    }
 
     #[test]
     fn rejections_and_aborts_carry_the_numbers_of_the_standard() {

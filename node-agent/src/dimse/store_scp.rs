@@ -66,7 +66,7 @@ impl Receiving {
         let pdu = Response {
             request: &self.command,
             status,
-            comment,
+            comment: comment.as_deref(),
         }
         .to_pdu(self.context_id);
         (outcome, pdu)

@@ -31,6 +31,11 @@ const TELEPHONE_DIGITS_MIN: usize = 3;
 const LINE_BYTES_MAX: usize = tancho_wire::limits::TEXT_BYTES_MAX;
 /// Longest clinical context in bytes of JSON, as the line carries it.
 const CONTEXT_BYTES_MAX: usize = tancho_wire::limits::CLINICAL_CONTEXT_BYTES_MAX;
+/// How far ahead of this computer's clock an instant of the form may lie: clocks at a site differ. The relay allows as
+/// much.
+const CLOCK_TOLERANCE_MS: i64 = 300_000;
+/// End of the names of the clinical context's instants, all of which have passed when the form is filled in.
+const INSTANT_SUFFIX: &str = "_dt";
 /// Bytes of a download read at once.
 const PIECE_BYTES: usize = 256 * 1024;
 
@@ -120,6 +125,12 @@ pub async fn send_request(
         ));
     }
     let clinical_context = serde_json::Value::Object(body.clinical_context);
+    if lies_ahead(&clinical_context, parts.clock.now_ms() + CLOCK_TOLERANCE_MS) {
+        return Err(invalid(
+            "time_in_future",
+            "a time in the form lies in the future; correct it, or this computer's clock",
+        ));
+    }
     if clinical_context.to_string().len() > CONTEXT_BYTES_MAX {
         return Err(invalid(
             "clinical_context_too_long",
@@ -142,6 +153,23 @@ pub async fn send_request(
         parts.spool.set_priority(study.as_str(), Priority::Stat).await?;
     }
     Ok(StatusCode::ACCEPTED)
+}
+
+/// Whether any instant in the answers is later than `now_ms`; the relay would leave it out.
+fn lies_ahead(answers: &serde_json::Value, now_ms: i64) -> bool {
+    let is_later = |name: &str, value: &serde_json::Value| {
+        let at = value
+            .as_str()
+            .and_then(|text| text.parse::<jiff::Timestamp>().ok());
+        name.ends_with(INSTANT_SUFFIX) && at.is_some_and(|at| at.as_millisecond() > now_ms)
+    };
+    match answers {
+        serde_json::Value::Object(group) => group
+            .iter()
+            .any(|(name, value)| is_later(name, value) || lies_ahead(value, now_ms)),
+        serde_json::Value::Array(list) => list.iter().any(|value| lies_ahead(value, now_ms)),
+        _ => false,
+    }
 }
 
 /// Which study, and how soon.

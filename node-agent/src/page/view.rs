@@ -5,12 +5,13 @@ use std::collections::{BTreeSet, HashMap};
 use serde::Serialize;
 use tancho_domain::dicom::{Priority, japanese_era};
 use tancho_domain::ids::ObjectId;
+use tancho_wire::frame::LeftOut;
 
 use super::PageParts;
 use crate::conformance::Card;
 use crate::deliver::{DestinationPicture, PromisePicture};
 use crate::dimse::refusals::Refused;
-use crate::link::{LinkStatus, StudyFlow};
+use crate::link::{Asked, LinkStatus, StudyFlow};
 use crate::spool::studies::PatientLabel;
 use crate::spool::{
     HeldPicture, ObjectState, QUARANTINE_SHOWN_MAX, QuarantineRow, RequestForm, RequestPicture,
@@ -175,8 +176,25 @@ struct RequestView {
     state: Option<String>,
     reader_name: Option<String>,
     clinical_context_complete: Option<bool>,
+    /// What the reader needs before reading, while the request is sent back.
+    returned: Option<ReturnedView>,
+    /// Answers of the last form that the relay did not take, and why.
+    left_out: Vec<LeftOutView>,
     /// What the last form asked for; `None` when the request was opened elsewhere.
     form: Option<FormView>,
+}
+
+#[derive(Debug, Serialize)]
+struct ReturnedView {
+    reason: Redacted,
+    by: String,
+    at_ms: i64,
+}
+
+#[derive(Debug, Serialize)]
+struct LeftOutView {
+    field: String,
+    code: String,
 }
 
 /// The last form of a study, so that the next one starts from it.
@@ -198,6 +216,7 @@ pub fn picture(parts: &PageParts) -> PageState {
     let requests = parts.spool.requests();
     let studies = parts.spool.studies();
     let flows = parts.board.study_flows();
+    let mut asked = parts.board.asked();
     let facts = Facts::gather(&parts.spool, &parts.board, &parts.deliveries, now_ms);
     let quarantine = parts.spool.quarantine();
     PageState {
@@ -217,8 +236,10 @@ pub fn picture(parts: &PageParts) -> PageState {
             .iter()
             .take(STUDIES_SHOWN_MAX)
             .map(|study| {
-                let flow = flows.get(&study.study_instance_uid).copied();
-                study_view(study, flow.unwrap_or_default(), &by_study, &on_line, &requests)
+                let uid = &study.study_instance_uid;
+                let flow = flows.get(uid).copied().unwrap_or_default();
+                let request = request_view(study, &requests, asked.remove(uid).unwrap_or_default());
+                study_view(study, flow, &by_study, &on_line, request)
             })
             .collect(),
         held: parts
@@ -270,7 +291,7 @@ fn study_view(
     flow: StudyFlow,
     by_study: &HashMap<String, Vec<ObjectId>>,
     on_line: &HashMap<ObjectId, u64>,
-    requests: &[RequestPicture],
+    request: Option<RequestView>,
 ) -> StudyView {
     let tally = |state| study.tally(state);
     let [stored, coded, receipted, refused, held, damaged] = ObjectState::ALL.map(tally);
@@ -310,7 +331,7 @@ fn study_view(
         n_shown: flow.n_shown,
         last_sent_at_ms: flow.last_sent_at_ms,
         bytes_per_second: flow.bytes_per_second,
-        request: request_view(study, requests),
+        request,
     }
 }
 
@@ -354,7 +375,7 @@ fn held_view(held: HeldPicture, studies: &[StudyPicture]) -> HeldView {
     }
 }
 
-fn request_view(study: &StudyPicture, requests: &[RequestPicture]) -> Option<RequestView> {
+fn request_view(study: &StudyPicture, requests: &[RequestPicture], asked: Asked) -> Option<RequestView> {
     let last = requests
         .iter()
         .rfind(|request| request.form.study_instance_uid.as_str() == study.study_instance_uid);
@@ -375,6 +396,7 @@ fn request_view(study: &StudyPicture, requests: &[RequestPicture]) -> Option<Req
         Some(Some(RequestResult::Accepted { case_code, .. })) => view.case_code = Some(case_code.clone()),
         None => {}
     }
+    view.take_asked(asked);
     if let Some(update) = update {
         view.case_code = update.case_code.clone().or(view.case_code);
         view.state = Some(update.state.clone());
@@ -382,6 +404,23 @@ fn request_view(study: &StudyPicture, requests: &[RequestPicture]) -> Option<Req
         view.clinical_context_complete = Some(update.clinical_context_complete);
     }
     Some(view)
+}
+
+impl RequestView {
+    fn take_asked(&mut self, asked: Asked) {
+        self.returned = asked.returned.map(|returned| ReturnedView {
+            reason: Redacted(returned.reason),
+            by: returned.by,
+            at_ms: returned.at_ms,
+        });
+        // What was left out of the form before says nothing about the one that is on its way.
+        if !self.pending {
+            let left_out = asked.left_out.into_iter();
+            self.left_out = left_out
+                .map(|LeftOut { field, code }| LeftOutView { field, code })
+                .collect();
+        }
+    }
 }
 
 fn form_view(form: &RequestForm) -> FormView {
@@ -401,5 +440,49 @@ fn quarantine_view(row: QuarantineRow) -> QuarantineView {
         calling_ae: row.calling_ae,
         code: row.reason,
         bytes: row.data_len,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use tancho_wire::frame::Returned;
+
+    use super::*;
+
+    #[test]
+    fn the_card_says_what_a_reader_asks_for_and_which_answers_were_lost() {
+        let asked = Asked {
+            returned: Some(Returned {
+                reason: "GCS?".to_owned(),
+                by: "齋藤 守".to_owned(),
+                at_ms: 7,
+            }),
+            left_out: vec![LeftOut {
+                field: "door_dt".to_owned(),
+                code: "in_future".to_owned(),
+            }],
+        };
+        let mut view = RequestView::default();
+        view.take_asked(asked.clone());
+        let shown = serde_json::to_value(&view).unwrap();
+        assert_eq!(
+            shown["returned"],
+            json!({ "reason": "GCS?", "by": "齋藤 守", "at_ms": 7 })
+        );
+        assert_eq!(
+            shown["left_out"],
+            json!([{ "field": "door_dt", "code": "in_future" }])
+        );
+        assert!(
+            !format!("{view:?}").contains("GCS?"),
+            "a person's words are in no log"
+        );
+        let mut on_its_way = RequestView {
+            pending: true,
+            ..RequestView::default()
+        };
+        on_its_way.take_asked(asked);
+        assert!(on_its_way.left_out.is_empty());
     }
 }

@@ -72,6 +72,12 @@ fn due(spool: &Spool, rule: &RequestRule, now_ms: i64) -> Vec<RequestForm> {
     .collect()
 }
 
+/// Whether a form was made here by the rule.
+#[must_use]
+pub fn is_automatic(form: &RequestForm) -> bool {
+    form.command_id == command_id(form.study_instance_uid.as_str())
+}
+
 fn command_id(study: &str) -> CommandId {
     let digest = Sha256::digest(format!("tancho automatic request {study}"));
     let mut bytes = [0; 16];
@@ -84,6 +90,23 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
+
+    #[test]
+    fn a_form_of_the_rule_is_told_from_a_persons() {
+        let mut form = RequestForm {
+            command_id: command_id("1.2.3"),
+            study_instance_uid: "1.2.3".to_owned().try_into().unwrap(),
+            urgency: "routine".to_owned(),
+            clinical_context: serde_json::json!({}),
+            callback_number: "0154-22-1111".to_owned(),
+            callback_person: None,
+            responsible_physician: None,
+            created_at_ms: 1,
+        };
+        assert!(is_automatic(&form));
+        form.command_id = CommandId::new(Uuid::from_u128(1));
+        assert!(!is_automatic(&form));
+    }
 
     #[test]
     fn the_same_study_always_has_the_same_command() {

@@ -35,7 +35,8 @@ use super::path_memory::PathMemories;
 use super::recorder::Answer;
 use super::renewal::Renewal;
 use crate::clock::Clock;
-use crate::link::{Flow, LinkBoard, LinkState, Measured};
+use crate::link::{Asked, Flow, LinkBoard, LinkState, Measured};
+use crate::requests::automatic::is_automatic;
 use crate::spool::{OutboundObject, Receipt, RequestForm, RequestResult, Spool};
 use files::Files;
 use streams::DataStreams;
@@ -253,6 +254,11 @@ impl Line {
                     self.board
                         .set_shown(status.study_instance_uid.as_str(), n_preview);
                 }
+                let asked = Asked {
+                    returned: status.returned.clone(),
+                    left_out: status.left_out.clone(),
+                };
+                self.board.set_asked(status.study_instance_uid.as_str(), asked);
                 self.hand_on(Answer::Study(Box::new(status))).await;
             }
             Frame::RequestResult(result) => {
@@ -678,6 +684,7 @@ fn manifest_frame(manifest: crate::spool::StudyManifest) -> StudyManifest {
 }
 
 fn request_frame(form: RequestForm) -> frame::RequestForm {
+    let automatic = is_automatic(&form);
     frame::RequestForm {
         command_id: form.command_id,
         study_instance_uid: form.study_instance_uid,
@@ -687,6 +694,7 @@ fn request_frame(form: RequestForm) -> frame::RequestForm {
         responsible_physician: form.responsible_physician.unwrap_or_default(),
         clinical_context: form.clinical_context.to_string(),
         requested_at_ms: form.created_at_ms,
+        automatic,
     }
 }
 
@@ -762,7 +770,7 @@ mod tests {
         let Some(Frame::Request(sent)) = line.next_control_frame() else {
             panic!("the other form goes out");
         };
-        assert_eq!(sent.command_id, good.command_id);
+        assert_eq!((sent.command_id, sent.automatic), (good.command_id, false));
         assert!(line.next_control_frame().is_none());
     }
 }

@@ -411,3 +411,34 @@ fn flt_005_the_patient_is_known_after_a_restart_though_the_first_object_of_the_s
     store_of(&agent, study, 3, "B");
     assert_eq!(held(&agent.state()), [entry("A", "B", 1)]);
 }
+
+/// The relay would leave such an answer out, and the person would believe it was sent.
+#[test]
+fn a_form_with_a_time_that_has_not_come_is_refused_where_it_is_filled_in() {
+    let folder = tempfile::tempdir().unwrap();
+    let agent = TestAgent::start_in(folder.path(), |_| {}).unwrap();
+    store_of(&agent, "2.25.99", 1, "A");
+    let now_ms = agent.state()["now_ms"].as_i64().unwrap();
+    let body = |n: u8, minutes: i64, context: &str| {
+        let at = jiff::Timestamp::from_millisecond(now_ms + minutes * 60_000).unwrap();
+        let context: Value = serde_json::from_str(&context.replace("AT", &at.to_string())).unwrap();
+        json!({ "command_id": format!("01890000-0000-7000-8000-0000000000{n:02}"), "study_instance_uid": "2.25.99",
+                "urgency": "urgent", "clinical_context": context, "callback_number": "0153-00-1111" })
+    };
+    for (n, context) in [
+        (1, r#"{ "door_dt": "AT" }"#),
+        (
+            2,
+            r#"{ "antithrombotics": [{ "class": "doac", "last_dose_dt": "AT" }] }"#,
+        ),
+    ] {
+        let (status, answer) = agent.post("/api/requests", ORIGIN, &body(n, 7, context));
+        assert!(
+            status == 422 && answer.contains("time_in_future"),
+            "{status} {answer}"
+        );
+    }
+    assert!(agent.state()["studies"][0]["request"].is_null());
+    let (status, answer) = agent.post("/api/requests", ORIGIN, &body(3, 4, r#"{ "door_dt": "AT" }"#));
+    assert_eq!(status, 202, "clocks at a site differ: {answer}");
+}

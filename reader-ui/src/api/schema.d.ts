@@ -1493,7 +1493,7 @@ export interface components {
             recorded_by: components["schemas"]["PersonName"];
             /**
              * Format: int64
-             * @description The newest signed version when the call began.
+             * @description The newest signed version when the other side was dialled: at the dial that was answered, else at the last one.
              */
             report_version_at_call?: number | null;
             /**
@@ -2136,6 +2136,12 @@ export interface components {
             requesting_site: components["schemas"]["SiteName"];
             /** @description Physician responsible for the patient. */
             responsible_physician?: string | null;
+            returned?: components["schemas"]["Returned"] | null;
+            /**
+             * Format: int64
+             * @description When the newest version was signed.
+             */
+            signed_at_ms?: number | null;
             /**
              * @description `requested`, `readable`, `claimed`, `preliminary`, `final`, `acknowledged`, `returned`, `reopened`,
              *     `cancelled`.
@@ -2269,6 +2275,18 @@ export interface components {
              */
             version: number;
         };
+        /** @description That a request was sent back for information. */
+        Returned: {
+            /**
+             * Format: int64
+             * @description When.
+             */
+            at_ms: number;
+            /** @description The reader. */
+            by: components["schemas"]["PersonName"];
+            /** @description What is missing, in the reader's words. */
+            reason: string;
+        };
         /** @description What is said, over the version of the record its writer has seen. */
         SaveConversation: {
             /**
@@ -2311,6 +2329,8 @@ export interface components {
             server_time_ms: number;
             /** @description The person. */
             user: components["schemas"]["SessionUser"];
+            /** @description Viewers beside the page's own. */
+            viewers: components["schemas"]["Viewers"];
         };
         /** @description The network of a session. */
         SessionNetwork: {
@@ -2654,6 +2674,11 @@ export interface components {
         UserList: {
             /** @description By login. */
             items: components["schemas"]["User"][];
+        };
+        /** @description Viewers that are installed beside the page's own. */
+        Viewers: {
+            /** @description Whether OHIF is there, under `/ohif/`. */
+            ohif: boolean;
         };
         /** @description Instances of a study that its site withholds for one reason; while there are any, the study is not complete. */
         WithheldInstances: {

@@ -4,7 +4,7 @@
 //! `escalated -> alternative_delivered -> closed_with_exception`. A closed record never changes; addenda follow it.
 //! Clinical reference 3. What a conversation must contain is in `call/conversation.rs`.
 
-use crate::critical_result::Criticality;
+use crate::critical_result::{Criticality, FailurePolicy, missing_attempts};
 
 mod conversation;
 
@@ -333,6 +333,9 @@ pub enum CallRefusal {
     /// Required fields are missing.
     #[error("required fields are missing")]
     Missing(Vec<&'static str>),
+    /// Nobody was reached, and what stands in for a conversation is not all there (rule 3 of the clinical reference).
+    #[error("nobody was reached, and that is not documented as the rule asks")]
+    FailureNotDocumented(Vec<&'static str>),
     /// An instant lies before the one it has to follow, or in the future.
     #[error("instants are in the wrong order")]
     OutOfOrder,
@@ -352,6 +355,7 @@ impl CallRefusal {
             Self::NoOpenAttempt => "no_open_attempt",
             Self::WrongState(_) => "call_wrong_state",
             Self::Missing(_) => "call_incomplete",
+            Self::FailureNotDocumented(_) => "failure_not_documented",
             Self::OutOfOrder => "out_of_order",
             Self::TooMany => "too_many",
         }
@@ -589,11 +593,18 @@ impl CallRecord {
         Ok(())
     }
 
-    /// Makes the record final. `criticality` is the most severe the reader has named, in the draft or on the phone.
+    /// Makes the record final. `criticality` is the most severe the reader has named, in the draft or on the phone,
+    /// `others` are the other records of the case. A record that reached nobody is not closed while that would leave a
+    /// red finding neither communicated nor documented: it would have to be done again.
     ///
     /// # Errors
-    /// The record is not that far, or required fields are missing; all of them are named.
-    pub fn close(&mut self, criticality: Criticality, now_ms: i64) -> Result<(), CallRefusal> {
+    /// The record is not that far, or something required is missing; all of it is named.
+    pub fn close(
+        &mut self,
+        criticality: Criticality,
+        others: &[CallRecord],
+        now_ms: i64,
+    ) -> Result<(), CallRefusal> {
         self.ensure_open()?;
         if self.attempts.iter().any(|attempt| attempt.outcome.is_none()) {
             return Err(CallRefusal::AttemptOpen);
@@ -606,11 +617,32 @@ impl CallRecord {
                 }
                 self.state = CallState::Closed;
             }
-            CallState::AlternativeDelivered => self.state = CallState::ClosedWithException,
+            CallState::Attempted | CallState::Escalated | CallState::AlternativeDelivered => {
+                let missing = self.missing_to_except(criticality, others);
+                if !missing.is_empty() {
+                    return Err(CallRefusal::FailureNotDocumented(missing));
+                }
+                self.state = CallState::ClosedWithException;
+            }
             other => return Err(CallRefusal::WrongState(other)),
         }
         self.closed_at_ms = Some(now_ms);
         Ok(())
+    }
+
+    /// What a record that reached nobody lacks: attempts and numbers count over all records of the case.
+    fn missing_to_except(&self, criticality: Criticality, others: &[CallRecord]) -> Vec<&'static str> {
+        let mut missing = Vec::new();
+        if criticality == Criticality::Red && self.direction != Direction::ThirdParty {
+            missing.extend(missing_attempts(self, others, &FailurePolicy::default()));
+        }
+        if self.escalation.is_none() {
+            missing.push("escalation");
+        }
+        if self.alternative_delivery.is_none() {
+            missing.push("alternative_delivery");
+        }
+        missing
     }
 
     /// Required fields that a conversation still lacks.

@@ -209,6 +209,38 @@ pub fn assess(
     })
 }
 
+/// What of rule 3 (b) a red finding would still lack if this record, which reached nobody, were closed now:
+/// `failed_attempts`, `numbers_or_roles`. Nothing when another record has told the finding already.
+#[must_use]
+pub fn missing_attempts(
+    record: &CallRecord,
+    others: &[CallRecord],
+    policy: &FailurePolicy,
+) -> Vec<&'static str> {
+    let mut calls = others.to_vec();
+    calls.push(CallRecord {
+        state: CallState::ClosedWithException,
+        ..record.clone()
+    });
+    let evidence = CommunicationEvidence {
+        calls: &calls,
+        since_ms: None,
+        acknowledgement: None,
+    };
+    let Err(lacking) = assess(Criticality::Red, evidence, policy) else {
+        return Vec::new();
+    };
+    let conditions = [
+        (lacking.failed_attempts < policy.attempts_min, "failed_attempts"),
+        (lacking.distinct < policy.distinct_min, "numbers_or_roles"),
+    ];
+    conditions
+        .into_iter()
+        .filter(|(lacks, _)| *lacks)
+        .map(|(_, name)| name)
+        .collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

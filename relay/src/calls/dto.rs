@@ -139,7 +139,7 @@ pub struct Call {
     pub recorded_by: PersonName,
     /// When it was last written.
     pub recorded_at_ms: i64,
-    /// The newest signed version when the call began.
+    /// The newest signed version when the other side was dialled: at the dial that was answered, else at the last one.
     pub report_version_at_call: Option<i64>,
     /// When the record was begun, before the first dial.
     pub started_at_ms: i64,

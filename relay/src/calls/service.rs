@@ -10,7 +10,7 @@ use tancho_domain::critical_result::Criticality;
 use tancho_domain::ids::{CallId, ReadingRequestId};
 use tancho_store::audit::{self, Entry};
 use tancho_store::reading::ReadingRequest;
-use tancho_store::{StoreError, Tx, calls as store, reading, users};
+use tancho_store::{StoreError, Tx, calls as store, reading, reports, users};
 
 use super::dto;
 use super::stored::{self, StoredCall, load_call};
@@ -77,8 +77,13 @@ pub async fn start_attempt(
         channel: code("channel", &form.channel, Channel::parse)?,
         started_at_ms: form.started_at_ms.unwrap_or(now_ms),
     };
-    let decide = |record: &mut CallRecord| record.start_attempt(new, now_ms);
-    change(tx, caller, id, "start_call_attempt", decide, now_ms).await
+    let (mut call, request) = own(tx, caller, id, now_ms).await?;
+    // The record says which version existed when they spoke, and not when the form was opened.
+    if call.record.connected_at_ms().is_none() {
+        call.row.report_version_at_call = version_at(tx, &caller.scope, &request, new.started_at_ms).await?;
+    }
+    call.record.start_attempt(new, now_ms).map_err(refused)?;
+    save(tx, caller, "start_call_attempt", call, &request, now_ms).await
 }
 
 /// Notes how a dial ended.
@@ -161,7 +166,10 @@ pub async fn deliver_otherwise(
 pub async fn close(tx: &mut Tx, caller: &Caller, id: &CallId, now_ms: i64) -> Result<Written, ApiError> {
     let (mut call, request) = own(tx, caller, id, now_ms).await?;
     let criticality = most_severe(tx, &caller.scope, &request).await?;
-    call.record.close(criticality, now_ms).map_err(refused)?;
+    let calls = stored::load_calls(tx, &caller.scope, &request.id, now_ms).await?;
+    let others = calls.into_iter().filter(|other| other.row.id != *id);
+    let others: Vec<CallRecord> = others.map(|other| other.record).collect();
+    call.record.close(criticality, &others, now_ms).map_err(refused)?;
     let me = users::get_user(tx, &caller.scope.network_id, &caller.principal.user_id).await?;
     let detail = json!({ "call_id": id, "state": call.record.state.as_str() });
     append_event(
@@ -202,6 +210,24 @@ pub async fn add_addendum(
     };
     store::add_call_addendum(tx, &caller.scope, id, &addendum).await?;
     finish(tx, caller, "add_call_addendum", id, &request, now_ms).await
+}
+
+/// The newest version that was signed at an instant.
+async fn version_at(
+    tx: &mut Tx,
+    scope: &Scope,
+    request: &ReadingRequest,
+    at_ms: i64,
+) -> Result<Option<i64>, ApiError> {
+    let Some(report_id) = request.report()? else {
+        return Ok(None);
+    };
+    let versions = reports::list_report_versions(tx, scope, &report_id).await?;
+    let signed = versions
+        .iter()
+        .rev()
+        .find(|version| version.signed_at_ms <= at_ms);
+    Ok(signed.map(|version| version.version))
 }
 
 /// Loads the caller's own record, lets the domain decide about a change of it, and saves it.
@@ -341,7 +367,7 @@ fn given_code<T>(
 fn refused(refusal: CallRefusal) -> ApiError {
     let detail = refusal.to_string();
     match &refusal {
-        CallRefusal::Missing(fields) => {
+        CallRefusal::Missing(fields) | CallRefusal::FailureNotDocumented(fields) => {
             ApiError::unprocessable(refusal.code(), detail).with("missing", json!(fields))
         }
         CallRefusal::OutOfOrder | CallRefusal::TooMany => ApiError::unprocessable(refusal.code(), detail),

@@ -98,6 +98,7 @@ pub async fn submit(app: &AppState, origin: &Origin, form: &RequestForm) -> Opti
         responsible_physician: &form.responsible_physician,
         clinical_context: &form.clinical_context,
         requested_at_ms: form.requested_at_ms,
+        automatic: form.automatic,
     };
     let outcome = match automatic::open_from_node(app, from, node_form).await {
         Ok(FormOutcome::Accepted {

@@ -4,10 +4,12 @@ use std::time::Instant;
 
 use tancho_domain::dicom::StudyInstanceUid;
 use tancho_domain::ids::{NetworkId, StudyId};
+use tancho_domain::reading::StateName;
 use tancho_store::reading as reading_store;
 use tancho_store::studies::{self, Origin};
-use tancho_store::{StoreError, users};
-use tancho_wire::frame::StudyStatus;
+use tancho_store::{StoreError, Tx, users};
+use tancho_wire::frame::{LeftOut, Returned, StudyStatus};
+use tancho_wire::limits::LEFT_OUT_MAX;
 
 use super::flow::Counts;
 use super::progress::Progress;
@@ -74,7 +76,9 @@ async fn publish(app: &AppState, network_id: &NetworkId, study_id: &StudyId, nam
     }
 }
 
-/// What a node is told about one of its site's studies; `None` before the first head.
+/// What a node is told about one of its site's studies; `None` when neither an image, a manifest nor a request of it
+/// has come. A study of which everything stays at its site is known by its manifest alone: the node hears that it was
+/// taken, and need not say it again on every connection.
 pub async fn study_status(
     app: &AppState,
     origin: &Origin,
@@ -93,9 +97,11 @@ pub async fn study_status(
         uid.as_str(),
     )
     .await?;
-    if arrival.is_none() && request.is_none() {
+    let manifest = studies::find_manifest(&mut tx, origin, uid).await?;
+    if arrival.is_none() && request.is_none() && manifest.is_none() {
         return Ok(None);
     }
+    let (manifest_generation, manifest_closed) = manifest.unwrap_or_default();
     let reader_name = match request
         .as_ref()
         .and_then(|request| request.claim_reader().ok().flatten())
@@ -111,8 +117,8 @@ pub async fn study_status(
         study_instance_uid: uid.clone(),
         n_received: 0,
         n_verified: 0,
-        manifest_generation: 0,
-        manifest_closed: false,
+        manifest_generation: manifest_generation.max(0).unsigned_abs(),
+        manifest_closed,
         reading_request_id: String::new(),
         reading_state: String::new(),
         case_code: String::new(),
@@ -122,6 +128,8 @@ pub async fn study_status(
         warnings: Vec::new(),
         n_listed: Some(0),
         n_preview: Some(0),
+        returned: None,
+        left_out: Vec::new(),
     };
     if let Some(arrival) = arrival {
         status.n_received = arrival.n_received.max(0).unsigned_abs();
@@ -129,8 +137,6 @@ pub async fn study_status(
         status.n_listed = Some(status.n_received);
         let n_preview = status.n_verified + app.readable.count(&origin.site_id, uid);
         status.n_preview = Some(n_preview.min(status.n_received));
-        status.manifest_generation = arrival.announced_generation.max(0).unsigned_abs();
-        status.manifest_closed = arrival.closed_at_ms.is_some();
         let codes = [
             (arrival.conflict_at_ms, "study_conflict"),
             (arrival.held_at_ms, "patient_mismatch_held"),
@@ -147,7 +153,45 @@ pub async fn study_status(
         status.reading_state = request.state.clone();
         status.case_code = request.case_code.clone();
         status.clinical_context_complete = request.context_completed_at_ms.is_some();
+        if request.closed_at_ms.is_none() {
+            status.returned = returned_of(&mut tx, &request).await?;
+            status.left_out = left_out_of(&mut tx, &request).await?;
+        }
     }
     status.warnings = warnings;
     Ok(Some(status))
+}
+
+/// What the reader needs first, while the request is sent back.
+async fn returned_of(
+    tx: &mut Tx,
+    request: &reading_store::ReadingRequest,
+) -> Result<Option<Returned>, StoreError> {
+    if request.state != StateName::Returned.as_str() {
+        return Ok(None);
+    }
+    let returned = reading_store::find_last_return(tx, &request.id).await?;
+    Ok(returned.map(|returned| Returned {
+        reason: request.reason.clone().unwrap_or_default(),
+        by: returned.by,
+        at_ms: returned.at_ms,
+    }))
+}
+
+/// Answers of the newest form that could not be accepted.
+async fn left_out_of(
+    tx: &mut Tx,
+    request: &reading_store::ReadingRequest,
+) -> Result<Vec<LeftOut>, StoreError> {
+    let Some(detail) = reading_store::find_left_out(tx, &request.id).await? else {
+        return Ok(Vec::new());
+    };
+    let detail: serde_json::Value = serde_json::from_str(&detail)?;
+    let left_out = detail["left_out"].as_array().into_iter().flatten();
+    let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
+    let left_out = left_out.map(|answer| LeftOut {
+        field: text(&answer["field"]),
+        code: text(&answer["code"]),
+    });
+    Ok(left_out.take(LEFT_OUT_MAX).collect())
 }

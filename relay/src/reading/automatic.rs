@@ -292,6 +292,8 @@ pub struct NodeForm<'a> {
     pub clinical_context: &'a str,
     /// When the person pressed the button, by the node's clock.
     pub requested_at_ms: i64,
+    /// Whether the node made it by a rule and nobody filled it in.
+    pub automatic: bool,
 }
 
 /// What became of a form.
@@ -435,6 +437,9 @@ async fn open_or_complete(
         let events = changed(&request);
         return Ok((request, events));
     };
+    if form.automatic {
+        return urge_by_rule(app, tx, scope, request, urgency, number, now_ms).await;
+    }
     let (mut next, event) =
         decide(app, &request, &Command::CompleteContext, Actor::Relay, now_ms).map_err(refused)?;
     let mut merged = stored::answers_of(&request)?;
@@ -449,6 +454,34 @@ async fn open_or_complete(
     let detail = json!({ "origin": "node", "pressed_at_ms": form.requested_at_ms });
     append_event(tx, scope, &next.id, event.kind(), None, detail, now_ms).await?;
     name_left_out(tx, scope, &next, &problems, now_ms).await?;
+    let events = changed(&next);
+    Ok((next, events))
+}
+
+/// A form that a node made by a rule meets an open request: it makes the request more urgent or gives it a number to
+/// call, and takes nothing back that a person has set.
+async fn urge_by_rule(
+    app: &AppState,
+    tx: &mut Tx,
+    scope: &Scope,
+    request: ReadingRequest,
+    urgency: Urgency,
+    number: Option<String>,
+    now_ms: i64,
+) -> Result<(ReadingRequest, Vec<Event>), ApiError> {
+    let mut next = request.clone();
+    if Urgency::parse(&request.urgency).is_none_or(|set| urgency < set) {
+        opening::set_urgency(app, &mut next, urgency);
+    }
+    if next.callback_number.is_none() {
+        next.callback_number = number;
+        let context = stored::context_of(&next, now_ms)?;
+        stored::write_context(&mut next, &context, now_ms)?;
+    }
+    if next == request {
+        return Ok((request, Vec::new()));
+    }
+    next.version = store::save_reading_request(tx, scope, request.version, &next).await?;
     let events = changed(&next);
     Ok((next, events))
 }

@@ -31,8 +31,17 @@ pub struct Session {
     pub expires_at_ms: i64,
     /// What the person may do, by the names of the access table.
     pub permissions: Vec<String>,
+    /// Viewers beside the page's own.
+    pub viewers: Viewers,
     /// The relay's time, for clocks on the page.
     pub server_time_ms: i64,
+}
+
+/// Viewers that are installed beside the page's own.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Viewers {
+    /// Whether OHIF is there, under `/ohif/`.
+    pub ohif: bool,
 }
 
 /// The person of a session.

@@ -220,6 +220,9 @@ pub async fn describe(
         },
         expires_at_ms,
         permissions: permissions(principal),
+        viewers: dto::Viewers {
+            ohif: app.ohif.is_some(),
+        },
         server_time_ms: app.now_ms(),
     })
 }

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use tancho_domain::dicom::japanese_era;
 use tancho_domain::patient::{age_years, wall_clock};
+use tancho_domain::reading::StateName;
 use tancho_domain::turnaround::{TurnaroundPolicy, Urgency};
 use tancho_store::StoreError;
 use tancho_store::studies::UncertainElements;
@@ -88,6 +89,8 @@ pub struct ReadingRequestSummary {
     pub arrival: Arrival,
     /// Who reads it now.
     pub claim: Option<Claim>,
+    /// What the reader needs first; while the request is sent back for information.
+    pub returned: Option<Returned>,
     /// Whether nothing required is missing in the clinical context.
     pub clinical_context_complete: bool,
     /// Ids of what is missing: required fields that are not answered, and `callback_number`.
@@ -102,6 +105,8 @@ pub struct ReadingRequestSummary {
     pub criticality: Option<String>,
     /// Status of the newest signed version.
     pub report_status: Option<String>,
+    /// When the newest version was signed.
+    pub signed_at_ms: Option<i64>,
     /// When the newest version was acknowledged.
     pub acknowledged_at_ms: Option<i64>,
     /// `patient_mismatch_held`, `study_conflict`, `name_uncertain`, `text_uncertain`, `late_images`,
@@ -221,6 +226,17 @@ pub struct Claim {
     pub lease_until_ms: i64,
 }
 
+/// That a request was sent back for information.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct Returned {
+    /// What is missing, in the reader's words.
+    pub reason: String,
+    /// When.
+    pub at_ms: i64,
+    /// The reader.
+    pub by: PersonName,
+}
+
 /// A person as shown beside something else.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct PersonName {
@@ -242,6 +258,7 @@ pub fn summary_of(
 ) -> Result<ReadingRequestSummary, StoreError> {
     let warnings = warnings_of(&item);
     let missing_context = missing_context(&item.request, now_ms)?;
+    let returned = returned_of(&item);
     let WorklistItem { request, study, .. } = item;
     let claim = match (
         request.claim_reader_id,
@@ -332,6 +349,7 @@ pub fn summary_of(
             progress,
         },
         claim,
+        returned,
         clinical_context_complete: request.context_completed_at_ms.is_some(),
         missing_context,
         callback_number: request.callback_number,
@@ -339,8 +357,23 @@ pub fn summary_of(
         responsible_physician: request.responsible_physician,
         criticality: request.criticality.filter(|_| reads_reports),
         report_status: request.report_status,
+        signed_at_ms: request.signed_at_ms,
         acknowledged_at_ms: request.acknowledged_at_ms,
         warnings,
+    })
+}
+
+fn returned_of(item: &WorklistItem) -> Option<Returned> {
+    if item.request.state != StateName::Returned.as_str() {
+        return None;
+    }
+    Some(Returned {
+        reason: item.request.reason.clone()?,
+        at_ms: item.returned_at_ms?,
+        by: PersonName {
+            id: item.returned_by_id.clone()?,
+            name: item.returned_by_name.clone()?,
+        },
     })
 }
 

@@ -38,7 +38,7 @@ pub struct Call {
     pub started_at_ms: i64,
     /// When it ended.
     pub ended_at_ms: Option<i64>,
-    /// The newest signed version when it began.
+    /// The newest signed version when the other side was dialled.
     pub report_version_at_call: Option<i64>,
     /// JSON text.
     pub conversation: Option<String>,
@@ -178,8 +178,8 @@ pub async fn save_call(
     let saved = execute!(
         tx,
         "update calls set version = version + 1, state = $4, recorded_at_ms = $5, ended_at_ms = $6, \
-         conversation = $7, escalation = $8, alternative_delivery = $9, closed_at_ms = $10 \
-         where network_id = $1 and id = $2 and version = $3 and closed_at_ms is null",
+         conversation = $7, escalation = $8, alternative_delivery = $9, closed_at_ms = $10, \
+         report_version_at_call = $11 where network_id = $1 and id = $2 and version = $3 and closed_at_ms is null",
         scope.network_id.as_str(),
         call.id.as_str(),
         seen_version,
@@ -189,7 +189,8 @@ pub async fn save_call(
         call.conversation.as_deref(),
         call.escalation.as_deref(),
         call.alternative_delivery.as_deref(),
-        call.closed_at_ms
+        call.closed_at_ms,
+        call.report_version_at_call
     )?;
     if saved == 1 {
         return Ok(seen_version + 1);

@@ -279,8 +279,8 @@ pub async fn mark_report_read(
     )
 }
 
-/// Notes that the site has acknowledged a version: every notice about it, and about older ones, is answered,
-/// whomever it went to.
+/// Notes that the site has acknowledged a version: every notice about that version is answered, whomever it went to.
+/// One about another version is not: nobody has said that it was read.
 pub async fn mark_acknowledged(
     tx: &mut Tx,
     scope: &Scope,
@@ -292,7 +292,7 @@ pub async fn mark_acknowledged(
     execute!(
         tx,
         "update notifications set acknowledged_at_ms = $5, acknowledged_by_id = $4 \
-         where network_id = $1 and report_id = $2 and version <= $3 and acknowledged_at_ms is null",
+         where network_id = $1 and report_id = $2 and version = $3 and acknowledged_at_ms is null",
         scope.network_id.as_str(),
         report_id.as_str(),
         version,

@@ -432,6 +432,60 @@ pub async fn list_reading_events(
     )
 }
 
+/// That a request was sent back for information.
+#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+pub struct Return {
+    /// When.
+    pub at_ms: i64,
+    /// Name then of who did.
+    pub by: String,
+}
+
+/// When a request was last sent back, and by whom. For the relay's own telling: not narrowed by reach.
+pub async fn find_last_return(tx: &mut Tx, id: &ReadingRequestId) -> Result<Option<Return>, StoreError> {
+    fetch_optional!(
+        tx,
+        Return,
+        "select at_ms, coalesce(actor_name, '') as by from reading_events \
+         where reading_request_id = $1 and kind = 'returned' order by seq desc limit 1",
+        id.as_str()
+    )
+}
+
+/// The detail of the event that names what was left out of the newest answers of a request, if some was. For the
+/// relay's own telling: not narrowed by reach.
+pub async fn find_left_out(tx: &mut Tx, id: &ReadingRequestId) -> Result<Option<String>, StoreError> {
+    let newest = fetch_optional!(
+        tx,
+        (String, String),
+        "select kind, detail from reading_events where reading_request_id = $1 \
+         and kind in ('opened', 'context_completed', 'answers_left_out') order by seq desc limit 1",
+        id.as_str()
+    )?;
+    Ok(newest
+        .filter(|(kind, _)| kind == "answers_left_out")
+        .map(|(_, detail)| detail))
+}
+
+/// The studies a site has asked about, the newest request first. For the relay's own telling: not narrowed by reach.
+pub async fn list_requested_studies(
+    tx: &mut Tx,
+    network_id: &NetworkId,
+    requesting_site_id: &SiteId,
+    limit: i64,
+) -> Result<Vec<String>, StoreError> {
+    let rows = fetch_all!(
+        tx,
+        (String,),
+        "select study_instance_uid from reading_requests where network_id = $1 and requesting_site_id = $2 \
+         group by study_instance_uid order by max(requested_at_ms) desc, study_instance_uid limit $3",
+        network_id.as_str(),
+        requesting_site_id.as_str(),
+        limit
+    )?;
+    Ok(rows.into_iter().map(|(uid,)| uid).collect())
+}
+
 /// What a request needs to know of its study.
 #[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
 pub struct StudyOfRequest {

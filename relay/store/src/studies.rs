@@ -13,7 +13,8 @@ pub use arrival::{
 };
 pub use manifest::{
     Manifest, StudyArrival, StudyProgress, WITHHOLDING_STUDIES_MAX, Withheld, WithholdingStudy,
-    get_study_arrival, get_study_progress, get_study_uid, list_withholding_studies, record_manifest,
+    find_manifest, get_study_arrival, get_study_progress, get_study_uid, list_withholding_studies,
+    record_manifest,
 };
 
 use tancho_domain::ids::{NetworkId, NodeId, SiteId};

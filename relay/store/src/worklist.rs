@@ -56,6 +56,12 @@ pub struct WorklistItem {
     pub claim_reader_name: Option<String>,
     /// When the first answer by voice was on record: a conversation that was closed, its read-back not a mismatch.
     pub verbal_answered_at_ms: Option<i64>,
+    /// When it was last sent back for information, however it stands now.
+    pub returned_at_ms: Option<i64>,
+    /// Who sent it back then (a `UserId`).
+    pub returned_by_id: Option<String>,
+    /// Name of that person then.
+    pub returned_by_name: Option<String>,
     /// The study; everything absent until its first head is here.
     #[sqlx(flatten)]
     pub study: StudyOfItem,
@@ -123,7 +129,8 @@ macro_rules! item_select {
              d.name as reading_site_name, u.name as claim_reader_name, \
              (select min(c.closed_at_ms) from calls c where c.network_id = r.network_id \
              and c.reading_request_id = r.id and c.state = 'closed' \
-             and c.conversation not like '%\"readback_ok\":false%') as verbal_answered_at_ms, s.patient_id, s.patient_name_alphabetic, \
+             and c.conversation not like '%\"readback_ok\":false%') as verbal_answered_at_ms, b.at_ms as returned_at_ms, \
+             b.actor_id as returned_by_id, b.actor_name as returned_by_name, s.patient_id, s.patient_name_alphabetic, \
              s.patient_name_ideographic, s.patient_name_phonetic, s.patient_name_uncertain, \
              coalesce(s.uncertain_elements, '') as uncertain_elements, s.patient_birth_date, s.patient_sex, s.study_date, s.study_time, s.accession_number, \
              s.study_description, s.n_received, s.n_verified, s.bytes_received, s.announced_instances, \
@@ -133,6 +140,8 @@ macro_rules! item_select {
              from reading_requests r join sites q on q.id = r.requesting_site_id \
              join sites d on d.id = r.reading_site_id left join studies s on s.id = r.study_id \
              left join users u on u.id = r.claim_reader_id \
+             left join reading_events b on b.reading_request_id = r.id and b.seq = (select max(e.seq) \
+             from reading_events e where e.reading_request_id = r.id and e.kind = 'returned') \
              where r.network_id = $1 and ($2 is null or r.requesting_site_id = $2 or r.reading_site_id = $2) ",
             $($rest),+
         )

@@ -17,8 +17,8 @@ use tancho_relay::nodes::authority::serial_of;
 use tancho_store::sites::SiteKind;
 use tancho_store::{Db, reading};
 use tancho_wire::frame::{
-    CertificateRequest, EnrollRequest, Offer, Ping, Receipt, RefusalKind, RequestForm, RequestOutcome,
-    StudyManifest, Want, WithheldInstances, encode,
+    CertificateRequest, EnrollRequest, LeftOut, Offer, Ping, Receipt, RefusalKind, RequestForm,
+    RequestOutcome, Returned, StudyManifest, Want, WithheldInstances, encode,
 };
 use tancho_wire::limits::{ALPN, FRAME_BYTES_MAX, OFFER_ITEMS_MAX};
 use tancho_wire::{CloseCode, Digest, Frame};
@@ -941,6 +941,7 @@ fn form(command: u128, coded: &Coded) -> RequestForm {
         responsible_physician: String::new(),
         clinical_context: "{}".to_owned(),
         requested_at_ms: NOW_MS,
+        automatic: false,
     }
 }
 
@@ -981,6 +982,98 @@ async fn a_technologists_form_gets_a_case_code_and_the_same_one_again() {
         let status = talk.hear_status().await;
         if status.n_verified == 1 {
             assert!(!status.case_code.is_empty());
+            return;
+        }
+    }
+}
+
+/// A reason that reached the history alone was read by nobody; what was left out of a form, neither.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_hears_what_is_asked_of_its_site_also_when_it_was_away() {
+    let World { relay, admin, node } = world().await;
+    let (_, centre) = relay.site("default", "CENTRE", SiteKind::Reading).await;
+    let reader = relay.person(&admin.scope, &centre, "reader", Role::Reader).await;
+    let coded = slice(1, "P1", 0);
+    let (mut talk, _) = connect(&relay, &node, 1).await.unwrap();
+    let ahead = RequestForm {
+        clinical_context: json!({ "sbp": 180, "door_dt": "2099-01-01T00:00:00+09:00" }).to_string(),
+        ..form(1, &coded)
+    };
+    talk.say(&Frame::Request(ahead)).await;
+    let told = loop {
+        let status = talk.hear_status().await;
+        if !status.left_out.is_empty() {
+            break status;
+        }
+    };
+    let left_out = LeftOut {
+        field: "door_dt".to_owned(),
+        code: "in_future".to_owned(),
+    };
+    assert_eq!((told.left_out, told.returned), (vec![left_out], None));
+    talk.connection.close(0_u32.into(), b"");
+
+    let list = relay.get(&reader, "/api/v1/reading-requests").await;
+    let list: serde_json::Value = list.json().await.unwrap();
+    let path = format!(
+        "/api/v1/reading-requests/{}",
+        list["items"][0]["id"].as_str().unwrap()
+    );
+    for (act, body) in [("claim", json!({})), ("return", json!({ "reason": "GCS?" }))] {
+        let path = format!("{path}/{act}");
+        let answer = relay
+            .write(&reader, reqwest::Method::POST, &path, &body)
+            .send()
+            .await
+            .unwrap();
+        assert_eq!(answer.status(), StatusCode::OK, "{act}");
+    }
+    let (mut talk, _) = connect(&relay, &node, 2).await.unwrap();
+    let told = talk.hear_status().await;
+    let returned = Returned {
+        reason: "GCS?".to_owned(),
+        by: "佐藤 花子".to_owned(),
+        at_ms: NOW_MS,
+    };
+    assert_eq!(
+        (told.reading_state.as_str(), told.returned),
+        ("returned", Some(returned))
+    );
+    talk.say(&Frame::Request(form(2, &coded))).await;
+    loop {
+        let told = talk.hear_status().await;
+        if told.reading_state != "returned" {
+            assert_eq!((told.returned, told.left_out), (None, vec![]));
+            return;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_study_that_is_only_announced_is_confirmed_and_still_is_when_it_comes() {
+    let World { relay, node, .. } = world().await;
+    let coded = slice(1, "P1", 0);
+    let (mut talk, _) = connect(&relay, &node, 1).await.unwrap();
+    let manifest = StudyManifest {
+        study_instance_uid: coded.offer.study_instance_uid.clone(),
+        priority: coded.offer.priority,
+        closed: true,
+        n_instances: 1,
+        bytes_original: coded.item().original_len,
+        generation: 7,
+        withheld: Vec::new(),
+    };
+    talk.say(&Frame::Manifest(manifest)).await;
+    let told = talk.hear_status().await;
+    assert_eq!(
+        (told.manifest_generation, told.manifest_closed, told.n_received),
+        (7, true, 0)
+    );
+    receipt(deliver(&mut talk, &coded).await);
+    loop {
+        let told = talk.hear_status().await;
+        assert_eq!((told.manifest_generation, told.manifest_closed), (7, true));
+        if told.n_verified == 1 {
             return;
         }
     }

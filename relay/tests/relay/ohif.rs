@@ -224,6 +224,12 @@ async fn nothing_outside_ohifs_files_is_given_and_no_other_address_changes() {
         }
         assert_eq!(answers[0], answers[1], "{path}");
     }
+    // The page learns from the session whether to offer OHIF.
+    for (relay, person, installed) in [(&with, &reader_with, true), (&without, &reader_without, false)] {
+        let session = get(relay, "/api/v1/session", Some(&person.token), false).await;
+        let session: serde_json::Value = session.json().await.unwrap();
+        assert_eq!(session["viewers"]["ohif"], installed);
+    }
     // Where OHIF is not installed its addresses are the page's own, which knows none of them.
     let answer = get(&without, "/ohif/", None, false).await;
     assert!(answer.text().await.unwrap().contains("<div id=\"root\">"));

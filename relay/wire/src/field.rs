@@ -65,6 +65,11 @@ bounded_text!(
     crate::limits::REASON_BYTES_MAX
 );
 bounded_text!(
+    /// What a reader asks for before reading.
+    return_reason,
+    crate::limits::RETURN_REASON_BYTES_MAX
+);
+bounded_text!(
     /// The clinical context, JSON.
     context,
     crate::limits::CLINICAL_CONTEXT_BYTES_MAX

@@ -9,8 +9,9 @@ mod messages;
 pub use codec::{DATA_HEADER_BYTES, Decoded, FrameDecoder, data_header, encode};
 pub use messages::{
     CertificateIssued, CertificateRefused, CertificateRequest, Close, EnrollAccepted, EnrollRefused,
-    EnrollRequest, Focus, Hello, Offer, OfferItem, Ping, Pong, Receipt, Refusal, RefusalKind, RequestForm,
-    RequestOutcome, RequestResult, StudyManifest, StudyStatus, Want, WantItem, Welcome, WithheldInstances,
+    EnrollRequest, Focus, Hello, LeftOut, Offer, OfferItem, Ping, Pong, Receipt, Refusal, RefusalKind,
+    RequestForm, RequestOutcome, RequestResult, Returned, StudyManifest, StudyStatus, Want, WantItem,
+    Welcome, WithheldInstances,
 };
 
 use bytes::Bytes;

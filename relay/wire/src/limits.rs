@@ -49,6 +49,10 @@ pub const RATE_CAP_BYTES_PER_S_MIN: u64 = 16 * 1024;
 pub const TEXT_BYTES_MAX: usize = 256;
 /// Longest explanation for a person in bytes.
 pub const REASON_BYTES_MAX: usize = 1024;
+/// Longest text of what a reader asks for before reading, in bytes: 2,000 characters.
+pub const RETURN_REASON_BYTES_MAX: usize = 8 * 1024;
+/// Answers of a clinical context that a StudyStatus may name as left out.
+pub const LEFT_OUT_MAX: usize = 64;
 /// Reasons for withheld instances that a Manifest may name.
 pub const WITHHELD_REASONS_MAX: usize = 16;
 /// Longest code of such a reason in bytes.

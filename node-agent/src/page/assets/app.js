@@ -136,6 +136,17 @@ const urgencyLabel = (code) => {
   return option ? option[lang] ?? option.ja : code;
 };
 
+// Answers that did not arrive, by name and reason: the person believes they were sent.
+function leftOut(r) {
+  if (!r?.left_out?.length) return null;
+  const fields = groups.flatMap((group) => group.fields);
+  const name = ({ field: path, code }) => {
+    const field = fields.find((one) => one.id === path.split(/[.[]/)[0]);
+    return `${field ? field[lang] ?? field.ja : path} (${t().leftOutWhy[code] ?? code})`;
+  };
+  return h('p', { class: 'tag warn', role: 'note' }, `⚠ ${t().leftOut(r.left_out.map(name))}`);
+}
+
 // What the relay still lacks, by name: a question that was given is never called missing.
 function incomplete(r) {
   const missing = r.form ? missingFields(answersOf(r.form)) : [];
@@ -196,7 +207,8 @@ function studyCard(study) {
       h('p', { class: 'count' }, h('strong', {}, t().verified(study.n_durable, study.n_received)), h('span', {}, t().bytes(size(study.bytes_sent), size(study.bytes_total)))),
       h('p', { class: 'why' }, moving ? `${why(study)} ${t().rate(rateText(study.bytes_per_second), lasting(left / study.bytes_per_second))}` : why(study), ' ', lastByte(study)),
       shown(study),
-      request(study)),
+      request(study),
+      leftOut(study.request)),
     h('div', { class: 'acts' },
       h('button', { type: 'button', class: 'main', onclick: open, 'data-act': 'request' }, study.request?.case_code ? t().completeRequest : t().request),
       h('button', { type: 'button', class: 'stat', 'data-act': 'stat', disabled: Boolean(noStat), onclick: async () => say((await post('/api/studies/priority', { study_instance_uid: uid, priority: 'stat' })) ?? t().announce.stat) }, t().makeStat),

@@ -35,6 +35,13 @@ export function toLocal(ms) {
 
 /** A date and time with offset as an input wants it; nothing when it is none. */
 const toInput = (text) => (Number.isNaN(Date.parse(text)) ? undefined : toLocal(Date.parse(text)));
+/** How far ahead of the clock a time may lie: clocks at a site differ. As the node takes it. */
+const CLOCK_TOLERANCE_MS = 300_000;
+/** Whether an answer holds a time that has not come yet. */
+const ahead = (field, value) => {
+  const times = field.type === 'time' ? [value] : field.type === 'drugs' ? (value ?? []).map((one) => one.last) : [];
+  return times.some((time) => time && new Date(time).getTime() > Date.now() + CLOCK_TOLERANCE_MS);
+};
 
 /** The answers of a form that was sent, as `openRequestForm` keeps them: the inverse of what it sends. */
 export function answersOf(form) {
@@ -75,6 +82,7 @@ export function openRequestForm(dialog, study, values, { text, lang, send, ident
     let missing = 0;
     for (const field of groups.flatMap((group) => group.fields)) {
       if (!shown(field, values)) continue;
+      if (ahead(field, values[field.id])) wrong.set(field.id, text.form.ahead);
       if (required(field, values) && !answered(values[field.id])) {
         missing += 1;
         if (field.now) wrong.set(field.id, text.form.must);
@@ -150,7 +158,7 @@ export function openRequestForm(dialog, study, values, { text, lang, send, ident
         }));
       case 'number': return element('input', { ...common, type: 'number', inputmode: 'decimal', min: field.min, max: field.max, step: field.step, value: values[field.id] ?? '',
         oninput: (event) => set(field.id, event.target.value === '' ? undefined : Number(event.target.value)), onblur: (event) => mark(field, event.target) });
-      case 'time': return element('input', { ...common, type: 'datetime-local', value: values[field.id] ?? '', max: toLocal(Date.now()), oninput: (event) => set(field.id, event.target.value) });
+      case 'time': return element('input', { ...common, type: 'datetime-local', value: values[field.id] ?? '', max: toLocal(Date.now()), oninput: (event) => set(field.id, event.target.value), onblur: (event) => mark(field, event.target) });
       case 'text': return element('textarea', { ...common, maxlength: field.max, value: values[field.id] ?? '', oninput: (event) => set(field.id, event.target.value) });
       default: return element('input', { ...common, type: field.type === 'tel' ? 'tel' : 'text', maxlength: 80, value: values[field.id] ?? '', oninput: (event) => set(field.id, event.target.value) });
     }

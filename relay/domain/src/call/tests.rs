@@ -59,7 +59,7 @@ pub(crate) fn closed_with_readback(at_ms: i64) -> CallRecord {
     call.end_attempt(1, &end(Outcome::Connected, at_ms + 1), at_ms + 1)
         .expect("connected");
     call.put_conversation(conversation()).expect("written");
-    call.close(Criticality::Red, at_ms + 2).expect("closed");
+    call.close(Criticality::Red, &[], at_ms + 2).expect("closed");
     call
 }
 
@@ -88,7 +88,7 @@ pub(crate) fn closed_with_exception(at_ms: i64, dials: &[(&str, CalleeRole)]) ->
         receipt_at_ms: at_ms + 10,
     };
     call.deliver_otherwise(delivery, at_ms + 10).expect("delivered");
-    call.close(Criticality::Red, at_ms + 11).expect("closed");
+    call.close(Criticality::None, &[], at_ms + 11).expect("closed");
     call
 }
 
@@ -102,7 +102,10 @@ fn a_call_with_readback_closes_and_never_changes_again() {
         call.start_attempt(attempt("1", CalleeRole::Nurse, 1), 9_999),
         Err(CallRefusal::Closed)
     );
-    assert_eq!(call.close(Criticality::None, 9_999), Err(CallRefusal::Closed));
+    assert_eq!(
+        call.close(Criticality::None, &[], 9_999),
+        Err(CallRefusal::Closed)
+    );
     assert_eq!(call, before);
     let addendum = CallAddendum {
         text: "時刻訂正".to_owned(),
@@ -128,7 +131,7 @@ fn a_call_runs_from_the_answer_to_the_close() {
         .expect("connected");
     call.put_conversation(conversation()).expect("said");
     assert_eq!((call.connected_at_ms(), call.ended_at_ms()), (Some(16), None));
-    call.close(Criticality::Red, 26).expect("closed");
+    call.close(Criticality::Red, &[], 26).expect("closed");
     assert_eq!(
         (call.dialed_at_ms(), call.connected_at_ms(), call.ended_at_ms()),
         (Some(13), Some(16), Some(26))
@@ -139,12 +142,15 @@ fn a_call_runs_from_the_answer_to_the_close() {
 fn everything_missing_is_named_at_once() {
     let mut call = CallRecord::begin(Direction::ReaderToReferrer, 0);
     assert_eq!(
-        call.close(Criticality::None, 0),
+        call.close(Criticality::None, &[], 0),
         Err(CallRefusal::WrongState(CallState::Draft))
     );
     call.start_attempt(attempt("0154", CalleeRole::Attending, 0), 0)
         .expect("dialled");
-    assert_eq!(call.close(Criticality::None, 0), Err(CallRefusal::AttemptOpen));
+    assert_eq!(
+        call.close(Criticality::None, &[], 0),
+        Err(CallRefusal::AttemptOpen)
+    );
     call.end_attempt(1, &end(Outcome::Connected, 1), 1)
         .expect("connected");
     let expected = [
@@ -162,7 +168,7 @@ fn everything_missing_is_named_at_once() {
     ];
     let late_ms = LATE_ENTRY_MS + 2;
     assert_eq!(
-        call.close(Criticality::Red, late_ms),
+        call.close(Criticality::Red, &[], late_ms),
         Err(CallRefusal::Missing(expected.to_vec()))
     );
     let mut said = conversation();
@@ -177,14 +183,14 @@ fn everything_missing_is_named_at_once() {
     assert_eq!(call.state, CallState::ReadbackMismatch);
     let expected = ["uncertainty", "family_informed", "next_contact_at_ms"];
     assert_eq!(
-        call.close(Criticality::None, 2),
+        call.close(Criticality::None, &[], 2),
         Err(CallRefusal::Missing(expected.to_vec()))
     );
     said.uncertainty = Some("side unclear".to_owned());
     said.family_informed = Some(FamilyInformed::NotYet);
     said.next_contact_at_ms = Some(5);
     call.put_conversation(said).expect("written");
-    assert_eq!(call.close(Criticality::Red, 2), Ok(()));
+    assert_eq!(call.close(Criticality::Red, &[], 2), Ok(()));
 }
 
 #[test]
@@ -221,8 +227,71 @@ fn nobody_answers() {
         Err(CallRefusal::Missing(vec!["why", "attempts.next_action"]))
     );
     assert_eq!(
-        call.close(Criticality::None, 0),
-        Err(CallRefusal::WrongState(CallState::Attempted))
+        call.close(Criticality::None, &[], 0),
+        Err(CallRefusal::FailureNotDocumented(vec![
+            "escalation",
+            "alternative_delivery"
+        ]))
+    );
+}
+
+/// A record that went another way after these dials, not closed yet.
+fn delivered_otherwise(dials: &[(&str, CalleeRole)]) -> CallRecord {
+    let mut call = closed_with_exception(0, dials);
+    call.state = CallState::AlternativeDelivered;
+    call.closed_at_ms = None;
+    call
+}
+
+#[test]
+fn a_red_finding_that_reached_nobody_is_not_closed_into_a_dead_end() {
+    use CalleeRole::{Attending, OnCall};
+    let one_number = [
+        ("0154-1", Attending),
+        ("0154-1", Attending),
+        ("0154-1", Attending),
+    ];
+    let mut call = delivered_otherwise(&one_number);
+    let missing = |names: &[&'static str]| Err(CallRefusal::FailureNotDocumented(names.to_vec()));
+    assert_eq!(
+        call.close(Criticality::Red, &[], 20),
+        missing(&["numbers_or_roles"])
+    );
+    assert_eq!(call.state, CallState::AlternativeDelivered, "nothing has changed");
+    assert_eq!(
+        delivered_otherwise(&one_number[..1]).close(Criticality::Red, &[], 20),
+        missing(&["failed_attempts", "numbers_or_roles"])
+    );
+    // It may be dialled on in the same record, also after the delivery.
+    let no = call
+        .start_attempt(attempt("0154-2", OnCall, 21), 21)
+        .expect("dialled");
+    call.end_attempt(no, &end(Outcome::NoAnswer, 22), 22)
+        .expect("nobody");
+    assert_eq!(call.close(Criticality::Red, &[], 23), Ok(()));
+    assert_eq!(call.state, CallState::ClosedWithException);
+    // Less severe findings have other ways.
+    assert_eq!(
+        delivered_otherwise(&one_number).close(Criticality::Orange, &[], 20),
+        Ok(())
+    );
+}
+
+#[test]
+fn what_other_records_of_the_case_have_counts_at_the_close() {
+    use CalleeRole::{Attending, OnCall};
+    let earlier = closed_with_exception(0, &[("0154-1", Attending), ("0154-1", Attending)]);
+    let mut second = delivered_otherwise(&[("0154-2", OnCall)]);
+    assert!(second.clone().close(Criticality::Red, &[], 20).is_err());
+    assert_eq!(
+        second.close(Criticality::Red, std::slice::from_ref(&earlier), 20),
+        Ok(())
+    );
+    let told = closed_with_readback(0);
+    assert_eq!(
+        delivered_otherwise(&[("0154-2", OnCall)]).close(Criticality::Red, &[told], 20),
+        Ok(()),
+        "someone was told already"
     );
 }
 
@@ -316,7 +385,7 @@ proptest! {
                 5 => call.put_conversation(conversation()),
                 6 => call.escalate(escalation),
                 7 => call.deliver_otherwise(delivery, now_ms),
-                _ => call.close(Criticality::Red, now_ms),
+                _ => call.close(Criticality::Red, &[], now_ms),
             };
             if let Some(frozen) = &frozen {
                 prop_assert_eq!(frozen, &call);

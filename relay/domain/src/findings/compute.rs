@@ -119,7 +119,7 @@ fn ich(answers: &Answers, context: &Answers, policy: &GuidelinePolicy) -> Vec<(S
     }
     fields.push((
         "surgery_prompt".to_owned(),
-        surgery_prompt(answers, context, volume_ml, &largest, policy),
+        surgery_prompt(answers, context, volume_ml, [a, b, c], &largest, policy),
     ));
     if let Some(mass) = answers.get("mass").and_then(Value::as_object) {
         fields.push(("mass.evans_index".to_owned(), evans_index(mass)));
@@ -163,6 +163,7 @@ fn surgery_prompt(
     answers: &Answers,
     context: &Answers,
     volume_ml: Given<f64>,
+    diameters: [Given<f64>; 3],
     largest: &Score,
     policy: &GuidelinePolicy,
 ) -> Score {
@@ -180,19 +181,40 @@ fn surgery_prompt(
         if volume_ml? < policy.volume_min_ml {
             return Ok(ScoreValue::Code("volume_lt10_not_recommended"));
         }
-        let large = matches!(largest.value, Ok(ScoreValue::Amount(mm)) if mm >= policy.cerebellum_mm);
-        let code = if at("cerebellum") && large {
-            "cerebellum_ge30mm_consider"
-        } else if at("putamen") && volume_ml? >= policy.putamen_ml {
-            "putamen_ge31_consider"
-        } else if at("lobar") && depth_mm.is_ok_and(|mm| mm <= policy.lobar_depth_mm) {
-            "lobar_le10mm_may_consider"
-        } else if ["thalamus", "pons", "midbrain", "medulla"].into_iter().any(at) {
-            "deep_evacuation_not_recommended"
+        // One diameter that is long enough says it; that none is can be said only when all three are known.
+        let any_large = diameters.iter().flatten().any(|mm| *mm >= policy.cerebellum_mm);
+        let large = if any_large {
+            Ok(true)
         } else {
-            return Err(Reason::Undefined("no_matching_sentence"));
+            largest.value.clone().map(|_| false)
         };
-        Ok(ScoreValue::Code(code))
+        let shallow = depth_mm.map(|mm| mm <= policy.lobar_depth_mm);
+        let sentences = [
+            ("cerebellum", large, "cerebellum_ge30mm_consider"),
+            (
+                "putamen",
+                Ok(volume_ml? >= policy.putamen_ml),
+                "putamen_ge31_consider",
+            ),
+            ("lobar", shallow, "lobar_le10mm_may_consider"),
+        ];
+        let of_these = sentences.into_iter().filter(|(location, ..)| at(location));
+        let mut unknown = None;
+        for (_, fits, code) in of_these {
+            match fits {
+                Ok(true) => return Ok(ScoreValue::Code(code)),
+                Ok(false) => {}
+                Err(reason) => unknown = unknown.or(Some(reason)),
+            }
+        }
+        match unknown {
+            // Whether a sentence fits is not known: that is not the same as none.
+            Some(reason) => Err(reason),
+            None if ["thalamus", "pons", "midbrain", "medulla"].into_iter().any(at) => {
+                Ok(ScoreValue::Code("deep_evacuation_not_recommended"))
+            }
+            None => Err(Reason::Undefined("no_matching_sentence")),
+        }
     })();
     let inputs = vec![
         ("location", json!(locations)),
@@ -201,7 +223,7 @@ fn surgery_prompt(
         ("depth_from_cortex_mm", shown(&depth_mm)),
         ("source", json!(policy.source)),
     ];
-    Score::new("surgery_prompt@1", value, inputs)
+    Score::new("surgery_prompt@2", value, inputs)
 }
 
 fn evans_index(mass: &Answers) -> Score {

@@ -143,6 +143,52 @@ fn the_example_of_the_reference_computes_as_printed() {
 }
 
 #[test]
+fn the_sentence_on_surgery_is_null_with_its_reason_when_its_measure_misses() {
+    let prompt = |location: &[&str], change: serde_json::Value| {
+        let mut input = ich_input();
+        for field in ["a_mm", "b_mm", "c_mm"] {
+            input.remove(field);
+        }
+        input.insert("volume_direct_ml".into(), json!(18.0));
+        input.insert("location".into(), json!(location));
+        input.extend(change.as_object().expect("object").clone());
+        let evaluation = run("ich@1.0.0", input, &context());
+        let prompt = &score(&evaluation, "surgery_prompt").value;
+        match prompt {
+            Ok(ScoreValue::Code(code)) => (*code).to_owned(),
+            Ok(other) => panic!("{other:?}"),
+            Err(reason) => reason.to_string(),
+        }
+    };
+    let none = json!({});
+    assert_eq!(prompt(&["cerebellum"], none.clone()), "missing:a_mm");
+    let hydrocephalus = json!({ "mass": { "mls_mm": 0.0, "cisterns": "compressed", "herniation": ["none"], "hydrocephalus": "present" } });
+    assert_eq!(prompt(&["cerebellum"], hydrocephalus), "missing:a_mm");
+    assert_eq!(prompt(&["cerebellum"], json!({ "a_mm": 20.0 })), "missing:b_mm");
+    assert_eq!(
+        prompt(&["cerebellum"], json!({ "a_mm": 31.0 })),
+        "cerebellum_ge30mm_consider"
+    );
+    let small = json!({ "a_mm": 29.0, "b_mm": 20.0, "c_mm": 20.0 });
+    assert_eq!(prompt(&["cerebellum"], small), "undefined:no_matching_sentence");
+    assert_eq!(prompt(&["cerebellum", "pons"], none.clone()), "missing:a_mm");
+    assert_eq!(prompt(&["lobar"], none.clone()), "missing:depth_from_cortex_mm");
+    assert_eq!(
+        prompt(&["lobar"], json!({ "depth_from_cortex_mm": 8.0 })),
+        "lobar_le10mm_may_consider"
+    );
+    assert_eq!(
+        prompt(&["lobar"], json!({ "depth_from_cortex_mm": 12.0 })),
+        "undefined:no_matching_sentence"
+    );
+    let large = json!({ "volume_direct_ml": 40.0 });
+    assert_eq!(prompt(&["cerebellum", "putamen"], large), "putamen_ge31_consider");
+    assert_eq!(prompt(&["pons"], none), "deep_evacuation_not_recommended");
+    let no_volume = json!({ "volume_direct_ml": null });
+    assert_eq!(prompt(&["cerebellum"], no_volume), "missing:a_mm");
+}
+
+#[test]
 fn a_score_is_null_with_its_reason_when_an_input_misses() {
     let reason = |input: Answers, context: &Answers, path: &str| {
         score(&run("ich@1.0.0", input, context), path)

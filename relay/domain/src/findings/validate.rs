@@ -358,8 +358,8 @@ impl Checker<'_> {
     }
 }
 
-/// How far ahead of the relay's clock an instant may be and still count as "now": two minutes.
-pub const CLOCK_TOLERANCE_MS: i64 = 120_000;
+/// How far ahead of the relay's clock an instant may be and still count as "now": five minutes, as at an agent's form.
+pub const CLOCK_TOLERANCE_MS: i64 = 300_000;
 
 /// Milliseconds UTC of an RFC 3339 text with offset.
 #[must_use]

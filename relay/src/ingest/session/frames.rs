@@ -25,6 +25,8 @@ use crate::state::AppState;
 
 /// How long a form waits that could not be carried out.
 const FORM_RETRY: Duration = Duration::from_secs(5);
+/// Studies with a request that a node is told of when it connects, the newest: as many as its page shows.
+const REQUESTS_TOLD_MAX: i64 = 200;
 /// Time from telling the node something to telling it the next: so many times as long as the telling took, so that a
 /// busy relay tells less often, within these limits. The first change after a quiet time is told at once.
 const TELL_INTERVAL_TELLINGS: u32 = 20;
@@ -154,9 +156,15 @@ impl Session {
         }
     }
 
-    /// Follows the relay's events and tells the node about its own site's studies.
+    /// Follows the relay's events and tells the node about its own site's studies. What became of the site's requests
+    /// while the node was away is told first: of a study that is here whole the node says nothing more by itself.
     pub(super) async fn tell_status(self: Arc<Self>) -> End {
         let mut live = self.app.events.follow(None).live;
+        for uid in self.requested_studies().await {
+            if let Err(end) = self.tell(&uid).await {
+                return end;
+            }
+        }
         let mut concerned = BTreeSet::new();
         loop {
             match live.recv().await {
@@ -178,6 +186,25 @@ impl Session {
             }
             let rest = begun.elapsed() * TELL_INTERVAL_TELLINGS;
             tokio::time::sleep(rest.clamp(TELL_INTERVAL_MIN, TELL_INTERVAL_MAX)).await;
+        }
+    }
+
+    async fn requested_studies(&self) -> Vec<StudyInstanceUid> {
+        let origin = &self.origin;
+        let listed = async {
+            let mut tx = self.app.db.read().await?;
+            reading::list_requested_studies(&mut tx, &origin.network_id, &origin.site_id, REQUESTS_TOLD_MAX)
+                .await
+        };
+        match listed.await {
+            Ok(uids) => uids
+                .iter()
+                .filter_map(|uid| StudyInstanceUid::parse(uid).ok())
+                .collect(),
+            Err(error) => {
+                tracing::warn!(%error, "a node could not be told of its site's requests");
+                Vec::new()
+            }
         }
     }
 

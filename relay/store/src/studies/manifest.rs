@@ -156,6 +156,24 @@ pub async fn record_manifest(
     Ok(Some(id))
 }
 
+/// Generation of the manifest taken of one of a node's studies, and whether it said that no more come.
+pub async fn find_manifest(
+    tx: &mut Tx,
+    origin: &Origin,
+    uid: &StudyInstanceUid,
+) -> Result<Option<(i64, bool)>, StoreError> {
+    let row = fetch_optional!(
+        tx,
+        (i64, Option<i64>),
+        "select generation, closed_at_ms from study_manifests \
+         where network_id = $1 and site_id = $2 and study_instance_uid = $3",
+        origin.network_id.as_str(),
+        origin.site_id.as_str(),
+        uid.as_str()
+    )?;
+    Ok(row.map(|(generation, closed_at_ms)| (generation, closed_at_ms.is_some())))
+}
+
 /// Copies the site's statement onto the study row, where the lists read it. A site that names fewer instances than are
 /// here has forgotten the others after their retention: its number is of the late ones alone, so how many there are in
 /// all is not known, and the study never counts as complete by it.

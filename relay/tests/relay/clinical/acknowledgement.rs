@@ -71,6 +71,32 @@ async fn delivered_read_and_acknowledged_are_three_facts_with_names() {
 }
 
 #[tokio::test]
+async fn an_acknowledgement_answers_for_its_own_version_only() {
+    let clinic = Clinic::new().await;
+    let path = clinic.claimed_request().await;
+    clinic.save_draft(&path, "crit_yellow").await;
+    good(clinic.try_sign(&path, "preliminary").await).await;
+    let signed = clinic.signed_report(&path, "crit_yellow").await;
+    assert_eq!(signed["version"], 2);
+    let acknowledgements = format!(
+        "/api/v1/reports/{}/acknowledgements",
+        signed["report_id"].as_str().unwrap()
+    );
+    let form = json!({ "version": 2, "action_taken": "observe" });
+    clinic.post(&clinic.referrer, &acknowledgements, &form).await;
+    let seen = clinic.get(&clinic.reader, &path).await;
+    let notices = seen["notices"].as_array().unwrap().iter();
+    let answered = notices.map(|notice| {
+        (
+            notice["version"].as_i64(),
+            !notice["acknowledged_at_ms"].is_null(),
+        )
+    });
+    assert_eq!(answered.collect::<Vec<_>>(), [(Some(1), false), (Some(2), true)]);
+    clinic.relay.stop().await;
+}
+
+#[tokio::test]
 async fn flt_083_an_open_red_finding_is_listed_with_who_was_told_until_it_is_acknowledged() {
     let clinic = Clinic::new().await;
     let path = clinic.claimed_request().await;

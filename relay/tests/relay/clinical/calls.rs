@@ -1,5 +1,7 @@
 //! Phone-call records.
 
+use std::time::Duration;
+
 use reqwest::{Method, StatusCode};
 use serde_json::json;
 
@@ -165,5 +167,58 @@ async fn flt_079_a_conversation_is_saved_over_the_version_its_writer_has_seen_an
         .try_send(&clinic.reader, Method::PUT, &said, &unversioned)
         .await;
     refused(unversioned, StatusCode::BAD_REQUEST, "body_malformed").await;
+    clinic.relay.stop().await;
+}
+
+/// The form was opened, then a preliminary report was signed, then the phone was taken up.
+#[tokio::test]
+async fn a_call_names_the_version_that_was_signed_when_it_was_dialled() {
+    let clinic = Clinic::new().await;
+    let path = clinic.claimed_request().await;
+    clinic.save_draft(&path, "crit_red").await;
+    let form = json!({ "direction": "reader_to_referrer", "callee_role": "attending" });
+    let call = clinic.post(&clinic.reader, &format!("{path}/calls"), &form).await;
+    let call_path = format!("/api/v1/calls/{}", call["id"].as_str().unwrap());
+    let dial = json!({ "number_dialed": "0153-00-1111", "channel": "landline", "callee_role": "attending" });
+    let dialled = async || {
+        clinic
+            .post(&clinic.reader, &format!("{call_path}/attempts"), &dial)
+            .await["report_version_at_call"]
+            .clone()
+    };
+    let ended = async |n: u32, outcome: &str| {
+        let end = json!({ "outcome": outcome, "next_action": "redial" });
+        clinic
+            .post(&clinic.reader, &format!("{call_path}/attempts/{n}/end"), &end)
+            .await
+    };
+    assert_eq!(dialled().await, json!(null));
+    ended(1, "no_answer").await;
+    clinic.relay.advance(Duration::from_secs(60));
+    good(clinic.try_sign(&path, "preliminary").await).await;
+    assert_eq!(dialled().await, 1);
+    ended(2, "connected").await;
+    // The line drops; what is signed meanwhile was not there when they spoke.
+    clinic.relay.advance(Duration::from_secs(60));
+    clinic.save_draft(&path, "crit_red").await;
+    let signed = good(clinic.try_sign(&path, "preliminary").await).await;
+    assert_eq!(dialled().await, 1);
+    let call = ended(3, "no_answer").await;
+    good(
+        clinic
+            .try_save_conversation(&clinic.reader, &call, &conversation())
+            .await,
+    )
+    .await;
+    let closed = clinic
+        .post(&clinic.reader, &format!("{call_path}/close"), &json!({}))
+        .await;
+    assert_eq!(closed["report_version_at_call"], 1);
+    let acknowledged = format!(
+        "/api/v1/reports/{}/acknowledgements",
+        signed["report_id"].as_str().unwrap()
+    );
+    let form = json!({ "version": 2, "action_taken": "transfer" });
+    clinic.post(&clinic.referrer, &acknowledged, &form).await;
     clinic.relay.stop().await;
 }

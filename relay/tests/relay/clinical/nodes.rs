@@ -9,6 +9,16 @@ use tancho_relay::secrets::new_uuid;
 use super::clinic::{Clinic, STUDY_UID};
 
 async fn submit(clinic: &Clinic, command_id: &CommandId, urgency: &str, context: &str) -> FormOutcome {
+    submit_by(clinic, command_id, urgency, context, false).await
+}
+
+async fn submit_by(
+    clinic: &Clinic,
+    command_id: &CommandId,
+    urgency: &str,
+    context: &str,
+    automatic: bool,
+) -> FormOutcome {
     let origin = clinic.origin();
     let from = FormOrigin {
         network_id: &origin.network_id,
@@ -24,6 +34,7 @@ async fn submit(clinic: &Clinic, command_id: &CommandId, urgency: &str, context:
         responsible_physician: "佐藤 花子",
         clinical_context: context,
         requested_at_ms: 1,
+        automatic,
     };
     open_from_node(clinic.relay.app(), from, form).await.unwrap()
 }
@@ -89,6 +100,53 @@ async fn a_form_completes_the_request_that_opened_by_itself_and_loses_no_good_an
     assert_eq!(
         last["detail"],
         json!({ "left_out": [{ "field": "dbp", "code": "out_of_range" }] })
+    );
+    clinic.relay.stop().await;
+}
+
+/// The agent asks by rule for a study of which it has not heard yet that a person has asked for it.
+#[tokio::test]
+async fn a_form_made_by_a_rule_takes_nothing_back_that_a_person_has_set() {
+    let clinic = Clinic::new().await;
+    clinic.arrive(1, "TANCHO").await;
+    let form =
+        json!({ "study_instance_uid": STUDY_UID, "urgency": "urgent", "callback_number": "0153-00-9999" });
+    let made = clinic
+        .post(&clinic.referrer, "/api/v1/reading-requests", &form)
+        .await;
+    let path = format!("/api/v1/reading-requests/{}", made["id"].as_str().unwrap());
+    clinic
+        .post(&clinic.reader, &format!("{path}/claim"), &json!({}))
+        .await;
+    let reason = json!({ "reason": "GCS?" });
+    clinic
+        .post(&clinic.reader, &format!("{path}/return"), &reason)
+        .await;
+    let seen = async |urgency: &str, automatic: bool| {
+        let id = CommandId::new(new_uuid());
+        let outcome = submit_by(&clinic, &id, urgency, "{}", automatic).await;
+        assert!(
+            matches!(&outcome, FormOutcome::Accepted { reading_request_id, .. } if path.ends_with(reading_request_id))
+        );
+        let seen = clinic.get(&clinic.reader, &path).await;
+        let text = |field: &str| seen[field].as_str().unwrap().to_owned();
+        (text("urgency"), text("state"), text("callback_number"))
+    };
+    let expected =
+        |urgency: &str, state: &str, number: &str| (urgency.to_owned(), state.to_owned(), number.to_owned());
+    assert_eq!(
+        seen("routine", true).await,
+        expected("urgent", "returned", "0153-00-9999")
+    );
+    assert_eq!(
+        seen("critical", true).await,
+        expected("critical", "returned", "0153-00-9999"),
+        "sent as stat"
+    );
+    assert_eq!(
+        seen("routine", false).await,
+        expected("routine", "readable", "0153-00-1111"),
+        "a technologist decides"
     );
     clinic.relay.stop().await;
 }

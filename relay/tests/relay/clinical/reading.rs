@@ -6,7 +6,7 @@ use tancho_relay::secrets::new_uuid;
 use tancho_store::sites::SiteKind;
 
 use super::clinic::{Clinic, good, refused, report_body};
-use crate::harness::Person;
+use crate::harness::{NOW_MS, Person};
 
 #[tokio::test]
 async fn a_stat_study_opens_a_request_by_itself_at_the_first_head() {
@@ -267,6 +267,14 @@ async fn the_sender_completes_what_the_reader_sends_back() {
     assert_eq!(returned["state"], "returned");
     let notices = clinic.get(&clinic.technologist, "/api/v1/notifications").await;
     assert_eq!(notices["items"][0]["kind"], "returned");
+    let expected = json!({ "reason": "GCS?", "at_ms": NOW_MS,
+                           "by": { "id": clinic.reader.id.as_str(), "name": "佐藤 花子" } });
+    assert_eq!(returned["returned"], expected);
+    for person in [&clinic.technologist, &clinic.referrer, &clinic.second_reader] {
+        let list = clinic.get(person, "/api/v1/reading-requests").await;
+        assert_eq!(list["items"][0]["returned"], expected);
+        assert_eq!(clinic.get(person, &path).await["returned"], expected);
+    }
     let wrong = json!({ "sbp": 999 });
     let context = format!("{path}/clinical-context");
     let wrong = clinic
@@ -285,6 +293,7 @@ async fn the_sender_completes_what_the_reader_sends_back() {
         .send(&clinic.referrer, Method::PATCH, &context, &patch)
         .await;
     assert_eq!(seen["state"], "readable");
+    assert_eq!(seen["returned"], Value::Null, "what was missing is there");
     assert_eq!(seen["clinical_context"]["gcs_m"], "5");
     assert_eq!(seen["callback_number"], "0153-00-1111");
     assert!(

@@ -78,7 +78,7 @@ async fn a_red_finding_is_final_with_a_documented_failure_to_reach_anyone() {
     let form = json!({ "direction": "reader_to_referrer", "callee_role": "attending" });
     let call = clinic.post(&clinic.reader, &format!("{path}/calls"), &form).await;
     let call_path = format!("/api/v1/calls/{}", call["id"].as_str().unwrap());
-    for (n, number) in [(1, "0153-00-1111"), (2, "0153-00-1111"), (3, "0153-00-2222")] {
+    let dial_in_vain = async |n: u32, number: &str| {
         let dial = json!({ "number_dialed": number, "channel": "landline", "callee_role": "attending" });
         clinic
             .post(&clinic.reader, &format!("{call_path}/attempts"), &dial)
@@ -88,6 +88,9 @@ async fn a_red_finding_is_final_with_a_documented_failure_to_reach_anyone() {
         clinic
             .post(&clinic.reader, &format!("{call_path}/attempts/{n}/end"), &nobody)
             .await;
+    };
+    for n in 1..=3 {
+        dial_in_vain(n, "0153-00-1111").await;
     }
     refused(
         clinic.try_sign(&path, "final").await,
@@ -111,9 +114,15 @@ async fn a_red_finding_is_final_with_a_documented_failure_to_reach_anyone() {
         "cannot_sign",
     )
     .await;
-    let closed = clinic
-        .post(&clinic.reader, &format!("{call_path}/close"), &json!({}))
+    // Three failures at one number would be a record that counts for nothing: it stays open until another is tried.
+    let close_path = format!("{call_path}/close");
+    let early = clinic
+        .try_send(&clinic.reader, Method::POST, &close_path, &json!({}))
         .await;
+    let early = refused(early, StatusCode::UNPROCESSABLE_ENTITY, "failure_not_documented").await;
+    assert_eq!(early["missing"], json!(["numbers_or_roles"]));
+    dial_in_vain(4, "0153-00-2222").await;
+    let closed = clinic.post(&clinic.reader, &close_path, &json!({})).await;
     assert_eq!(closed["state"], "closed_with_exception");
     let signed = good(clinic.try_sign(&path, "final").await).await;
     acknowledge(&clinic, &signed).await;

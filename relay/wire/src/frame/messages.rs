@@ -11,6 +11,10 @@ use tancho_domain::ids::CommandId;
 use crate::digest::Digest;
 use crate::{field, limits};
 
+fn is_false(flag: &bool) -> bool {
+    !flag
+}
+
 /// First frame of the agent.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
@@ -345,6 +349,40 @@ pub struct StudyStatus {
     /// not say.
     #[n(13)]
     pub n_preview: Option<u64>,
+    /// What the reader needs first; while the request is sent back for information.
+    #[n(14)]
+    pub returned: Option<Returned>,
+    /// Answers of the newest form that the relay did not take, at most `limits::LEFT_OUT_MAX`: they are not part of the
+    /// clinical context. Empty when it took all, and from a relay that does not say.
+    #[cbor(n(15), default, skip_if = "Vec::is_empty")]
+    pub left_out: Vec<LeftOut>,
+}
+
+/// That a reading request was sent back for information.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Returned {
+    /// What is missing, in the reader's words.
+    #[cbor(n(0), with = "field::return_reason")]
+    pub reason: String,
+    /// Name of the reader.
+    #[cbor(n(1), with = "field::text")]
+    pub by: String,
+    /// When; the relay's clock, milliseconds UTC.
+    #[n(2)]
+    pub at_ms: i64,
+}
+
+/// An answer of a form that the relay did not take.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct LeftOut {
+    /// Id of the field.
+    #[cbor(n(0), with = "field::text")]
+    pub field: String,
+    /// Stable code of the reason, such as `in_future`.
+    #[cbor(n(1), with = "field::text")]
+    pub code: String,
 }
 
 /// Where the reader of a study looks: its bytes near here are needed first. A hint, never an order; the newest one of
@@ -391,6 +429,10 @@ pub struct RequestForm {
     /// When the person pressed the button; the agent's clock, milliseconds UTC.
     #[n(7)]
     pub requested_at_ms: i64,
+    /// Whether the agent made it by a rule and nobody filled it in: where a request is open already, such a form makes
+    /// it no less urgent and answers nothing again.
+    #[cbor(n(8), default, skip_if = "is_false")]
+    pub automatic: bool,
 }
 
 impl RequestForm {
