@@ -112,6 +112,14 @@ export interface Claim {
   lease_until_ms: number;
 }
 
+/** Why a request waits for its own site. */
+export interface Returned {
+  reason: string;
+  at_ms: number;
+  /** Name of the reader who sent it back. */
+  by: string;
+}
+
 export interface ReadingRequestSummary {
   id: string;
   version: number;
@@ -136,6 +144,8 @@ export interface ReadingRequestSummary {
   criticality: Criticality | null;
   report_status: string | null;
   acknowledged_at_ms: number | null;
+  /** Only while the request is sent back for information. */
+  returned: Returned | null;
   warnings: string[];
 }
 

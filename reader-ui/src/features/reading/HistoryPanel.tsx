@@ -1,7 +1,8 @@
-import type { Notice, ReadingRequestDetail } from '../../api/types.ts';
+import type { Notice, ReadingRequestDetail, TimelineEvent } from '../../api/types.ts';
 import { dateTime, fullDateTime } from '../../lib/dates.ts';
 import { useStrings } from '../../strings/language.tsx';
 import { Badge } from '../../ui/Badge.tsx';
+import { safeLines } from '../fields/FieldFacts.tsx';
 
 /** The loop (delivered, read, acknowledged: three facts, each with who and when) and the timeline of the case. */
 export function HistoryPanel({ request }: { request: ReadingRequestDetail }) {
@@ -25,6 +26,7 @@ export function HistoryPanel({ request }: { request: ReadingRequestDetail }) {
                 {dateTime(event.at_ms, strings.language)}
               </time>
               {strings.reading.event[event.kind] ?? strings.code(event.kind)}
+              {reasonOf(event) !== null && <p className="whitespace-pre-wrap text-soft">{safeLines(reasonOf(event) ?? '')}</p>}
               {event.actor && (
                 <div className="text-xs text-muted">
                   <bdi>{event.actor.name}</bdi> {strings.code(event.actor.role)} <bdi>{event.actor.site}</bdi>
@@ -36,6 +38,12 @@ export function HistoryPanel({ request }: { request: ReadingRequestDetail }) {
       </section>
     </div>
   );
+}
+
+/** Why a request was sent back or withdrawn, in the words of who did it. */
+function reasonOf({ detail }: TimelineEvent): string | null {
+  const { reason } = (detail ?? {}) as { reason?: unknown };
+  return typeof reason === 'string' && reason !== '' ? reason : null;
 }
 
 export function NoticeFacts({ notice }: { notice: Notice }) {

@@ -18,6 +18,7 @@ import { DraftStatusLine } from '../report/DraftStatusLine.tsx';
 import { FindingsPanel } from '../report/FindingsPanel.tsx';
 import { SignPanel } from '../report/SignPanel.tsx';
 import { useDraft } from '../report/use-draft.ts';
+import { ReturnedNotice } from '../requests/ReturnedNotice.tsx';
 import { ProblemBanner } from '../session/ProblemBanner.tsx';
 import { useSession } from '../session/session-context.ts';
 import { DueClock } from '../worklist/DueClock.tsx';
@@ -146,6 +147,7 @@ export function ReadingScreen({ request, stale }: { request: ReadingRequestDetai
       </PatientBanner>
       <div className="flex flex-col gap-1 px-3 [&:has(*)]:pt-2">
         <ProblemBanner error={stale} />
+        <ReturnedNotice request={request} answer="none" />
         {mismatch && <Banner tone="danger">{reading.mismatchHeld(request.arrival.held)}</Banner>}
         {withheld && <Banner tone="danger">{withheld}</Banner>}
         <LateImagesBanner arrival={request.arrival} signed={request.warnings.includes('late_images')} />

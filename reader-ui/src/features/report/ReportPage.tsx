@@ -15,6 +15,7 @@ import { isClosed } from '../critical-result/call-facts.ts';
 import { PatientBanner } from '../reading/PatientBanner.tsx';
 import { ContextPanel } from '../reading/ContextPanel.tsx';
 import { HistoryPanel } from '../reading/HistoryPanel.tsx';
+import { ReturnedNotice } from '../requests/ReturnedNotice.tsx';
 import { ProblemBanner } from '../session/ProblemBanner.tsx';
 import { useSession } from '../session/session-context.ts';
 import { AcknowledgeForm } from './AcknowledgeForm.tsx';
@@ -47,7 +48,8 @@ function Loaded({ request }: { request: ReadingRequestDetail }) {
   const acknowledgement = report?.acknowledgements.find(({ version }) => version === latest?.version);
   const calls = request.calls.filter(isClosed);
   const callBackIf = latest?.body.disposition.map((one) => one.call_again_if).find((text) => typeof text === 'string') ?? null;
-  const mayAcknowledge = user.role === 'referrer' && user.site.id === request.requesting_site.id;
+  const ownSite = user.site.id === request.requesting_site.id;
+  const mayAcknowledge = user.role === 'referrer' && ownSite;
   return (
     <main className="flex h-full flex-col">
       <h1 className="sr-only">{strings.report.title}</h1>
@@ -55,7 +57,7 @@ function Loaded({ request }: { request: ReadingRequestDetail }) {
       <div className="min-h-0 flex-1 overflow-y-auto">
         <div className="mx-auto grid max-w-7xl gap-6 p-5 lg:grid-cols-[minmax(0,1fr)_24rem]">
           <div className="flex flex-col gap-6">
-            {latest ? <ReportView request={request} version={latest} /> : <Empty title={strings.requests.waiting} why={strings.report.none} />}
+            {latest ? <ReportView request={request} version={latest} /> : <NoReport request={request} mayAnswer={ownSite} />}
             {calls.length > 0 && (
               <div className="flex flex-col gap-3">
                 <h2 className="text-base font-semibold">{strings.report.calls}</h2>
@@ -88,6 +90,14 @@ function Loaded({ request }: { request: ReadingRequestDetail }) {
       </div>
     </main>
   );
+}
+
+/** What the report waits for: a reader, or an answer of this site. */
+function NoReport({ request, mayAnswer }: { request: ReadingRequestDetail; mayAnswer: boolean }) {
+  const { requests, report } = useStrings();
+  if (request.returned) return <ReturnedNotice request={request} answer={mayAnswer ? 'link' : 'none'} />;
+  if (request.state === 'cancelled') return <Empty title={requests.cancelled} />;
+  return <Empty title={requests.waiting} why={report.none} />;
 }
 
 function AcknowledgedBanner({ acknowledgement }: { acknowledgement: Acknowledgement }) {

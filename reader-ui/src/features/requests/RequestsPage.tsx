@@ -12,6 +12,7 @@ import { ProblemBanner } from '../session/ProblemBanner.tsx';
 import { useSession } from '../session/session-context.ts';
 import { ArrivalBadge } from '../worklist/ArrivalBadge.tsx';
 import { birthLine } from '../worklist/order.ts';
+import { ReturnedNotice } from './ReturnedNotice.tsx';
 
 /** A site's own requests: what waits, what came back, what still needs an acknowledgement. */
 export function Page() {
@@ -21,7 +22,7 @@ export function Page() {
   const { data: notices } = useQuery(notificationsQuery());
   const unread = new Set(notices?.items.filter(({ recipient, read_at_ms }) => recipient.id === user.id && read_at_ms === null).map(({ reading_request_id }) => reading_request_id));
   // What needs this site's hand comes first, then the newest.
-  const needsHand = (request: ReadingRequestSummary) => (request.report_status !== null && request.acknowledged_at_ms === null) || unread.has(request.id);
+  const needsHand = (request: ReadingRequestSummary) => Boolean(request.returned) || (request.report_status !== null && request.acknowledged_at_ms === null) || unread.has(request.id);
   const items = (data?.items ?? []).toSorted((a, b) => Number(needsHand(b)) - Number(needsHand(a)) || b.requested_at_ms - a.requested_at_ms);
   return (
     <main className="flex h-full flex-col">
@@ -94,7 +95,7 @@ function RequestCard({ request, unread }: { request: ReadingRequestSummary; unre
       <div className="flex flex-col items-start gap-1">
         <span className="flex gap-1">
           <Badge tone={urgencyTone(request.urgency)}>{strings.code(request.urgency)}</Badge>
-          <Badge tone={waiting ? 'neutral' : 'green'}>{strings.code(request.state)}</Badge>
+          <Badge tone={request.returned ? 'orange' : waiting ? 'neutral' : 'green'}>{strings.code(request.state)}</Badge>
           {request.criticality && request.criticality !== 'none' && <Badge tone={criticalityTone(request.criticality)}>{strings.code(request.criticality)}</Badge>}
         </span>
         {waiting ? <ArrivalBadge arrival={request.arrival} /> : acknowledge && <span className="text-sm font-semibold text-accent">{strings.report.mustAcknowledge}</span>}
@@ -105,7 +106,7 @@ function RequestCard({ request, unread }: { request: ReadingRequestSummary; unre
         )}
       </div>
       <div className="flex flex-col gap-1.5">
-        {!request.clinical_context_complete && waiting && (
+        {!request.clinical_context_complete && waiting && !request.returned && (
           <Link to="/requests/$requestId/context" params={{ requestId: request.id }} className={`${link} border-[#84561f] bg-orange-deep`}>
             {strings.requests.completeContext}
           </Link>
@@ -114,6 +115,11 @@ function RequestCard({ request, unread }: { request: ReadingRequestSummary; unre
           {waiting || user.role === 'technologist' ? strings.worklist.openCase : strings.requests.viewReport}
         </Link>
       </div>
+      {request.returned && (
+        <div className="col-span-full">
+          <ReturnedNotice request={request} answer="link" />
+        </div>
+      )}
     </article>
   );
 }
