@@ -259,6 +259,68 @@ describe('the technologist’s page', () => {
     asked.close();
   });
 
+  const openForm = (patch: object) => {
+    show({ ...picture, studies: [{ ...study, ...patch }] });
+    press(document.getElementById('studies') as HTMLElement, '[data-act=request]');
+    return document.getElementById('request') as HTMLDialogElement;
+  };
+  const answer = (form: HTMLElement, id: string, value: string) => {
+    const control = form.querySelector(`#f-${id}`) as HTMLInputElement;
+    control.value = value;
+    control.dispatchEvent(new Event(control.tagName === 'SELECT' ? 'change' : 'input'));
+  };
+
+  it('tells what a reader asks for, on the card and above the form, and what to do', () => {
+    const returned = { reason: 'Last known well, please', by: '齋藤 守', at_ms: START };
+    const request = { pending: false, refused: null, case_code: '4723', state: 'returned', reader_name: null, clinical_context_complete: true, form: null, returned };
+    const form = openForm({ study_instance_uid: '1.2.6', request });
+    const card = document.getElementById('studies')?.textContent ?? '';
+    for (const part of [returned.reason, returned.by, en.returned.title, en.returned.next(en.completeRequest)]) expect(card).toContain(part);
+    expect(form.querySelector('.form-body')?.textContent).toContain(returned.reason);
+    form.close();
+    show({ ...picture, studies: [{ ...study, request: { ...request, state: 'readable', returned: null } }] });
+    expect(document.getElementById('studies')?.textContent).not.toContain(en.returned.title);
+  });
+
+  it('asks at once for what another answer makes necessary, and no longer when that is taken back', () => {
+    const form = openForm({ study_instance_uid: '1.2.7' });
+    for (const [id, value, follows] of [['trauma_mechanism', 'fall_from_height', 'fall_height_m'], ['advance_directive', 'present', 'advance_directive_text']] as const) {
+      expect(form.querySelector(`#f-${follows}`), follows).toBeNull();
+      answer(form, id, value);
+      expect(form.querySelector(`#f-${follows}`), follows).not.toBeNull();
+      answer(form, id, '');
+      expect(form.querySelector(`#f-${follows}`), follows).toBeNull();
+    }
+    form.close();
+  });
+
+  it('takes a call-back number in any width and refuses one that cannot be dialled, in the language of the page', async () => {
+    press(document.body, '[data-lang=ja]');
+    const form = openForm({ study_instance_uid: '1.2.8' });
+    const sendIt = () => form.querySelector('form')?.dispatchEvent(new Event('submit', { cancelable: true }));
+    (form.querySelector('#f-requested_urgency-urgent') as HTMLInputElement).click();
+    answer(form, 'callback_number', '代表へ');
+    sendIt();
+    expect(form.textContent).toContain(ja.problems.callback_number_invalid);
+    expect(posted).toEqual([]);
+    answer(form, 'callback_number', '０１５３−００−１１１１');
+    answers.push(new Response(JSON.stringify({ code: 'callback_number_invalid', detail: 'give a call-back number' }), { status: 422 }));
+    sendIt();
+    await vi.waitFor(() => expect(form.querySelector('[role=alert]')?.textContent).toContain(ja.problems.callback_number_invalid));
+    expect(posted[0]?.[1]).toMatchObject({ callback_number: expect.stringContaining('0153') });
+    answers.push(new Response(JSON.stringify({ code: 'of_a_newer_node', detail: 'english' }), { status: 422 }));
+    sendIt();
+    await vi.waitFor(() => expect(form.querySelector('[role=alert]')?.textContent).toContain(ja.problems.unknown('of_a_newer_node')));
+    press(document.body, '[data-lang=en]');
+  });
+
+  it('has words for every refusal of the agent', () => {
+    const sources = ['api.rs', 'problem.rs'].map((name) => readFileSync(join(assets, '..', name), 'utf8')).join('\n');
+    const codes = [...sources.matchAll(/(?:invalid|gone)\(\s*"([a-z_]+)"|StatusCode::[A-Z_]+,\s*"([a-z_]+)"|rejection\.status\(\),\s*"([a-z_]+)"/g)].map((found) => found.slice(1).find(Boolean) ?? '');
+    expect(codes.length).toBeGreaterThan(7);
+    for (const code of codes) for (const words of [ja, en]) expect(words.problems[code], code).toBeTruthy();
+  });
+
   it('starts a form with the number of the site', () => {
     show({ ...picture, callback_number: '0153-24-3201', studies: [{ ...study, study_instance_uid: '1.2.5' }] });
     press(document.getElementById('studies') as HTMLElement, '[data-act=request]');
@@ -296,7 +358,7 @@ describe('the technologist’s page', () => {
   it('says the same words in both languages for everything that can be wrong', () => {
     const keys = (words: object): string[] =>
       Object.entries(words).flatMap(([key, value]) => (typeof value === 'object' && value ? keys(value).map((below) => `${key}.${below}`) : [key]));
-    for (const part of ['link', 'troubles', 'line', 'why'] as const) expect(keys(en[part]), part).toEqual(keys(ja[part]));
+    for (const part of ['link', 'troubles', 'line', 'why', 'problems', 'returned', 'form'] as const) expect(keys(en[part]), part).toEqual(keys(ja[part]));
   });
 });
 

@@ -72,11 +72,13 @@ async function ask(path, body) {
   }
 }
 
-/** Why the agent would not, in words: by its code, else as it says itself. */
+/** Why the agent would not, in words: by its code, else as it says itself where that is the language. */
 async function refusal(answer) {
   const { code, detail } = await answer.json().catch(() => ({}));
   if (t().problems[code]) return t().problems[code];
-  return t().reasons[code] ? t().again.still(t().reasons[code]) : detail ?? `HTTP ${answer.status}`;
+  if (t().reasons[code]) return t().again.still(t().reasons[code]);
+  // What the agent says is English.
+  return (lang === 'en' && detail) || t().problems.unknown(code ?? `HTTP ${answer.status}`);
 }
 
 /** Has the browser keep what the agent answers, under the name it gives. */
@@ -143,6 +145,15 @@ function incomplete(r) {
   return t().incompleteOf(labels, missing.length - labels.length);
 }
 
+// What the reader asks for before the study can be read, and what to do about it.
+function returned({ reason, by, at_ms: atMs }) {
+  return h('div', { class: 'note' },
+    h('p', {}, h('strong', {}, t().returned.title)),
+    h('p', { class: 'asked' }, reason),
+    h('p', { class: 'help' }, t().returned.by(by, clock(atMs))),
+    h('p', { class: 'help' }, t().returned.next(t().completeRequest)));
+}
+
 function request(study) {
   const r = study.request;
   if (!r) return null;
@@ -153,7 +164,7 @@ function request(study) {
   if (r.state) parts.push(h('span', { class: `tag ${['final', 'acknowledged', 'closed', 'acted_on'].includes(r.state) ? 'good' : ''}` }, t().state[r.state] ?? r.state));
   if (r.reader_name) parts.push(h('p', { class: 'sub' }, t().reader(r.reader_name)));
   if (r.case_code && r.clinical_context_complete === false) parts.push(h('span', { class: 'tag warn' }, `⚠ ${incomplete(r)}`));
-  return h('div', { class: 'tags' }, ...parts);
+  return h('div', {}, h('div', { class: 'tags' }, ...parts), r.returned ? returned(r.returned) : null);
 }
 
 // Of a study that is still on its way: how old its newest byte is. Written anew every second.
@@ -173,7 +184,7 @@ function studyCard(study) {
   const left = study.bytes_total - study.bytes_sent;
   const moving = state.link.state === 'connected' && study.bytes_per_second > 0 && left > 0;
   const open = () => openRequestForm($('request'), study, remembered(study), {
-    text: t(), lang, identity: () => identity(study),
+    text: t(), lang, identity: () => identity(study), asked: study.request?.returned?.reason,
     send: async (body) => {
       const error = await post('/api/requests', body);
       if (!error) { say(t().form.saved); answers.delete(study.study_instance_uid); }
