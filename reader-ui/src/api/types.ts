@@ -143,6 +143,8 @@ export interface ReadingRequestSummary {
   responsible_physician: string | null;
   criticality: Criticality | null;
   report_status: string | null;
+  /** When the newest version was signed. */
+  signed_at_ms: number | null;
   acknowledged_at_ms: number | null;
   /** Only while the request is sent back for information. */
   returned: Returned | null;

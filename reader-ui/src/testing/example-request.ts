@@ -57,6 +57,7 @@ export const exampleRequest: ReadingRequestDetail = {
   responsible_physician: '北 健二',
   criticality: null,
   report_status: null,
+  signed_at_ms: null,
   acknowledged_at_ms: null,
   returned: null,
   warnings: [],
