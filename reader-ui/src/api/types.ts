@@ -23,6 +23,8 @@ export interface Session {
   network: { id: string; name: string };
   expires_at_ms: number;
   permissions: string[];
+  /** Viewers beside the page's own. */
+  viewers: { ohif: boolean };
   server_time_ms: number;
 }
 
@@ -116,8 +118,8 @@ export interface Claim {
 export interface Returned {
   reason: string;
   at_ms: number;
-  /** Name of the reader who sent it back. */
-  by: string;
+  /** The reader who sent it back. */
+  by: PersonRef;
 }
 
 export interface ReadingRequestSummary {

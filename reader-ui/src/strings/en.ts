@@ -153,7 +153,7 @@ export const en: Strings = {
     not_claimed: 'You have not claimed this request. Claim it first.',
     draft_stale: 'The same draft was changed on another screen. Nothing was saved.',
     call_stale: 'The same call record was changed on another screen. Nothing was saved.',
-    sign_blocked: 'The conditions for signing are not met. See the items below.',
+    sign_blocked: 'The conditions for signing are not met. See what is needed before signing.',
     call_incomplete: 'The call record lacks required items.',
     call_wrong_state: 'The call record is not that far. One that reached nobody is closed after its escalation and then its delivery by another route are recorded.',
     attempt_open: 'A dial has no outcome yet. Record that first.',
@@ -581,6 +581,8 @@ export const en: Strings = {
     addendumText: 'Text of the addendum',
     addendumSign: 'Sign the addendum',
     draftFirst: 'Waiting for the draft to be saved',
+    draftNotSaved: 'The draft is not saved, so it cannot be signed.',
+    nothingWritten: 'No findings are written yet. What is needed for signing is shown here once there are some.',
   },
   report: {
     title: 'Report',

@@ -82,6 +82,7 @@ export const referrerSession: Session = {
   network: { id: 'n', name: 'default' },
   expires_at_ms: 0,
   permissions: [],
+  viewers: { ohif: false },
   server_time_ms: 0,
 };
 

@@ -67,14 +67,6 @@ export function ReadingScreen({ request, stale }: { request: ReadingRequestDetai
   );
 
   const withheld = withheldText(request.arrival, strings);
-  // A call that was closed, or an image that arrived, changes what still blocks signing.
-  const signature = `${request.calls.map(({ state }) => state).join()}/${request.arrival.verified}/${request.arrival.closed}/${withheld ?? ''}`;
-  const lastSignature = useRef(signature);
-  useEffect(() => {
-    if (lastSignature.current === signature) return;
-    lastSignature.current = signature;
-    if (mine) draft.saver.refresh();
-  }, [signature, mine, draft.saver]);
 
   const say = useCallback((text: string) => {
     setNotice(text);

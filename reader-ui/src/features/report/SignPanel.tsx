@@ -4,6 +4,7 @@ import { signReport } from '../../api/client.ts';
 import { Problem } from '../../api/http.ts';
 import { keys } from '../../api/queries.ts';
 import type { ReadingRequestDetail, SignCheck } from '../../api/types.ts';
+import type { Strings } from '../../strings/ja.ts';
 import { useStrings } from '../../strings/language.tsx';
 import { Banner } from '../../ui/Banner.tsx';
 import { Button } from '../../ui/Button.tsx';
@@ -13,6 +14,7 @@ import { withheldText } from '../worklist/arrival-facts.ts';
 import { announcedText } from '../worklist/order.ts';
 import { SignDialog } from './SignDialog.tsx';
 import { VersionList } from './VersionList.tsx';
+import type { DraftState } from './draft-saver.ts';
 import type { DraftHandle } from './use-draft.ts';
 
 type Status = 'preliminary' | 'final';
@@ -54,6 +56,9 @@ export function SignPanel({ request, draft, disabled }: Props) {
       // A refusal is an answer; only silence may be asked again with the same id.
       if (error instanceof Problem && error.status >= 400 && error.status < 500) command.current = null;
       setProblem(error);
+      if (error instanceof Problem && error.code === 'cannot_sign') setAsking(null);
+      // What blocks signing may be other than what was shown.
+      void queries.invalidateQueries({ queryKey: keys.request(request.id) });
     } finally {
       setBusy(false);
     }
@@ -75,7 +80,7 @@ export function SignPanel({ request, draft, disabled }: Props) {
           kind={kind}
           check={evaluation?.can_sign[kind] ?? null}
           enabled={!disabled && clean && !busy && connected !== false}
-          waiting={!clean}
+          waiting={waitsFor(draft.state, sign)}
           onSign={() => setAsking(kind)}
         />
       ))}
@@ -84,6 +89,12 @@ export function SignPanel({ request, draft, disabled }: Props) {
       {asking && <SignDialog request={request} kind={asking} busy={busy} problem={problem} onSign={(password) => void submit(asking, password)} onClose={() => setAsking(null)} />}
     </div>
   );
+}
+
+/** Only the text that the relay has can be signed: nothing written yet, not saved yet, or not to be saved. */
+function waitsFor({ status, version }: DraftState, sign: Strings['sign']): string | null {
+  if (status === 'saved') return version > 0 ? null : sign.nothingWritten;
+  return status === 'failed' || status === 'conflict' ? sign.draftNotSaved : sign.draftFirst;
 }
 
 /**
@@ -100,7 +111,8 @@ interface ChoiceProps {
   kind: Status;
   check: SignCheck | null;
   enabled: boolean;
-  waiting: boolean;
+  /** What the draft lacks before anything can be signed; null when nothing. */
+  waiting: string | null;
   onSign(): void;
 }
 
@@ -112,8 +124,8 @@ function SignChoice({ kind, check, enabled, waiting, onSign }: ChoiceProps) {
       <Button kind={kind === 'final' ? 'primary' : 'plain'} disabled={!enabled || !check?.ok} onClick={onSign} className="min-h-10">
         {sign[kind]}
       </Button>
-      {check?.ok && <p className="text-xs text-green">✓ {sign.ready}</p>}
-      {waiting && !check && <p className="text-xs text-muted">{sign.draftFirst}</p>}
+      {check?.ok && waiting === null && <p className="text-xs text-green">✓ {sign.ready}</p>}
+      {waiting !== null && <p className="text-xs text-muted">{waiting}</p>}
       {blockers.length > 0 && (
         <div>
           <p className="text-xs font-semibold text-orange">{sign.blockersTitle}</p>
