@@ -260,6 +260,7 @@ export const en: Strings = {
     dueIn: (kind, time) => `${kind} in ${time}`,
     overdueBy: (kind, time) => `${kind} overdue by ${time}`,
     noDue: 'No due time',
+    days: (n) => `${n} d`,
     verified: (verified, announced) => `${verified} / ${announced} verified`,
     arriving: 'arriving',
     incomplete: 'incomplete',

@@ -271,6 +271,7 @@ export const ja = {
     dueIn: (kind: string, time: string) => `${kind}まで ${time}`,
     overdueBy: (kind: string, time: string) => `${kind} ${time} 超過`,
     noDue: '期限なし',
+    days: (n: number) => `${n}日`,
     verified: (verified: number, announced: string) => `${verified} / ${announced} 枚 検証済`,
     arriving: '受信中',
     incomplete: '画像不足',

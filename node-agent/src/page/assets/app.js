@@ -30,7 +30,11 @@ const $ = (id) => document.getElementById(id);
 const t = () => strings[lang];
 
 const locale = () => (lang === 'ja' ? 'ja-JP' : 'en-GB');
-const clock = (ms) => new Intl.DateTimeFormat(locale(), { month: 'numeric', day: 'numeric', hour: '2-digit', minute: '2-digit', second: '2-digit' }).format(ms);
+// With the year when it is not the present one.
+const clock = (ms) => {
+  const year = new Date(ms).getFullYear() === new Date(nodeNow()).getFullYear() ? {} : { year: 'numeric' };
+  return new Intl.DateTimeFormat(locale(), { ...year, month: 'numeric', day: 'numeric', hour: '2-digit', minute: '2-digit', second: '2-digit' }).format(ms);
+};
 const size = (n) => {
   const units = ['B', 'kB', 'MB', 'GB', 'TB'];
   let step = 0;

@@ -71,6 +71,10 @@ describe('how far a study is', () => {
       </LanguageProvider>,
     );
     expect(shown).toContain('画像不足');
+    // A sentence takes another line; it would push every other column off the screen.
+    const chip = new RegExp(`class="([^"]*)"><span[^>]*>!</span>${withheldText(kept, ja)}`).exec(shown)?.[1];
+    expect(chip).toContain('max-w-full');
+    expect(chip).not.toContain('whitespace-nowrap');
     expect(shown).not.toMatch(/全画像|受信中/);
   });
 
