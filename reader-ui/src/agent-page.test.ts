@@ -76,6 +76,9 @@ const down = (n: number) => point(n, { up_ms: 0, down_ms: 10_000, rtt_ms: null }
 const view = { now_ms: START + 3_600_000, window_ms: 3_600_000, points: [point(0), busy(1, 125_000), busy(2, 250_000), down(3), point(9, { tcp_ms: 10_000 })] };
 
 let show: (state: object) => void;
+let breakOff: () => void;
+let reopened = 0;
+let alive = true;
 const answers: Response[] = [];
 const posted: [string, unknown][] = [];
 
@@ -91,11 +94,25 @@ beforeAll(async () => {
   const html = readFileSync(join(assets, 'index.html'), 'utf8');
   document.body.innerHTML = html.slice(html.indexOf('<body>') + 6, html.indexOf('</body>'));
   vi.stubGlobal('EventSource', class {
+    static readonly CLOSED = 2;
+    readyState = 1;
+    constructor() {
+      reopened += 1;
+    }
+    close() {
+      this.readyState = 2;
+    }
     addEventListener(name: string, listener: (event: { data: string }) => void) {
       if (name === 'state') show = (state) => listener({ data: JSON.stringify(state) });
+      else
+        breakOff = () => {
+          this.readyState = 2;
+          listener({ data: '' });
+        };
     }
   });
-  vi.stubGlobal('fetch', (path: string, init?: { body: string }) => {
+  vi.stubGlobal('fetch', (path: string | Request, init?: { body: string }) => {
+    if (typeof path !== 'string') return alive ? Promise.resolve(new Response('ok')) : Promise.reject(new TypeError('refused'));
     if (!init) return Promise.resolve(new Response(JSON.stringify(view)));
     posted.push([path, JSON.parse(init.body)]);
     return Promise.resolve(answers.shift());
@@ -426,6 +443,29 @@ describe('what is wrong', () => {
     expect(text({ bytes_sent_now: 5 }, { is_capped: true })).toContain('within the site\'s cap');
     expect(text({}, { relay_defers: 'disk_full' })).toContain('until the relay can take it');
   });
+});
+
+describe('a node that is gone', () => {
+  const box = () => document.getElementById('link')?.textContent ?? '';
+
+  it('is never shown as connected, and opened again by itself', async () => {
+    expect(box()).toContain('Connected to the relay');
+    breakOff();
+    expect(box()).toContain('Lost this node, reconnecting');
+    expect(document.getElementById('line-now')?.textContent).toContain(en.line.down);
+    const before = reopened;
+    await vi.waitFor(() => expect(reopened).toBe(before + 1), { timeout: 5_000 });
+    show(picture);
+    expect(box()).toContain('Connected to the relay');
+  });
+
+  it('is missed soon when it goes without a word', async () => {
+    show(picture);
+    alive = false;
+    await vi.waitFor(() => expect(box()).toContain('Lost this node'), { timeout: 6_000 });
+    alive = true;
+    show(picture);
+  }, 8_000);
 });
 
 describe('the graph of the line', () => {

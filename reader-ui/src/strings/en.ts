@@ -212,7 +212,8 @@ export const en: Strings = {
     skip: 'Skip to content',
   },
   live: {
-    connecting: 'Connecting',
+    connecting: 'Connecting…',
+    lost: 'Disconnected, reconnecting',
     connected: 'Connected, updating live',
     offline: 'The connection to the relay is down. What you see may be old. Reconnecting by itself.',
     since: (time) => `last update ${time}`,

@@ -223,7 +223,8 @@ export const ja = {
     skip: '本文へ移動',
   },
   live: {
-    connecting: '接続中',
+    connecting: '接続しています…',
+    lost: '切断・再接続中',
     connected: '接続中(即時更新)',
     offline: '中継サーバーとの接続が切れています。表示は古い可能性があります。自動で再接続します。',
     since: (time: string) => `最終更新 ${time}`,

@@ -15,6 +15,7 @@ export const ja = {
   link: {
     connected: (l) => `中継サーバーに接続中・${l.transport === 'tcp' ? 'TCP(UDPなし)' : 'QUIC'}`,
     connecting: '中継サーバーに接続しています…',
+    lost: (time) => `この端末のノードと切断・再接続中(${time})`,
     not_enrolled: '未登録',
     offline: (since) => `接続なし(${since} から)`,
     reasons: {
@@ -257,6 +258,7 @@ export const en = {
   link: {
     connected: (l) => `Connected to the relay by ${l.transport === 'tcp' ? 'TCP (no UDP)' : 'QUIC'}`,
     connecting: 'Connecting to the relay…',
+    lost: (time) => `Lost this node, reconnecting (${time})`,
     not_enrolled: 'Not enrolled',
     offline: (since) => `No connection since ${since}`,
     reasons: {
