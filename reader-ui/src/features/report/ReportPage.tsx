@@ -2,7 +2,7 @@ import { useQuery, useQueryClient } from '@tanstack/react-query';
 import { useParams } from '@tanstack/react-router';
 import { useEffect, useState } from 'react';
 import { readNotification } from '../../api/client.ts';
-import { keys, reportQuery, requestQuery } from '../../api/queries.ts';
+import { keys, reportQuery, requestQuery, templatesQuery } from '../../api/queries.ts';
 import type { Acknowledgement, ReadingRequestDetail, ReportVersion } from '../../api/types.ts';
 import { dateTime } from '../../lib/dates.ts';
 import { useVisible } from '../../lib/use-visible.ts';
@@ -44,12 +44,23 @@ function Loaded({ request }: { request: ReadingRequestDetail }) {
   const versions = newestFirst([...request.reports, ...(report?.versions ?? [])]);
   const [latest, ...older] = versions;
   const [olderOpen, setOlderOpen] = useState(false);
-  useMarkRead(request, olderOpen ? versions : versions.slice(0, 1));
+  // Without them a report would be drawn in codes, and nobody reads those.
+  const { isPending: unnamed, error: templatesProblem, refetch: askAgain } = useQuery(templatesQuery());
+  useMarkRead(request, unnamed ? [] : olderOpen ? versions : versions.slice(0, 1));
   const acknowledgement = report?.acknowledgements.find(({ version }) => version === latest?.version);
   const calls = request.calls.filter(isClosed);
   const callBackIf = latest?.body.disposition.map((one) => one.call_again_if).find((text) => typeof text === 'string') ?? null;
   const ownSite = user.site.id === request.requesting_site.id;
   const mayAcknowledge = user.role === 'referrer' && ownSite;
+  if (unnamed) {
+    return (
+      <main>
+        <h1 className="sr-only">{strings.report.title}</h1>
+        <PatientBanner request={request} />
+        <Waiting text={strings.common.loading} />
+      </main>
+    );
+  }
   return (
     <main className="flex h-full flex-col">
       <h1 className="sr-only">{strings.report.title}</h1>
@@ -57,6 +68,7 @@ function Loaded({ request }: { request: ReadingRequestDetail }) {
       <div className="min-h-0 flex-1 overflow-y-auto">
         <div className="mx-auto grid max-w-7xl gap-6 p-5 lg:grid-cols-[minmax(0,1fr)_24rem]">
           <div className="flex flex-col gap-6">
+            <ProblemBanner error={templatesProblem} retry={() => void askAgain()} />
             {latest ? <ReportView request={request} version={latest} /> : <NoReport request={request} mayAnswer={ownSite} />}
             {calls.length > 0 && (
               <div className="flex flex-col gap-3">
