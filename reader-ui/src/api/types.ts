@@ -241,6 +241,8 @@ export interface FieldProblem {
 
 export interface Blocker {
   code: string;
+  /** Of a disposition `disposition.0.interval_h`: its place in the list, then the field. */
+  field?: string | null;
   message_ja: string;
   message_en: string;
 }

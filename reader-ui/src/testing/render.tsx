@@ -1,4 +1,4 @@
-import { QueryClient, QueryClientProvider } from '@tanstack/react-query';
+import { notifyManager, QueryClient, QueryClientProvider } from '@tanstack/react-query';
 import { act } from 'react';
 import type { ReactNode } from 'react';
 import { createRoot } from 'react-dom/client';
@@ -6,6 +6,9 @@ import type { Session } from '../api/types.ts';
 import { SessionContext } from '../features/session/session-context.ts';
 import { LanguageProvider } from '../strings/language.tsx';
 import { referrerSession } from './example-request.ts';
+
+// What a query answers is on the page when the act that asked is over.
+notifyManager.setScheduler(queueMicrotask);
 
 export interface Rendered {
   page: HTMLElement;

@@ -450,9 +450,9 @@ export const en = {
   conformanceTitle: 'Conformance of the scanners',
   conformanceHelp: 'What each scanner gets wrong, counted from the images that came, and what to ask of its vendor. Images are sent as they came. What is not seen for 90 days leaves the card.',
   cards: {
-    label: (ae) => `Conformance card of ${ae}`, looked: (images, series, at) => `${images} images and ${series} series looked at, the last came ${at}`,
+    label: (ae) => `Conformance card of ${ae}`, looked: (images, series, at) => `${plural(images, 'image', 'images')} and ${series} series looked at, the last came ${at}`,
     good: 'Nothing to correct', columns: ['What', 'How many', 'Shown by', 'Last seen', 'To ask of the vendor'],
-    evidence: (n, of, series) => `${n} of ${of} ${series ? 'series' : 'images'}`,
+    evidence: (n, of, series) => `${n} of ${series ? `${of} series` : plural(of, 'image', 'images')}`,
   },
   heldTitle: 'Images held back',
   heldHelp: 'These came under the identifier of a study but name another patient, and were not sent. The reader is told that they are kept back, and the study does not count as complete.',

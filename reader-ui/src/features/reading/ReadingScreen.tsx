@@ -28,6 +28,7 @@ import { ClaimBar } from './ClaimBar.tsx';
 import { ContextPanel } from './ContextPanel.tsx';
 import { HistoryPanel } from './HistoryPanel.tsx';
 import { LateImagesBanner } from './LateImagesBanner.tsx';
+import { NotMine } from './NotMine.tsx';
 import { PatientBanner } from './PatientBanner.tsx';
 import { useHeartbeat } from './use-heartbeat.ts';
 import { useViewerActions } from './use-viewer-actions.ts';
@@ -161,6 +162,7 @@ export function ReadingScreen({ request, stale }: { request: ReadingRequestDetai
                 </Tabs.Trigger>
               ))}
             </Tabs.List>
+            {reader && !mine && <NotMine request={request} />}
             {tabs.map((name) => (
               <Tabs.Content key={name} value={name} tabIndex={-1} className="min-h-0 flex-1 overflow-y-auto px-4 py-4">
                 {panels[name]}

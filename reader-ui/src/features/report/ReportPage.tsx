@@ -12,6 +12,7 @@ import { Empty, Waiting } from '../../ui/Waiting.tsx';
 import { forgetImages } from '../../viewer/engine.ts';
 import { CallRecord } from '../critical-result/CallRecord.tsx';
 import { isClosed } from '../critical-result/call-facts.ts';
+import { safeLines } from '../fields/FieldFacts.tsx';
 import { PatientBanner } from '../reading/PatientBanner.tsx';
 import { ContextPanel } from '../reading/ContextPanel.tsx';
 import { HistoryPanel } from '../reading/HistoryPanel.tsx';
@@ -118,6 +119,7 @@ function AcknowledgedBanner({ acknowledgement }: { acknowledgement: Acknowledgem
     <Banner tone="good">
       {strings.report.acknowledged(acknowledgement.acknowledged_by.name, dateTime(acknowledgement.acknowledged_at_ms, strings.language))}
       <div className="text-xs">{strings.code(acknowledgement.action_taken)}</div>
+      {acknowledgement.comment && <p className="mt-1 whitespace-pre-wrap">{safeLines(acknowledgement.comment)}</p>}
     </Banner>
   );
 }

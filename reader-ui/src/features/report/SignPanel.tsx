@@ -3,11 +3,12 @@ import { useRef, useState } from 'react';
 import { signReport } from '../../api/client.ts';
 import { Problem } from '../../api/http.ts';
 import { keys } from '../../api/queries.ts';
-import type { ReadingRequestDetail, SignCheck } from '../../api/types.ts';
+import type { Blocker, ReadingRequestDetail, SignCheck } from '../../api/types.ts';
 import type { Strings } from '../../strings/ja.ts';
 import { useStrings } from '../../strings/language.tsx';
 import { Banner } from '../../ui/Banner.tsx';
 import { Button } from '../../ui/Button.tsx';
+import { useTemplates } from '../fields/templates.ts';
 import { useLive } from '../live/live-context.ts';
 import { ProblemBanner } from '../session/ProblemBanner.tsx';
 import { withheldText } from '../worklist/arrival-facts.ts';
@@ -28,7 +29,7 @@ interface Props {
 /** Signing: what still blocks it in plain words, the patient once more, and nothing shown as signed before the relay says so. */
 export function SignPanel({ request, draft, disabled }: Props) {
   const strings = useStrings();
-  const { sign, reading } = strings;
+  const { sign, reading, language } = strings;
   const { connected } = useLive();
   const queries = useQueryClient();
   const [asking, setAsking] = useState<Status | null>(null);
@@ -66,6 +67,12 @@ export function SignPanel({ request, draft, disabled }: Props) {
 
   const { arrival } = request;
   const kinds = kindsOf(request);
+  const { dispositions } = useTemplates();
+  const dispositionOf = ({ field }: Blocker): string | null => {
+    const place = /^disposition\.(\d+)\./.exec(field ?? '')?.[1];
+    const code = place === undefined ? undefined : draft.state.body.disposition[Number(place)]?.code;
+    return dispositions.find(({ id }) => id === code)?.label[language] ?? code ?? null;
+  };
   const withheld = withheldText(arrival, strings);
   return (
     <div className="flex flex-col gap-4">
@@ -79,6 +86,7 @@ export function SignPanel({ request, draft, disabled }: Props) {
           key={kind}
           kind={kind}
           check={evaluation?.can_sign[kind] ?? null}
+          disposition={dispositionOf}
           enabled={!disabled && clean && !busy && connected !== false}
           waiting={waitsFor(draft.state, sign)}
           onSign={() => setAsking(kind)}
@@ -110,15 +118,18 @@ function kindsOf({ reports, state }: ReadingRequestDetail): Status[] {
 interface ChoiceProps {
   kind: Status;
   check: SignCheck | null;
+  /** The name of the disposition that a blocker is about: several may lack the same field. */
+  disposition(blocker: Blocker): string | null;
   enabled: boolean;
   /** What the draft lacks before anything can be signed; null when nothing. */
   waiting: string | null;
   onSign(): void;
 }
 
-function SignChoice({ kind, check, enabled, waiting, onSign }: ChoiceProps) {
+function SignChoice({ kind, check, disposition, enabled, waiting, onSign }: ChoiceProps) {
   const { sign, language } = useStrings();
-  const blockers = unique(check?.blockers.map(({ message_ja, message_en }) => (language === 'ja' ? message_ja : message_en)) ?? []);
+  const text = (blocker: Blocker) => [disposition(blocker), language === 'ja' ? blocker.message_ja : blocker.message_en].filter((part) => part !== null).join(': ');
+  const blockers = unique(check?.blockers.map(text) ?? []);
   return (
     <section aria-label={sign[kind]} className="flex flex-col gap-2 rounded-md border border-line-strong p-3">
       <Button kind={kind === 'final' ? 'primary' : 'plain'} disabled={!enabled || !check?.ok} onClick={onSign} className="min-h-10">

@@ -67,7 +67,7 @@ export class DraftSaver {
    */
   adopt(draft: Draft): void {
     const { version, status } = this.#state;
-    if (draft.version === version) this.#publish({ evaluation: draft.evaluation });
+    if (draft.version === version && draft.evaluation !== this.#state.evaluation) this.#publish({ evaluation: draft.evaluation });
     if (draft.version <= version || status !== 'saved' || this.#running) return;
     this.#publish({ body: draft.body, version: draft.version, savedAtMs: draft.saved_at_ms, evaluation: draft.evaluation });
   }

@@ -18,7 +18,7 @@ vi.mock('../../viewer/key-image.ts', () => ({}));
 vi.mock('../../api/client.ts', () => ({
   listTemplates: vi.fn(() => new Promise(() => undefined)),
   getReport: vi.fn(),
-  getReadingRequest: vi.fn(),
+  getReadingRequest: vi.fn(() => new Promise(() => undefined)),
   readNotification: vi.fn(() => Promise.resolve()),
 }));
 
@@ -37,8 +37,8 @@ it('is drawn, and counts as read, once its codes have words', async () => {
   expect(rendered.button(ja.report.acknowledge)).toBeUndefined();
   expect(readNotification).not.toHaveBeenCalled();
   await act(async () => rendered.queries.setQueryData(['templates'], { items: [{ id: 'disposition', version: '1.0.0', kind: 'disposition', title: observe.label, fields: [observe] }] }));
-  await vi.waitFor(() => expect(rendered.page.textContent).toContain('自院で経過観察'));
+  expect(rendered.page.textContent).toContain('自院で経過観察');
   expect(rendered.page.textContent).not.toContain('observe_local');
   expect(rendered.button(ja.report.acknowledge)).toBeDefined();
-  await vi.waitFor(() => expect(readNotification).toHaveBeenCalledWith('n'));
+  expect(readNotification).toHaveBeenCalledWith('n');
 });

@@ -13,13 +13,16 @@ import { SignPanel } from './SignPanel.tsx';
 import { emptyBody } from './empty-body.ts';
 import { useDraft } from './use-draft.ts';
 
-vi.mock('../../api/client.ts', () => ({ signReport: vi.fn(), saveDraft: vi.fn(), getReadingRequest: vi.fn() }));
+vi.mock('../../api/client.ts', () => ({ signReport: vi.fn(), saveDraft: vi.fn(), getReadingRequest: vi.fn(), listTemplates: vi.fn() }));
 
 const call: Blocker = { code: 'read_back_call_required', message_ja: '復唱が必要です', message_en: 'read-back needed' };
 const draft = (blockers: Blocker[]): Draft => {
   const check = { ok: blockers.length === 0, blockers };
   return { version: 1, saved_at_ms: 0, body: emptyBody, evaluation: { blocks: [], problems: [], narrative: { ja: '', en: '' }, can_sign: { preliminary: check, final: check } } };
 };
+
+const observe = { id: 'observe_local', label: { ja: '自院で経過観察', en: 'Observe locally' }, type: 'group', required: 'optional', group_fields: [] };
+const disposition = { id: 'disposition', version: '1.0.0', kind: 'disposition', title: observe.label, fields: [observe] };
 
 function Shown({ request }: { request: ReadingRequestDetail }) {
   return <SignPanel request={request} draft={useDraft(request.id, request.draft)} disabled={false} />;
@@ -32,7 +35,7 @@ afterEach(() => rendered.leave());
 const show = async (patch: Partial<ReadingRequestDetail>) => {
   const request = requestWith({ state: 'claimed', ...patch });
   if (rendered?.page.isConnected) await rendered.show(<Shown request={request} />);
-  else rendered = await render(<Shown request={request} />, { session: readerSession, data: [[keys.request('q'), request]] });
+  else rendered = await render(<Shown request={request} />, { session: readerSession, data: [[keys.request('q'), request], [['templates'], { items: [disposition] }]] });
   return rendered.page.textContent ?? '';
 };
 
@@ -43,6 +46,13 @@ it('shows what blocks signing as of the newest answer of the relay', async () =>
   expect(text).not.toContain(call.message_ja);
   expect(text).toContain(ja.sign.ready);
   expect(rendered.button(ja.sign.final)?.disabled).toBe(false);
+});
+
+it('names the disposition that a blocker is about', async () => {
+  const blocker = { code: 'required', field: 'disposition.1.interval_h', message_ja: '「観察間隔」が未入力です', message_en: '' };
+  const begun = draft([blocker]);
+  await show({ draft: { ...begun, body: { ...begun.body, disposition: [{ code: 'repeat_imaging' }, { code: 'observe_local' }] } } });
+  expect(rendered.page.textContent).toContain('自院で経過観察: 「観察間隔」が未入力です');
 });
 
 it('asks again for what blocks signing when the relay refuses to sign', async () => {

@@ -10,6 +10,7 @@ import { Empty, Waiting } from '../../ui/Waiting.tsx';
 import { PatientName } from '../../ui/PatientName.tsx';
 import { ProblemBanner } from '../session/ProblemBanner.tsx';
 import { useSession } from '../session/session-context.ts';
+import { useUnreadCount } from '../shell/use-unread-count.ts';
 import { ArrivalBadge } from '../worklist/ArrivalBadge.tsx';
 import { birthLine } from '../worklist/order.ts';
 import { ReturnedNotice } from './ReturnedNotice.tsx';
@@ -21,6 +22,7 @@ export function Page() {
   const { data, error, isPending, refetch } = useQuery(requestsQuery('all'));
   const { data: notices } = useQuery(notificationsQuery());
   const unread = new Set(notices?.items.filter(({ recipient, read_at_ms }) => recipient.id === user.id && read_at_ms === null).map(({ reading_request_id }) => reading_request_id));
+  const unreadCount = useUnreadCount();
   // What needs this site's hand comes first, then the newest.
   const needsHand = (request: ReadingRequestSummary) => Boolean(request.returned) || (request.report_status !== null && request.acknowledged_at_ms === null) || unread.has(request.id);
   const items = (data?.items ?? []).toSorted((a, b) => Number(needsHand(b)) - Number(needsHand(a)) || b.requested_at_ms - a.requested_at_ms);
@@ -28,7 +30,7 @@ export function Page() {
     <main className="flex h-full flex-col">
       <div className="flex items-center gap-3 border-b border-line px-5 py-3">
         <h1 className="text-lg font-semibold">{strings.requests.title}</h1>
-        {unread.size > 0 && <Badge tone="accent">{strings.requests.unread(unread.size)}</Badge>}
+        {unreadCount > 0 && <Badge tone="accent">{strings.requests.unread(unreadCount)}</Badge>}
       </div>
       <div className="min-h-0 flex-1 overflow-y-auto">
         <div className="mx-auto flex max-w-5xl flex-col gap-2 p-5">
