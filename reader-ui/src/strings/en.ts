@@ -369,6 +369,7 @@ export const en: Strings = {
     tool: { window: 'Window', pan: 'Pan', zoom: 'Zoom', length: 'Length', arrow: 'Arrow' },
     reset: 'Reset',
     pick: 'Key image',
+    openOhif: 'Open in OHIF',
     picked: 'Added to the key images',
     notPicked: 'Show an image before adding it',
     annotations: (n) => `${n} ${n === 1 ? 'mark' : 'marks'}`,

@@ -383,6 +383,7 @@ export const ja = {
     tool: { window: '濃度', pan: '移動', zoom: '拡大', length: '距離', arrow: '矢印' } as Record<string, string>,
     reset: '元に戻す',
     pick: 'キー画像',
+    openOhif: 'OHIFで開く',
     picked: 'キー画像に追加しました',
     notPicked: '画像を表示してからキー画像を追加してください',
     annotations: (n: number) => `計測・矢印 ${n}`,

@@ -12,9 +12,10 @@ import { openingWindow } from '../../viewer/opening-window.ts';
 import { loadArrivingSeries } from '../../viewer/series.ts';
 import type { StackViewerHandle } from '../../viewer/use-stack-viewer.ts';
 import { isArriving } from '../worklist/arrival-facts.ts';
+import { useSession } from '../session/session-context.ts';
 import { useFocusReport } from './use-focus-report.ts';
 import { ViewerOverlay } from './ViewerOverlay.tsx';
-import { ViewerToolbar } from './ViewerToolbar.tsx';
+import { ohifAddress, ViewerToolbar } from './ViewerToolbar.tsx';
 
 interface Props {
   request: ReadingRequestSummary;
@@ -25,6 +26,7 @@ interface Props {
 /** The images of one study: the series to choose from, the stack, and what must be said about it. */
 export function ViewerPane({ request, handle, onPick }: Props) {
   const strings = useStrings();
+  const { session } = useSession();
   const { viewer, state } = handle;
   const studyId = request.study.id ?? '';
   const { data, error } = useQuery(studyInstancesQuery(studyId));
@@ -77,7 +79,7 @@ export function ViewerPane({ request, handle, onPick }: Props) {
 
   return (
     <section aria-label={strings.viewer.label} className="flex min-h-0 min-w-0 flex-1 flex-col bg-void">
-      <ViewerToolbar handle={handle} onPick={onPick} />
+      <ViewerToolbar handle={handle} onPick={onPick} ohif={ohifAddress(session, request.study)} />
       {all.length > 1 && <SeriesTabs all={all} chosen={seriesUid} onChoose={setChosenUid} />}
       <div className="relative min-h-0 flex-1">
         <div ref={handle.host} className="absolute inset-0 overflow-hidden" />
