@@ -183,7 +183,7 @@ export function openRequestForm(dialog, study, values, { text, lang, send, ident
       ...groups.map((group, index) => element('fieldset', { class: index ? 'group' : '' }, element('legend', {}, label(group)),
         element('div', { class: 'fields' }, ...group.fields.filter((field) => shown(field, values)).map(row)))));
     body.scrollTop = scroll;
-    if (focused) document.getElementById(focused)?.focus();
+    if (focused) document.getElementById(focused)?.focus({ preventScroll: true });
   }
 
   const collect = () => {

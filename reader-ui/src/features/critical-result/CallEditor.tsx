@@ -41,7 +41,6 @@ export function CallEditor({ call, request, book, disabled, currentImage, onChan
   /** What the refusal named, until the relay's newer list is here. */
   const [named, setNamed] = useState<readonly string[] | null>(null);
   useEffect(() => setNamed(null), [call.version]);
-  const missing = incomplete ? (named ?? call.missing) : [];
   /** Closing was asked for while what is written was not on the relay. */
   const [unsaved, setUnsaved] = useState(false);
   const [closing, setClosing] = useState(false);
@@ -49,11 +48,16 @@ export function CallEditor({ call, request, book, disabled, currentImage, onChan
   const conversation = useConversation(book, call);
   const { state: writing } = conversation;
   const connected = hasConnected(call);
+  // What an open record still lacks is told of conversations only.
+  const missing = incomplete ? (named ?? (connected ? call.missing : [])) : [];
   const disputed = Object.keys(writing.theirs).length > 0;
   const running = runningAttempt(call);
   const failedOnly = call.attempts.length > 0 && !connected && !running;
-  const closable = connected || call.state === 'alternative_delivered';
   const stillToDial = failedOnly ? neededDials(request.calls, strings) : null;
+  const delivered = call.state === 'alternative_delivered';
+  // The relay does not close a record of a red finding that would have to be made again.
+  const isRed = request.draft?.body.criticality === 'crit_red' || request.criticality === 'crit_red';
+  const closable = connected || (delivered && !(isRed && stillToDial !== null));
 
   const close = async () => {
     setClosing(true);
@@ -105,7 +109,7 @@ export function CallEditor({ call, request, book, disabled, currentImage, onChan
           <Button kind={stillToDial === null ? 'primary' : 'danger'} disabled={disabled || closing || !closable} onClick={() => void close()} className="min-h-10">
             {stillToDial === null || !closable ? words.close : words.closeAnyway}
           </Button>
-          <p className="text-xs text-muted">{closable ? words.closeWarning : words.closeAfterDelivery}</p>
+          {(closable || !delivered) && <p className="text-xs text-muted">{closable ? words.closeWarning : words.closeAfterDelivery}</p>}
         </div>
       )}
     </section>
@@ -114,6 +118,8 @@ export function CallEditor({ call, request, book, disabled, currentImage, onChan
 
 /** What has to be dialled before the record can stand in for a read-back; null when nothing. Once it is closed nothing can be added. */
 function neededDials(calls: readonly Call[], { call: words, list }: Strings): string | null {
+  // Somebody was told already.
+  if (calls.some(({ state, conversation }) => state === 'closed' && conversation?.readback_ok === true)) return null;
   const { attempts, distinct } = failureFacts(calls);
   const needs = [attempts < attemptsMin && words.needAttempts(attemptsMin - attempts), distinct < distinctMin && words.needOther].filter((need) => need !== false);
   return needs.length > 0 ? list(needs) : null;

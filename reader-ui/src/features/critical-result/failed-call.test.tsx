@@ -119,6 +119,27 @@ describe('the record of a call that reached nobody', () => {
     expect(rendered.button(ja.call.close)?.disabled).toBe(false);
   });
 
+  it('is not closed at all while a red finding would have to be documented again', async () => {
+    const delivered = call({ state: 'alternative_delivered', attempts: thrice, escalation, alternative_delivery: delivery });
+    await show(delivered, [], { criticality: 'crit_red' });
+    expect(rendered.button(ja.call.close)?.disabled).toBe(true);
+    const told = call({ id: 'b', state: 'closed', attempts: [dial({ outcome: 'connected' })], conversation: { readback_ok: true } });
+    await show(delivered, [told], { criticality: 'crit_red' });
+    expect(rendered.button(ja.call.close)?.disabled).toBe(false);
+  });
+
+  it('names what the relay says is missing before it is closed', async () => {
+    const delivered = call({ state: 'alternative_delivered', attempts: thrice, escalation, alternative_delivery: delivery, missing: ['findings_conveyed'] });
+    vi.mocked(closeCall).mockRejectedValue(new Problem(422, { code: 'failure_not_documented', missing: ['failed_attempts', 'numbers_or_roles', 'escalation', 'alternative_delivery'] }));
+    await show(delivered);
+    await press(ja.call.closeAnyway);
+    const list = () => [...rendered.page.querySelectorAll('[role=alert]')].map(({ textContent }) => textContent).find((text) => text?.includes(ja.call.missing)) ?? '';
+    for (const name of [ja.call.failedAttempts(attemptsMin), ja.call.failedDistinct(distinctMin), ja.call.failedEscalated, ja.call.failedDelivered]) expect(list()).toContain(name);
+    expect(failed.mock.lastCall?.[0]).toMatchObject({ code: 'failure_not_documented' });
+    await show({ ...delivered, version: 2 });
+    expect(list()).toBe('');
+  });
+
   it('cannot be closed before somebody else was told and the finding delivered', async () => {
     expect(await show(call({ attempts: thrice }))).toContain(ja.call.closeAfterDelivery);
     expect(rendered.button(ja.call.close)?.disabled).toBe(true);
