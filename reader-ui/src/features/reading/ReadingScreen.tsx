@@ -1,7 +1,7 @@
 import { useQueryClient } from '@tanstack/react-query';
 import { useNavigate } from '@tanstack/react-router';
 import { Tabs } from 'radix-ui';
-import { useCallback, useEffect, useMemo, useRef, useState, useSyncExternalStore } from 'react';
+import { useCallback, useMemo, useRef, useState, useSyncExternalStore } from 'react';
 import { startCall } from '../../api/client.ts';
 import { keys } from '../../api/queries.ts';
 import type { ReadingRequestDetail } from '../../api/types.ts';
@@ -30,6 +30,7 @@ import { HistoryPanel } from './HistoryPanel.tsx';
 import { LateImagesBanner } from './LateImagesBanner.tsx';
 import { NotMine } from './NotMine.tsx';
 import { PatientBanner } from './PatientBanner.tsx';
+import { useForgetCase } from './use-forget-case.ts';
 import { useHeartbeat } from './use-heartbeat.ts';
 import { useViewerActions } from './use-viewer-actions.ts';
 import { ViewerPane } from './ViewerPane.tsx';
@@ -58,14 +59,7 @@ export function ReadingScreen({ request, stale }: { request: ReadingRequestDetai
   const reader = user.role === 'reader';
   useHeartbeat(request.id, mine);
 
-  // Leaving the case takes its data out of memory too.
-  useEffect(
-    () => () => {
-      queries.removeQueries({ queryKey: keys.request(request.id) });
-      if (request.study.id) queries.removeQueries({ queryKey: keys.study(request.study.id) });
-    },
-    [queries, request.id, request.study.id],
-  );
+  useForgetCase(request.id, request.study.id);
 
   const withheld = withheldText(request.arrival, strings);
 
