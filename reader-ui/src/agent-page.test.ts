@@ -76,6 +76,9 @@ const down = (n: number) => point(n, { up_ms: 0, down_ms: 10_000, rtt_ms: null }
 const view = { now_ms: START + 3_600_000, window_ms: 3_600_000, points: [point(0), busy(1, 125_000), busy(2, 250_000), down(3), point(9, { tcp_ms: 10_000 })] };
 
 let show: (state: object) => void;
+let breakOff: () => void;
+let reopened = 0;
+let alive = true;
 const answers: Response[] = [];
 const posted: [string, unknown][] = [];
 
@@ -91,11 +94,25 @@ beforeAll(async () => {
   const html = readFileSync(join(assets, 'index.html'), 'utf8');
   document.body.innerHTML = html.slice(html.indexOf('<body>') + 6, html.indexOf('</body>'));
   vi.stubGlobal('EventSource', class {
+    static readonly CLOSED = 2;
+    readyState = 1;
+    constructor() {
+      reopened += 1;
+    }
+    close() {
+      this.readyState = 2;
+    }
     addEventListener(name: string, listener: (event: { data: string }) => void) {
       if (name === 'state') show = (state) => listener({ data: JSON.stringify(state) });
+      else
+        breakOff = () => {
+          this.readyState = 2;
+          listener({ data: '' });
+        };
     }
   });
-  vi.stubGlobal('fetch', (path: string, init?: { body: string }) => {
+  vi.stubGlobal('fetch', (path: string | Request, init?: { body: string }) => {
+    if (typeof path !== 'string') return alive ? Promise.resolve(new Response('ok')) : Promise.reject(new TypeError('refused'));
     if (!init) return Promise.resolve(new Response(JSON.stringify(view)));
     posted.push([path, JSON.parse(init.body)]);
     return Promise.resolve(answers.shift());
@@ -259,6 +276,68 @@ describe('the technologist’s page', () => {
     asked.close();
   });
 
+  const openForm = (patch: object) => {
+    show({ ...picture, studies: [{ ...study, ...patch }] });
+    press(document.getElementById('studies') as HTMLElement, '[data-act=request]');
+    return document.getElementById('request') as HTMLDialogElement;
+  };
+  const answer = (form: HTMLElement, id: string, value: string) => {
+    const control = form.querySelector(`#f-${id}`) as HTMLInputElement;
+    control.value = value;
+    control.dispatchEvent(new Event(control.tagName === 'SELECT' ? 'change' : 'input'));
+  };
+
+  it('tells what a reader asks for, on the card and above the form, and what to do', () => {
+    const returned = { reason: 'Last known well, please', by: '齋藤 守', at_ms: START };
+    const request = { pending: false, refused: null, case_code: '4723', state: 'returned', reader_name: null, clinical_context_complete: true, form: null, returned };
+    const form = openForm({ study_instance_uid: '1.2.6', request });
+    const card = document.getElementById('studies')?.textContent ?? '';
+    for (const part of [returned.reason, returned.by, en.returned.title, en.returned.next(en.completeRequest)]) expect(card).toContain(part);
+    expect(form.querySelector('.form-body')?.textContent).toContain(returned.reason);
+    form.close();
+    show({ ...picture, studies: [{ ...study, request: { ...request, state: 'readable', returned: null } }] });
+    expect(document.getElementById('studies')?.textContent).not.toContain(en.returned.title);
+  });
+
+  it('asks at once for what another answer makes necessary, and no longer when that is taken back', () => {
+    const form = openForm({ study_instance_uid: '1.2.7' });
+    for (const [id, value, follows] of [['trauma_mechanism', 'fall_from_height', 'fall_height_m'], ['advance_directive', 'present', 'advance_directive_text']] as const) {
+      expect(form.querySelector(`#f-${follows}`), follows).toBeNull();
+      answer(form, id, value);
+      expect(form.querySelector(`#f-${follows}`), follows).not.toBeNull();
+      answer(form, id, '');
+      expect(form.querySelector(`#f-${follows}`), follows).toBeNull();
+    }
+    form.close();
+  });
+
+  it('takes a call-back number in any width and refuses one that cannot be dialled, in the language of the page', async () => {
+    press(document.body, '[data-lang=ja]');
+    const form = openForm({ study_instance_uid: '1.2.8' });
+    const sendIt = () => form.querySelector('form')?.dispatchEvent(new Event('submit', { cancelable: true }));
+    (form.querySelector('#f-requested_urgency-urgent') as HTMLInputElement).click();
+    answer(form, 'callback_number', '代表へ');
+    sendIt();
+    expect(form.textContent).toContain(ja.problems.callback_number_invalid);
+    expect(posted).toEqual([]);
+    answer(form, 'callback_number', '０１５３−００−１１１１');
+    answers.push(new Response(JSON.stringify({ code: 'callback_number_invalid', detail: 'give a call-back number' }), { status: 422 }));
+    sendIt();
+    await vi.waitFor(() => expect(form.querySelector('[role=alert]')?.textContent).toContain(ja.problems.callback_number_invalid));
+    expect(posted[0]?.[1]).toMatchObject({ callback_number: expect.stringContaining('0153') });
+    answers.push(new Response(JSON.stringify({ code: 'of_a_newer_node', detail: 'english' }), { status: 422 }));
+    sendIt();
+    await vi.waitFor(() => expect(form.querySelector('[role=alert]')?.textContent).toContain(ja.problems.unknown('of_a_newer_node')));
+    press(document.body, '[data-lang=en]');
+  });
+
+  it('has words for every refusal of the agent', () => {
+    const sources = ['api.rs', 'problem.rs'].map((name) => readFileSync(join(assets, '..', name), 'utf8')).join('\n');
+    const codes = [...sources.matchAll(/(?:invalid|gone)\(\s*"([a-z_]+)"|StatusCode::[A-Z_]+,\s*"([a-z_]+)"|rejection\.status\(\),\s*"([a-z_]+)"/g)].map((found) => found.slice(1).find(Boolean) ?? '');
+    expect(codes.length).toBeGreaterThan(7);
+    for (const code of codes) for (const words of [ja, en]) expect(words.problems[code], code).toBeTruthy();
+  });
+
   it('starts a form with the number of the site', () => {
     show({ ...picture, callback_number: '0153-24-3201', studies: [{ ...study, study_instance_uid: '1.2.5' }] });
     press(document.getElementById('studies') as HTMLElement, '[data-act=request]');
@@ -296,7 +375,7 @@ describe('the technologist’s page', () => {
   it('says the same words in both languages for everything that can be wrong', () => {
     const keys = (words: object): string[] =>
       Object.entries(words).flatMap(([key, value]) => (typeof value === 'object' && value ? keys(value).map((below) => `${key}.${below}`) : [key]));
-    for (const part of ['link', 'troubles', 'line', 'why'] as const) expect(keys(en[part]), part).toEqual(keys(ja[part]));
+    for (const part of ['link', 'troubles', 'line', 'why', 'problems', 'returned', 'form'] as const) expect(keys(en[part]), part).toEqual(keys(ja[part]));
   });
 });
 
@@ -364,6 +443,29 @@ describe('what is wrong', () => {
     expect(text({ bytes_sent_now: 5 }, { is_capped: true })).toContain('within the site\'s cap');
     expect(text({}, { relay_defers: 'disk_full' })).toContain('until the relay can take it');
   });
+});
+
+describe('a node that is gone', () => {
+  const box = () => document.getElementById('link')?.textContent ?? '';
+
+  it('is never shown as connected, and opened again by itself', async () => {
+    expect(box()).toContain('Connected to the relay');
+    breakOff();
+    expect(box()).toContain('Lost this node, reconnecting');
+    expect(document.getElementById('line-now')?.textContent).toContain(en.line.down);
+    const before = reopened;
+    await vi.waitFor(() => expect(reopened).toBe(before + 1), { timeout: 5_000 });
+    show(picture);
+    expect(box()).toContain('Connected to the relay');
+  });
+
+  it('is missed soon when it goes without a word', async () => {
+    show(picture);
+    alive = false;
+    await vi.waitFor(() => expect(box()).toContain('Lost this node'), { timeout: 6_000 });
+    alive = true;
+    show(picture);
+  }, 8_000);
 });
 
 describe('the graph of the line', () => {

@@ -218,7 +218,7 @@ try {
   await acknowledged(referrer.page);
   await reader.page.bringToFront();
   await reader.page.getByRole('tab', { name: /^経過/ }).click();
-  for (const fact of ['届いた', '読まれた', '受領確認']) await reader.page.getByText(fact).first().waitFor();
+  for (const fact of ['配信', '閲覧', '受領確認']) await reader.page.getByText(fact).first().waitFor();
   await reader.page.getByText('北 健二').first().waitFor();
   await reader.page.getByRole('link', { name: '読影一覧' }).click();
   const red = reader.page.getByRole('region', { name: '未受領の赤所見' });

@@ -1,6 +1,7 @@
 import createClient from 'openapi-fetch';
 import { setServerTime } from '../lib/server-clock.ts';
 import { presenceHeaders } from './presence.ts';
+import { noteSignOfLife } from './sign-of-life.ts';
 import type { paths } from './schema.d.ts';
 
 /** A refusal of the relay (RFC 9457). `code` selects a text in `strings/`; the rest is for the text's detail. */
@@ -37,7 +38,9 @@ export const relay = createClient<paths>({
   fetch: async (request) => {
     for (const [name, value] of Object.entries(presenceHeaders())) request.headers.set(name, value);
     try {
-      return await fetch(request, { signal: AbortSignal.timeout(timeoutMs) });
+      const answer = await fetch(request, { signal: AbortSignal.timeout(timeoutMs) });
+      noteSignOfLife();
+      return answer;
     } catch {
       throw new Problem(0, {});
     }

@@ -23,6 +23,8 @@ export interface Session {
   network: { id: string; name: string };
   expires_at_ms: number;
   permissions: string[];
+  /** Viewers beside the page's own. */
+  viewers: { ohif: boolean };
   server_time_ms: number;
 }
 
@@ -112,6 +114,14 @@ export interface Claim {
   lease_until_ms: number;
 }
 
+/** Why a request waits for its own site. */
+export interface Returned {
+  reason: string;
+  at_ms: number;
+  /** Name of the reader who sent it back. */
+  by: string;
+}
+
 export interface ReadingRequestSummary {
   id: string;
   version: number;
@@ -135,7 +145,11 @@ export interface ReadingRequestSummary {
   responsible_physician: string | null;
   criticality: Criticality | null;
   report_status: string | null;
+  /** When the newest version was signed. */
+  signed_at_ms: number | null;
   acknowledged_at_ms: number | null;
+  /** Only while the request is sent back for information. */
+  returned: Returned | null;
   warnings: string[];
 }
 
@@ -227,6 +241,8 @@ export interface FieldProblem {
 
 export interface Blocker {
   code: string;
+  /** Of a disposition `disposition.0.interval_h`: its place in the list, then the field. */
+  field?: string | null;
   message_ja: string;
   message_en: string;
 }

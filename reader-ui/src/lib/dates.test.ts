@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { clock, fromLocalInput, isoDate, studyTime, timeOfDay, toLocalInput } from './dates.ts';
+import { clock, dateTime, fromLocalInput, isoDate, studyTime, timeOfDay, toLocalInput } from './dates.ts';
 
 describe('dates', () => {
   it('are read from DICOM only when they exist', () => {
@@ -11,6 +11,16 @@ describe('dates', () => {
 
   it('are shown in JST wherever the reader sits', () => {
     expect(timeOfDay(Date.UTC(2026, 0, 22, 16, 10), 'ja')).toBe('01:10');
+  });
+
+  it('have their year when it is not the present one, by the clock of Japan', () => {
+    const at = Date.UTC(2026, 0, 22, 16, 10);
+    expect(dateTime(at, 'ja', Date.UTC(2026, 10, 1))).toBe('1/23 01:10');
+    expect(dateTime(at, 'ja', Date.UTC(2027, 0, 1))).toBe('2026/1/23 01:10');
+    expect(dateTime(at, 'en', Date.UTC(2027, 0, 1))).toContain('2026');
+    const newYear = Date.UTC(2025, 11, 31, 15, 0);
+    expect(dateTime(newYear, 'ja', newYear)).toBe('1/1 00:00');
+    expect(dateTime(newYear - 1, 'ja', newYear)).toContain('2025');
   });
 
   it('go through a date field and back in JST', () => {

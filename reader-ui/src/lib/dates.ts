@@ -1,7 +1,10 @@
+import { serverNow } from './server-clock.ts';
+
 /** Dates as a Japanese hospital writes them. Instants are shown in JST wherever the reader sits. */
 export type Language = 'ja' | 'en';
 
 const zone = 'Asia/Tokyo';
+const jstOffsetMs = 9 * 3600 * 1000;
 const localeOf = { ja: 'ja-JP', en: 'en-GB' } as const;
 
 const formatters = new Map<string, Intl.DateTimeFormat>();
@@ -17,9 +20,12 @@ export function timeOfDay(atMs: number, language: Language): string {
   return format(language, 'time', { hour: '2-digit', minute: '2-digit', hourCycle: 'h23' }).format(atMs);
 }
 
-export function dateTime(atMs: number, language: Language): string {
+/** Day and time; with the year when it is not the present one. */
+export function dateTime(atMs: number, language: Language, nowMs = serverNow()): string {
   const options = { month: 'numeric', day: 'numeric', hour: '2-digit', minute: '2-digit', hourCycle: 'h23' } as const;
-  return format(language, 'dateTime', options).format(atMs);
+  const year = (ms: number) => new Date(ms + jstOffsetMs).getUTCFullYear();
+  if (year(atMs) === year(nowMs)) return format(language, 'dateTime', options).format(atMs);
+  return format(language, 'yearDateTime', { year: 'numeric', ...options }).format(atMs);
 }
 
 export function fullDateTime(atMs: number, language: Language): string {
@@ -52,8 +58,6 @@ export function clock(ms: number): string {
   const text = hours > 0 ? `${hours}:${two(minutes)}:${two(total % 60)}` : `${minutes}:${two(total % 60)}`;
   return ms < 0 ? `-${text}` : text;
 }
-
-const jstOffsetMs = 9 * 3600 * 1000;
 
 /** Value of a `datetime-local` field, in JST. */
 export function toLocalInput(atMs: number | null): string {

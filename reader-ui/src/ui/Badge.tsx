@@ -12,10 +12,18 @@ const tones: Record<Tone, string> = {
   neutral: 'bg-raised text-soft border-line-strong',
 };
 
+interface Props {
+  tone?: Tone;
+  children: ReactNode;
+  title?: string;
+  /** A whole sentence, which takes a second line rather than the room of its neighbours. */
+  sentence?: boolean;
+}
+
 /** A short fact. Its words carry the meaning; the colour only repeats it. */
-export function Badge({ tone = 'neutral', children, title }: { tone?: Tone; children: ReactNode; title?: string }) {
+export function Badge({ tone = 'neutral', children, title, sentence = false }: Props) {
   return (
-    <span title={title} className={classNames('inline-flex items-center rounded border px-1.5 py-px text-xs leading-5 whitespace-nowrap', tones[tone])}>
+    <span title={title} className={classNames('items-center rounded border px-1.5 py-px text-xs leading-5', sentence ? 'inline-block max-w-full' : 'inline-flex whitespace-nowrap', tones[tone])}>
       {children}
     </span>
   );

@@ -1,4 +1,5 @@
 import { presenceHeaders } from '../api/presence.ts';
+import { noteSignOfLife } from '../api/sign-of-life.ts';
 import { decodesTruly, signsAgree } from './codestream.ts';
 import { ViewerFailure } from './failure.ts';
 
@@ -105,6 +106,7 @@ async function request(url: string, headers: Record<string, string>, signal: Abo
   } catch {
     throw new ViewerFailure('network');
   }
+  noteSignOfLife();
   if (response.ok || (response.status === rangeBeyond && 'range' in headers)) return response;
   if (response.status === 401) throw new ViewerFailure('session_ended');
   if (response.status !== 404) throw new ViewerFailure('relay_error');
@@ -120,7 +122,9 @@ async function isNotArrived(response: Response): Promise<boolean> {
 
 async function readAll(response: Response): Promise<ArrayBuffer> {
   try {
-    return await response.arrayBuffer();
+    const bytes = await response.arrayBuffer();
+    noteSignOfLife();
+    return bytes;
   } catch {
     throw new ViewerFailure('network');
   }

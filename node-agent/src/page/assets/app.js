@@ -11,6 +11,11 @@ import { notice, troubleWords } from './troubles.js';
 
 const strings = { ja, en };
 const RETRY_MS = 2_000;
+/** Silence after which the node is asked for a sign of life, and how long that may take; a picture comes at least every ten seconds. */
+const SILENT_MS = 3_000;
+const ANSWER_MS = 3_000;
+/** How long a stream that is being opened is left alone. */
+const OPENING_MS = 10_000;
 const ANSWERS_MAX = 50;
 /** How often the graph is asked for: its newest points are ten seconds or minutes long. */
 const GRAPH_MS = { '1h': 10_000, '6h': 60_000, '48h': 60_000 };
@@ -19,6 +24,8 @@ const AGE_MS = 1_000;
 let lang = localStorage.getItem('tancho.language') === 'en' ? 'en' : 'ja';
 let state = null;
 let reachable = true;
+/** When the node was last heard, by this computer's clock. */
+let heardMs = Date.now();
 let span = '1h';
 let line = null;
 let lineFailed = false;
@@ -31,7 +38,11 @@ const $ = (id) => document.getElementById(id);
 const t = () => strings[lang];
 
 const locale = () => (lang === 'ja' ? 'ja-JP' : 'en-GB');
-const clock = (ms) => new Intl.DateTimeFormat(locale(), { month: 'numeric', day: 'numeric', hour: '2-digit', minute: '2-digit', second: '2-digit' }).format(ms);
+// With the year when it is not the present one.
+const clock = (ms) => {
+  const year = new Date(ms).getFullYear() === new Date(nodeNow()).getFullYear() ? {} : { year: 'numeric' };
+  return new Intl.DateTimeFormat(locale(), { ...year, month: 'numeric', day: 'numeric', hour: '2-digit', minute: '2-digit', second: '2-digit' }).format(ms);
+};
 const size = (n) => {
   const units = ['B', 'kB', 'MB', 'GB', 'TB'];
   let step = 0;
@@ -73,11 +84,13 @@ async function ask(path, body) {
   }
 }
 
-/** Why the agent would not, in words: by its code, else as it says itself. */
+/** Why the agent would not, in words: by its code, else as it says itself where that is the language. */
 async function refusal(answer) {
   const { code, detail } = await answer.json().catch(() => ({}));
   if (t().problems[code]) return t().problems[code];
-  return t().reasons[code] ? t().again.still(t().reasons[code]) : detail ?? `HTTP ${answer.status}`;
+  if (t().reasons[code]) return t().again.still(t().reasons[code]);
+  // What the agent says is English.
+  return (lang === 'en' && detail) || t().problems.unknown(code ?? `HTTP ${answer.status}`);
 }
 
 /** Has the browser keep what the agent answers, under the name it gives. */
@@ -155,6 +168,15 @@ function incomplete(r) {
   return t().incompleteOf(labels, missing.length - labels.length);
 }
 
+// What the reader asks for before the study can be read, and what to do about it.
+function returned({ reason, by, at_ms: atMs }) {
+  return h('div', { class: 'note' },
+    h('p', {}, h('strong', {}, t().returned.title)),
+    h('p', { class: 'asked' }, reason),
+    h('p', { class: 'help' }, t().returned.by(by, clock(atMs))),
+    h('p', { class: 'help' }, t().returned.next(t().completeRequest)));
+}
+
 function request(study) {
   const r = study.request;
   if (!r) return null;
@@ -165,7 +187,7 @@ function request(study) {
   if (r.state) parts.push(h('span', { class: `tag ${['final', 'acknowledged', 'closed', 'acted_on'].includes(r.state) ? 'good' : ''}` }, t().state[r.state] ?? r.state));
   if (r.reader_name) parts.push(h('p', { class: 'sub' }, t().reader(r.reader_name)));
   if (r.case_code && r.clinical_context_complete === false) parts.push(h('span', { class: 'tag warn' }, `⚠ ${incomplete(r)}`));
-  return h('div', { class: 'tags' }, ...parts);
+  return h('div', {}, h('div', { class: 'tags' }, ...parts), r.returned ? returned(r.returned) : null);
 }
 
 // Of a study that is still on its way: how old its newest byte is. Written anew every second.
@@ -185,7 +207,7 @@ function studyCard(study) {
   const left = study.bytes_total - study.bytes_sent;
   const moving = state.link.state === 'connected' && study.bytes_per_second > 0 && left > 0;
   const open = () => openRequestForm($('request'), study, remembered(study), {
-    text: t(), lang, identity: () => identity(study),
+    text: t(), lang, identity: () => identity(study), asked: study.request?.returned?.reason,
     send: async (body) => {
       const error = await post('/api/requests', body);
       if (!error) { say(t().form.saved); answers.delete(study.study_instance_uid); }
@@ -243,6 +265,12 @@ function remembered(study) {
 function drawLink() {
   const link = state.link;
   const box = $('link');
+  // What the node said last is no longer known to be so.
+  if (!reachable) {
+    box.className = 'link bad';
+    box.textContent = `✕ ${t().link.lost(lasting((Date.now() - heardMs) / 1000))}`;
+    return;
+  }
   const kind = { connected: link.transport === 'tcp' ? 'warn' : 'good', offline: 'bad', not_enrolled: 'bad' }[link.state] ?? 'warn';
   box.className = `link ${kind}`;
   const mark = { connected: '●', connecting: '…', offline: '✕', not_enrolled: '!' }[link.state];
@@ -274,7 +302,7 @@ function drawLineNow() {
   const { link } = state;
   const words = t().line;
   const parts = [];
-  if (link.state === 'connected') {
+  if (reachable && link.state === 'connected') {
     parts.push(link.transport === 'tcp' ? 'TCP' : 'QUIC', link.bytes_per_second > 0 ? words.rate(rateText(link.bytes_per_second)) : words.quiet);
     if (link.rtt_ms !== null) parts.push(words.rtt(rttText(link.rtt_ms)));
     if (link.loss !== null) parts.push(words.loss(lossText(link.loss)));
@@ -318,6 +346,7 @@ async function fetchLine() {
 // Ages grow without news from the node.
 function drawAges() {
   if (!state) return;
+  if (!reachable) drawLink();
   for (const node of document.querySelectorAll('[data-age]')) node.textContent = t().lastByte(age(Number(node.dataset.age)));
   drawLineNow();
 }
@@ -359,9 +388,14 @@ function section(id, list, make) {
   keepFocus($(id), () => $(id).replaceChildren(...make(list)));
 }
 
+let source;
+let openedMs = 0;
 function listen() {
-  const source = new EventSource('/api/events');
+  source?.close();
+  source = new EventSource('/api/events');
+  openedMs = Date.now();
   source.addEventListener('state', (event) => {
+    heardMs = Date.now();
     const next = JSON.parse(event.data);
     const fresh = next.studies.filter((study) => !known.has(study.study_instance_uid));
     fresh.forEach((study) => known.add(study.study_instance_uid));
@@ -371,11 +405,27 @@ function listen() {
     reachable = true;
     draw();
   });
-  source.addEventListener('error', () => {
-    reachable = false;
-    drawNotices();
-    if (source.readyState === EventSource.CLOSED) setTimeout(listen, RETRY_MS);
-  });
+  source.addEventListener('error', lost);
+}
+
+function lost() {
+  reachable = false;
+  drawNotices();
+  if (state) { drawLink(); drawLineNow(); }
+}
+
+// A node that goes without a word is missed within SILENT_MS and ANSWER_MS; the browser itself would not notice.
+let asking = false;
+let askedMs = 0;
+async function look() {
+  if (asking || Date.now() - askedMs < RETRY_MS || (reachable && Date.now() - heardMs < SILENT_MS)) return;
+  asking = true;
+  askedMs = Date.now();
+  const answers = await fetch(new Request('/healthz', { cache: 'no-store', signal: AbortSignal.timeout(ANSWER_MS) })).then((answer) => answer.ok, () => false);
+  asking = false;
+  if (!answers) { if (reachable) lost(); return; }
+  if (reachable) heardMs = Date.now();
+  else if (source.readyState === EventSource.CLOSED || Date.now() - openedMs >= OPENING_MS) listen();
 }
 
 for (const button of document.querySelectorAll('[data-lang]')) {
@@ -392,6 +442,7 @@ document.addEventListener('visibilitychange', () => { void fetchLine(); });
 let lineAt = 0;
 setInterval(() => {
   drawAges();
+  void look();
   if (Date.now() - lineAt >= GRAPH_MS[span]) { lineAt = Date.now(); void fetchLine(); }
 }, AGE_MS);
 draw();

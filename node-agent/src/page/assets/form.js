@@ -17,6 +17,11 @@ const element = (name, attributes = {}, ...children) => {
 export { element };
 
 const TOP = ['requested_urgency'];
+/** As the node wants a number that can be dialled. */
+const TELEPHONE_DIGITS_MIN = 3;
+const digitsOf = (number) => number.replaceAll(/[^0-9]/g, '').length;
+/** A number in the width a telephone takes, whatever it was typed in. */
+const narrow = (number) => number?.normalize('NFKC');
 
 /** Local date and time of an input as RFC 3339 with this computer's offset. */
 export function withOffset(local) {
@@ -63,8 +68,8 @@ export function missingFields(values) {
   return groups.flatMap((group) => group.fields).filter((field) => shown(field, values) && required(field, values) && !answered(values[field.id]));
 }
 
-/** Opens the form for one study; `send(body)` answers with nothing or an error text. */
-export function openRequestForm(dialog, study, values, { text, lang, send, identity }) {
+/** Opens the form for one study; `send(body)` answers with nothing or an error text. `asked` is what a reader wants to know before reading. */
+export function openRequestForm(dialog, study, values, { text, lang, send, identity, asked }) {
   const label = (entry) => entry[lang] ?? entry.ja;
   const wrong = new Map();
   const commandId = crypto.randomUUID();
@@ -87,14 +92,18 @@ export function openRequestForm(dialog, study, values, { text, lang, send, ident
         missing += 1;
         if (field.now) wrong.set(field.id, text.form.must);
       } else if (field.type === 'number' && !numeric(field)) wrong.set(field.id, `${text.form.bad} (${field.min}–${field.max})`);
+      else if (field.type === 'tel' && answered(values[field.id]) && digitsOf(narrow(values[field.id])) < TELEPHONE_DIGITS_MIN) wrong.set(field.id, text.problems.callback_number_invalid);
     }
     missingLine.textContent = missing ? `${text.form.missing(missing)}・${text.form.sendPartial}` : '';
     return missing;
   };
+  // Which fields the answers ask for: the form is drawn anew when they are others.
+  const asksFor = () => groups.flatMap((group) => group.fields).filter((field) => shown(field, values)).map((field) => `${field.id} ${required(field, values)}`).join();
   const set = (id, value, redraw) => {
+    const before = asksFor();
     if (answered(value)) values[id] = value; else delete values[id];
     check();
-    if (redraw) draw();
+    if (redraw || asksFor() !== before) draw();
   };
 
   const choice = (field, kind) => element('div', { class: 'choices', role: kind === 'radio' ? 'radiogroup' : 'group', 'aria-labelledby': `l-${field.id}` },
@@ -149,7 +158,7 @@ export function openRequestForm(dialog, study, values, { text, lang, send, ident
       case 'multi': return choice(field, 'checkbox');
       case 'drugs': return drugs(field);
       case 'labs': return labs(field);
-      case 'select': return element('select', { ...common, onchange: (event) => set(field.id, event.target.value, field.id === 'request_template') },
+      case 'select': return element('select', { ...common, onchange: (event) => set(field.id, event.target.value) },
         element('option', { value: '' }, text.form.choose),
         ...field.options.map((option) => {
           const node = element('option', { value: option.code }, label(option));
@@ -160,7 +169,7 @@ export function openRequestForm(dialog, study, values, { text, lang, send, ident
         oninput: (event) => set(field.id, event.target.value === '' ? undefined : Number(event.target.value)), onblur: (event) => mark(field, event.target) });
       case 'time': return element('input', { ...common, type: 'datetime-local', value: values[field.id] ?? '', max: toLocal(Date.now()), oninput: (event) => set(field.id, event.target.value), onblur: (event) => mark(field, event.target) });
       case 'text': return element('textarea', { ...common, maxlength: field.max, value: values[field.id] ?? '', oninput: (event) => set(field.id, event.target.value) });
-      default: return element('input', { ...common, type: field.type === 'tel' ? 'tel' : 'text', maxlength: 80, value: values[field.id] ?? '', oninput: (event) => set(field.id, event.target.value) });
+      default: return element('input', { ...common, type: field.type === 'tel' ? 'tel' : 'text', maxlength: 80, value: values[field.id] ?? '', oninput: (event) => set(field.id, event.target.value), onblur: (event) => mark(field, event.target) });
     }
   };
   const grouped = ['enum', 'multi', 'drugs', 'labs'];
@@ -176,11 +185,13 @@ export function openRequestForm(dialog, study, values, { text, lang, send, ident
     const focused = document.activeElement?.id;
     const scroll = body.scrollTop;
     check();
-    body.replaceChildren(element('p', { class: 'sub' }, text.form.unanswered),
+    body.replaceChildren(
+      ...(asked ? [element('div', { class: 'note' }, element('p', {}, element('strong', {}, text.returned.title)), element('p', { class: 'asked' }, asked))] : []),
+      element('p', { class: 'sub' }, text.form.unanswered),
       ...groups.map((group, index) => element('fieldset', { class: index ? 'group' : '' }, element('legend', {}, label(group)),
         element('div', { class: 'fields' }, ...group.fields.filter((field) => shown(field, values)).map(row)))));
     body.scrollTop = scroll;
-    if (focused) document.getElementById(focused)?.focus();
+    if (focused) document.getElementById(focused)?.focus({ preventScroll: true });
   }
 
   const collect = () => {
@@ -194,7 +205,7 @@ export function openRequestForm(dialog, study, values, { text, lang, send, ident
     }
     return {
       command_id: commandId, study_instance_uid: study.study_instance_uid, urgency: values.requested_urgency, clinical_context: context,
-      callback_number: values.callback_number, callback_person: values.callback_person, responsible_physician: values.responsible_physician,
+      callback_number: narrow(values.callback_number), callback_person: values.callback_person, responsible_physician: values.responsible_physician,
     };
   };
 

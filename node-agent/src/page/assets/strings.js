@@ -15,6 +15,7 @@ export const ja = {
   link: {
     connected: (l) => `中継サーバーに接続中・${l.transport === 'tcp' ? 'TCP(UDPなし)' : 'QUIC'}`,
     connecting: '中継サーバーに接続しています…',
+    lost: (time) => `この端末のノードと切断・再接続中(${time})`,
     not_enrolled: '未登録',
     offline: (since) => `接続なし(${since} から)`,
     reasons: {
@@ -139,8 +140,12 @@ export const ja = {
   caseCode: '症例番号(電話用)',
   state: {
     requested: '依頼済み・画像待ち', readable: '読影待ち', claimed: '読影中', preliminary: '暫定報告あり', final: '確定報告あり',
-    acknowledged: '受領確認済み', acted_on: '対応済み', closed: '終了', returned: '情報を求められています', escalated: '上位者に連絡中',
+    acknowledged: '受領確認済み', acted_on: '対応済み', closed: '終了', returned: '情報不足で差戻し', escalated: '上位者に連絡中',
     cancelled: '取り消し',
+  },
+  returned: {
+    title: '情報不足のため差し戻されました。読影医が求めている情報:', by: (name, at) => `${name}・${at}`,
+    next: (button) => `「${button}」を押し、求められた情報を入力して送信してください。送信すると読影待ちに戻ります。急ぐときは読影側へ電話してください。`,
   },
   reader: (name) => `読影医 ${name}`,
   incomplete: '臨床情報未入力',
@@ -190,6 +195,10 @@ export const ja = {
     time_in_future: '未来の時刻が入力されています。時刻を訂正するか、この端末の時計を合わせてください。',
     study_not_found: 'この検査はもうこの端末にありません。', spool_unavailable: '保存できませんでした。ディスクを確認して、もう一度試してください。',
     body_invalid: '要求を読み取れませんでした。ページを再読み込みして、もう一度試してください。',
+    urgency_invalid: '依頼緊急度を選んでください。', callback_number_invalid: 'かけられる電話番号(数字 3 桁以上)を入力してください。',
+    callback_person_too_long: '折り返し先(担当者)を短くしてください。', responsible_physician_too_long: '主治医の名前を短くしてください。',
+    clinical_context_too_long: '臨床情報が長すぎます。文章を短くしてください。',
+    unknown: (code) => `できませんでした(${code})。もう一度試し、続くときは管理者に連絡してください。`,
   },
   textsTitle: '文字コードが合わない装置',
   textsHelp: '宣言された文字コード(0008,0005)では読めない文字が届きました。受け取ったまま保存して送り、氏名などは「不確実」と表示します。装置の担当者に、文字コードの設定を実際の文字に合わせるよう依頼してください。',
@@ -298,6 +307,7 @@ export const en = {
   link: {
     connected: (l) => `Connected to the relay by ${l.transport === 'tcp' ? 'TCP (no UDP)' : 'QUIC'}`,
     connecting: 'Connecting to the relay…',
+    lost: (time) => `Lost this node, reconnecting (${time})`,
     not_enrolled: 'Not enrolled',
     offline: (since) => `No connection since ${since}`,
     reasons: {
@@ -422,8 +432,12 @@ export const en = {
   caseCode: 'Case code (for the phone)',
   state: {
     requested: 'Requested, waiting for images', readable: 'Waiting for a reader', claimed: 'Being read', preliminary: 'Preliminary report', final: 'Final report',
-    acknowledged: 'Acknowledged', acted_on: 'Acted on', closed: 'Closed', returned: 'More information wanted', escalated: 'Escalated',
+    acknowledged: 'Acknowledged', acted_on: 'Acted on', closed: 'Closed', returned: 'Returned for information', escalated: 'Escalated',
     cancelled: 'Cancelled',
+  },
+  returned: {
+    title: 'Sent back: information is missing. The reader asks for:', by: (name, at) => `${name}, ${at}`,
+    next: (button) => `Press "${button}", enter what is asked for and send it. The request then waits for a reader again. If it is urgent, phone the reading centre.`,
   },
   reader: (name) => `Reader: ${name}`,
   incomplete: 'Clinical context missing',
@@ -473,6 +487,10 @@ export const en = {
     time_in_future: 'A time in the form lies in the future. Correct it, or set this computer\'s clock.',
     study_not_found: 'This study is no longer on this machine.', spool_unavailable: 'It could not be saved. Check the disk, then try again.',
     body_invalid: 'The request could not be read. Reload the page and try again.',
+    urgency_invalid: 'Choose the urgency of the request.', callback_number_invalid: 'Give a call-back number with digits that can be dialled.',
+    callback_person_too_long: 'Shorten the name of the person to ask for.', responsible_physician_too_long: 'Shorten the name of the responsible physician.',
+    clinical_context_too_long: 'The clinical context is too long. Shorten the free texts.',
+    unknown: (code) => `It could not be done (${code}). Try again; if it lasts, tell the administrator.`,
   },
   textsTitle: 'Scanners whose character set does not fit',
   textsHelp: 'Characters came that the declared character set (0008,0005) does not explain. They are kept and sent as they came, and names are shown as uncertain. Ask the vendor to set the character set to what the scanner really writes.',
@@ -487,9 +505,9 @@ export const en = {
   conformanceTitle: 'Conformance of the scanners',
   conformanceHelp: 'What each scanner gets wrong, counted from the images that came, and what to ask of its vendor. Images are sent as they came. What is not seen for 90 days leaves the card.',
   cards: {
-    label: (ae) => `Conformance card of ${ae}`, looked: (images, series, at) => `${images} images and ${series} series looked at, the last came ${at}`,
+    label: (ae) => `Conformance card of ${ae}`, looked: (images, series, at) => `${plural(images, 'image', 'images')} and ${series} series looked at, the last came ${at}`,
     good: 'Nothing to correct', columns: ['What', 'How many', 'Shown by', 'Last seen', 'To ask of the vendor'],
-    evidence: (n, of, series) => `${n} of ${of} ${series ? 'series' : 'images'}`,
+    evidence: (n, of, series) => `${n} of ${series ? `${of} series` : plural(of, 'image', 'images')}`,
   },
   deliveriesTitle: 'Deliveries on site',
   deliveriesHelp: 'Received images are delivered to the PACS by DICOM. What fails is tried again by itself.',

@@ -21,15 +21,18 @@ export function Page() {
   // Names are only for those who may list people; the trail itself holds ids.
   const { data: users } = useQuery({ ...usersQuery(), enabled: session.user.role === 'admin' });
   const actorName = (entry: AuditEntry) => users?.items.find(({ id }) => id === entry.actor_id)?.name ?? [strings.code(entry.actor_role ?? entry.actor_kind), entry.actor_id].filter(Boolean).join(' ');
-  const items = (query.data?.items ?? []).filter((entry) => entry.action.includes(wanted));
+  const actionName = ({ action: code }: AuditEntry) => audit.actions[code] ?? code;
+  const items = (query.data?.items ?? []).filter((entry) => `${entry.action} ${actionName(entry)}`.includes(wanted));
   const rows = items.map((entry) => ({
     key: String(entry.seq),
     cells: [
       <span className="font-mono text-xs text-muted">{entry.seq}</span>,
       fullDateTime(entry.at_ms, strings.language),
       <bdi>{actorName(entry)}</bdi>,
-      <span className="font-mono text-xs">{entry.action}</span>,
-      <span className="font-mono text-xs break-all text-soft">{[entry.subject_kind, entry.subject_id].filter(Boolean).join(' ')}</span>,
+      <span title={entry.action}>{actionName(entry)}</span>,
+      <span className="text-soft">
+        {audit.subjects[entry.subject_kind] ?? entry.subject_kind} <span className="font-mono text-xs break-all">{entry.subject_id}</span>
+      </span>,
       <Badge tone={entry.outcome === 'done' ? 'neutral' : 'orange'}>{entry.outcome === 'done' ? audit.done : audit.refused}</Badge>,
     ],
   }));

@@ -9,6 +9,14 @@ import { Button } from '../../ui/Button.tsx';
 import { Choice } from '../../ui/Choice.tsx';
 import { callOutcomes, failureReasons, nextActions } from './vocabulary.ts';
 
+/** Why nobody was reached, where the outcome says it already. */
+const reasonThatFollows: Record<string, string> = {
+  no_answer: 'recipient-unavailable',
+  busy: 'recipient-unavailable',
+  left_message: 'recipient-unavailable',
+  unreachable_number: 'invalid-phone-number',
+};
+
 interface Props {
   call: Call;
   disabled: boolean;
@@ -59,8 +67,12 @@ function RunningAttempt({ call, attempt, disabled, onChanged, onFailure }: Props
   const { call: words } = strings;
   const now = useServerTime();
   const [outcome, setOutcome] = useState<string | null>(null);
-  const [reason, setReason] = useState<string | null>('recipient-unavailable');
-  const [next, setNext] = useState<string | null>('redial');
+  const [reason, setReason] = useState<string | null>(null);
+  const [next, setNext] = useState<string | null>(null);
+  const choose = (code: string) => {
+    setOutcome(code);
+    setReason(reasonThatFollows[code] ?? null);
+  };
   const record = (chosen: string) => {
     onFailure(null);
     const failed = chosen !== 'connected';
@@ -88,7 +100,7 @@ function RunningAttempt({ call, attempt, disabled, onChanged, onFailure }: Props
           {callOutcomes
             .filter((code) => code !== 'connected')
             .map((code) => (
-              <Button key={code} disabled={disabled} aria-pressed={outcome === code} kind={outcome === code ? 'danger' : 'plain'} onClick={() => setOutcome(code)}>
+              <Button key={code} disabled={disabled} aria-pressed={outcome === code} kind={outcome === code ? 'danger' : 'plain'} onClick={() => choose(code)}>
                 {strings.code(code)}
               </Button>
             ))}

@@ -1,9 +1,10 @@
-import { useState } from 'react';
+import { useEffect, useState } from 'react';
 import { closeCall } from '../../api/client.ts';
 import { Problem } from '../../api/http.ts';
 import type { Call, ReadingRequestDetail, ViewedImage } from '../../api/types.ts';
 import { clock, timeOfDay } from '../../lib/dates.ts';
 import { useServerTime } from '../../lib/use-tick.ts';
+import type { Strings } from '../../strings/ja.ts';
 import { useStrings } from '../../strings/language.tsx';
 import { Badge } from '../../ui/Badge.tsx';
 import { Banner } from '../../ui/Banner.tsx';
@@ -17,6 +18,7 @@ import { ConversationForm } from './ConversationForm.tsx';
 import { FailedCallForms } from './FailedCallForms.tsx';
 import { missingName } from './conversation-facts.ts';
 import { callClockSinceMs, hasConnected, runningAttempt } from './call-facts.ts';
+import { attemptsMin, distinctMin, failureFacts } from './failure-facts.ts';
 import type { ConversationBook } from './use-conversations.ts';
 import { useConversation } from './use-conversations.ts';
 
@@ -34,7 +36,11 @@ interface Props {
 export function CallEditor({ call, request, book, disabled, currentImage, onChanged, onFailure }: Props) {
   const strings = useStrings();
   const { call: words } = strings;
-  const [missing, setMissing] = useState<string[]>([]);
+  /** Closing was refused because the conversation lacks something. */
+  const [incomplete, setIncomplete] = useState(false);
+  /** What the refusal named, until the relay's newer list is here. */
+  const [named, setNamed] = useState<readonly string[] | null>(null);
+  useEffect(() => setNamed(null), [call.version]);
   /** Closing was asked for while what is written was not on the relay. */
   const [unsaved, setUnsaved] = useState(false);
   const [closing, setClosing] = useState(false);
@@ -42,20 +48,29 @@ export function CallEditor({ call, request, book, disabled, currentImage, onChan
   const conversation = useConversation(book, call);
   const { state: writing } = conversation;
   const connected = hasConnected(call);
+  // What an open record still lacks is told of conversations only.
+  const missing = incomplete ? (named ?? (connected ? call.missing : [])) : [];
   const disputed = Object.keys(writing.theirs).length > 0;
   const running = runningAttempt(call);
   const failedOnly = call.attempts.length > 0 && !connected && !running;
+  const stillToDial = failedOnly ? neededDials(request.calls, strings) : null;
+  const delivered = call.state === 'alternative_delivered';
+  // The relay does not close a record of a red finding that would have to be made again.
+  const isRed = request.draft?.body.criticality === 'crit_red' || request.criticality === 'crit_red';
+  const closable = connected || (delivered && !(isRed && stillToDial !== null));
 
   const close = async () => {
     setClosing(true);
-    setMissing([]);
+    setIncomplete(false);
     setUnsaved(false);
     onFailure(null);
     try {
       if (connected && !(await conversation.saver.flush())) return setUnsaved(true);
       onChanged(await closeCall(call.id, commandId));
     } catch (error) {
-      setMissing(missingOf(error));
+      const ids = missingOf(error);
+      setNamed(ids);
+      setIncomplete(ids.length > 0);
       onFailure(error);
     } finally {
       setClosing(false);
@@ -76,7 +91,7 @@ export function CallEditor({ call, request, book, disabled, currentImage, onChan
       <AttemptList call={call} disabled={disabled} onChanged={onChanged} onFailure={onFailure} />
       {disputed && <ConversationConflict handle={conversation} />}
       {connected && <ConversationForm request={request} missing={call.missing} handle={conversation} disabled={disabled} currentImage={currentImage} />}
-      {failedOnly && <FailedCallForms call={call} disabled={disabled} onChanged={onChanged} onFailure={onFailure} />}
+      {failedOnly && <FailedCallForms call={call} calls={request.calls} disabled={disabled} onChanged={onChanged} onFailure={onFailure} />}
       {(writing.problem !== null || unsaved) && writing.status !== 'saved' && (
         <Banner tone="danger">
           {unsaved && `${words.notClosed} `}
@@ -90,14 +105,24 @@ export function CallEditor({ call, request, book, disabled, currentImage, onChan
       )}
       {call.attempts.length > 0 && !running && (
         <div className="flex flex-col gap-1.5 border-t border-line pt-3">
-          <Button kind="primary" disabled={disabled || closing} onClick={() => void close()} className="min-h-10">
-            {words.close}
+          {stillToDial !== null && <Banner tone="warning">{words.failedMore(stillToDial)}</Banner>}
+          <Button kind={stillToDial === null ? 'primary' : 'danger'} disabled={disabled || closing || !closable} onClick={() => void close()} className="min-h-10">
+            {stillToDial === null || !closable ? words.close : words.closeAnyway}
           </Button>
-          <p className="text-xs text-muted">{words.closeWarning}</p>
+          {(closable || !delivered) && <p className="text-xs text-muted">{closable ? words.closeWarning : words.closeAfterDelivery}</p>}
         </div>
       )}
     </section>
   );
+}
+
+/** What has to be dialled before the record can stand in for a read-back; null when nothing. Once it is closed nothing can be added. */
+function neededDials(calls: readonly Call[], { call: words, list }: Strings): string | null {
+  // Somebody was told already.
+  if (calls.some(({ state, conversation }) => state === 'closed' && conversation?.readback_ok === true)) return null;
+  const { attempts, distinct } = failureFacts(calls);
+  const needs = [attempts < attemptsMin && words.needAttempts(attemptsMin - attempts), distinct < distinctMin && words.needOther].filter((need) => need !== false);
+  return needs.length > 0 ? list(needs) : null;
 }
 
 function CallClock({ call }: { call: Call }) {

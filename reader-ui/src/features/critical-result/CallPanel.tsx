@@ -1,5 +1,6 @@
 import { useQueryClient } from '@tanstack/react-query';
 import { useCallback, useState } from 'react';
+import { keys } from '../../api/queries.ts';
 import type { Call, ReadingRequestDetail, ViewedImage } from '../../api/types.ts';
 import { useStrings } from '../../strings/language.tsx';
 import { Button } from '../../ui/Button.tsx';
@@ -27,7 +28,14 @@ export function CallPanel({ request, book, disabled, problem, onStart, currentIm
   const { user } = useSession().session;
   const queries = useQueryClient();
   const [failure, setFailure] = useState<unknown>(null);
-  const replace = useCallback((call: Call) => replaceCall(queries, request.id, call), [queries, request.id]);
+  const replace = useCallback(
+    async (call: Call) => {
+      await replaceCall(queries, request.id, call);
+      // A dial or a closed record changes what still blocks signing.
+      await queries.invalidateQueries({ queryKey: keys.request(request.id) });
+    },
+    [queries, request.id],
+  );
   const open = ownOpenCalls(request, user.id);
   const toRead = request.calls.filter((call) => !open.includes(call)).toReversed();
   return (

@@ -4,10 +4,8 @@ import type { Call, Contact, ReadingRequestDetail } from '../../api/types.ts';
 import { useStrings } from '../../strings/language.tsx';
 import { Banner } from '../../ui/Banner.tsx';
 import { Button } from '../../ui/Button.tsx';
-import { contactsOf, telLink } from './call-facts.ts';
+import { contactsOf, roleAt, telLink } from './call-facts.ts';
 import { calleeRoles, channels } from './vocabulary.ts';
-
-const known = new Set<string>(calleeRoles);
 
 interface Props {
   call: Call;
@@ -23,11 +21,13 @@ export function ContactList({ call, request, disabled, onChanged, onFailure }: P
   const { call: words } = strings;
   const [channel, setChannel] = useState<string>('landline');
   const [other, setOther] = useState('');
-  const [otherRole, setOtherRole] = useState<string>('on_call');
+  const [otherRole, setOtherRole] = useState('');
   const contacts = contactsOf(request);
-  const dial = (contact: Contact) => {
+  const dial = ({ number, name, site }: Contact, role: string) => {
     onFailure(null);
-    startAttempt(call.id, { number_dialed: contact.number, channel, callee_role: known.has(contact.role) ? contact.role : 'other', ...(contact.name ? { callee_name: contact.name } : {}) }).then(onChanged, onFailure);
+    // A site's own name is no person's.
+    const person = name !== '' && name !== site;
+    startAttempt(call.id, { number_dialed: number, channel, callee_role: role, ...(person ? { callee_name: name } : {}) }).then(onChanged, onFailure);
   };
   return (
     <div className="flex flex-col gap-2">
@@ -43,37 +43,66 @@ export function ContactList({ call, request, disabled, onChanged, onFailure }: P
       </div>
       {contacts.length === 0 && <Banner tone="warning">{strings.reading.noNumber}</Banner>}
       {contacts.map((contact) => (
-        <div key={contact.number} className="flex items-center gap-3 rounded-md border border-line-strong bg-void px-3 py-2">
-          <div className="min-w-0 flex-1">
-            <div className="truncate text-sm">
-              <bdi>{contact.name}</bdi> <span className="text-xs text-muted">{strings.code(contact.role)}</span>
-            </div>
-            {disabled ? (
-              <bdi className="font-mono text-base">{contact.number}</bdi>
-            ) : (
-              <a href={telLink(contact.number)} onClick={() => dial(contact)} title={words.dialHere} className="font-mono text-base text-accent underline decoration-dotted underline-offset-4 hover:decoration-solid">
-                {contact.number}
-              </a>
-            )}
-          </div>
-          <Button kind="primary" disabled={disabled} onClick={() => dial(contact)} aria-label={`${words.dial} ${contact.number}`}>
-            {words.dial}
-          </Button>
-        </div>
+        <ContactRow key={contact.number} contact={contact} told={roleAt(contact, request)} disabled={disabled} onDial={(role) => dial(contact, role)} />
       ))}
       <div className="flex items-center gap-2">
         <input aria-label={words.contacts} inputMode="tel" autoComplete="off" value={other} placeholder="0153-00-0000" onChange={(event) => setOther(event.target.value)} className="field" />
-        <select aria-label={words.calleeRole} value={otherRole} onChange={(event) => setOtherRole(event.target.value)} className="field !w-40">
-          {calleeRoles.map((code) => (
-            <option key={code} value={code}>
-              {strings.code(code)}
-            </option>
-          ))}
-        </select>
-        <Button disabled={disabled || other.trim() === ''} onClick={() => dial({ name: '', role: otherRole, number: other.trim(), site: '' })}>
+        <RoleChoice label={words.calleeRole} value={otherRole} disabled={disabled} onChange={setOtherRole} />
+        <Button disabled={disabled || other.trim() === '' || otherRole === ''} onClick={() => dial({ name: '', role: otherRole, number: other.trim(), site: '' }, otherRole)}>
           {words.dial}
         </Button>
       </div>
     </div>
+  );
+}
+
+interface RowProps {
+  contact: Contact;
+  /** Who answers there, as far as the request tells; the reader can say otherwise. */
+  told: string | null;
+  disabled: boolean;
+  onDial(role: string): void;
+}
+
+function ContactRow({ contact, told, disabled, onDial }: RowProps) {
+  const strings = useStrings();
+  const { call: words } = strings;
+  const [role, setRole] = useState(told ?? '');
+  const ready = !disabled && role !== '';
+  const isCertain = told === contact.role;
+  return (
+    <div className="flex items-center gap-3 rounded-md border border-line-strong bg-void px-3 py-2">
+      <div className="min-w-0 flex-1">
+        <div className="truncate text-sm">
+          <bdi>{contact.name}</bdi> <span className="text-xs text-muted">{strings.code(contact.role)}</span>
+        </div>
+        {ready ? (
+          <a href={telLink(contact.number)} onClick={() => onDial(role)} title={words.dialHere} className="font-mono text-base text-accent underline decoration-dotted underline-offset-4 hover:decoration-solid">
+            {contact.number}
+          </a>
+        ) : (
+          <bdi className="font-mono text-base">{contact.number}</bdi>
+        )}
+      </div>
+      {!isCertain && <RoleChoice label={`${words.calleeRole} ${contact.number}`} value={role} disabled={disabled} onChange={setRole} />}
+      <Button kind="primary" disabled={!ready} title={disabled || ready ? undefined : words.roleFirst} onClick={() => onDial(role)} aria-label={`${words.dial} ${contact.number}`}>
+        {words.dial}
+      </Button>
+    </div>
+  );
+}
+
+/** Who is to be expected at a number; nothing is chosen until someone says it. */
+function RoleChoice({ label, value, disabled, onChange }: { label: string; value: string; disabled: boolean; onChange(role: string): void }) {
+  const strings = useStrings();
+  return (
+    <select aria-label={label} value={value} disabled={disabled} onChange={(event) => onChange(event.target.value)} className="field !w-36 text-xs">
+      <option value="">{strings.call.chooseRole}</option>
+      {calleeRoles.map((code) => (
+        <option key={code} value={code}>
+          {strings.code(code)}
+        </option>
+      ))}
+    </select>
   );
 }

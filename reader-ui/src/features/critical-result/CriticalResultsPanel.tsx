@@ -7,6 +7,7 @@ import { useServerTime } from '../../lib/use-tick.ts';
 import { useStrings } from '../../strings/language.tsx';
 import { Badge, criticalityTone } from '../../ui/Badge.tsx';
 import { classNames } from '../../ui/class-names.ts';
+import { DeliveryFact } from '../reading/DeliveryFact.tsx';
 import { ProblemBanner } from '../session/ProblemBanner.tsx';
 
 /** The red findings nobody has acknowledged yet, and who knows of them; what was acknowledged of late follows. */
@@ -59,19 +60,10 @@ function Result({ result, now }: { result: CriticalResult; now: number }) {
         {result.told.map(({ person, role, site, delivered_at_ms: deliveredAtMs, read_at_ms: readAtMs }) => (
           <span key={person.id}>
             <bdi className="font-semibold">{person.name}</bdi> <span className="text-muted">{strings.code(role)}</span> <bdi className="text-muted">{site}</bdi>{' '}
-            <Fact label={strings.reading.delivered} atMs={deliveredAtMs} /> <Fact label={strings.reading.read} atMs={readAtMs} />
+            <DeliveryFact label={strings.reading.delivered} atMs={deliveredAtMs} /> <DeliveryFact label={strings.reading.read} atMs={readAtMs} />
           </span>
         ))}
       </span>
     </li>
-  );
-}
-
-function Fact({ label, atMs }: { label: string; atMs: number | null }) {
-  const { reading, language } = useStrings();
-  return (
-    <span className={atMs === null ? 'text-muted' : 'text-green'}>
-      {label} {atMs === null ? reading.notYet : `✓ ${dateTime(atMs, language)}`}
-    </span>
   );
 }

@@ -1,7 +1,7 @@
 import { useQuery } from '@tanstack/react-query';
 import { Link } from '@tanstack/react-router';
-import { notificationsQuery, requestsQuery } from '../../api/queries.ts';
-import type { Notice, ReadingRequestSummary } from '../../api/types.ts';
+import { criticalResultsQuery, requestsQuery } from '../../api/queries.ts';
+import type { ReadingRequestSummary } from '../../api/types.ts';
 import { clock, dateTime } from '../../lib/dates.ts';
 import { useServerTime } from '../../lib/use-tick.ts';
 import { useStrings } from '../../strings/language.tsx';
@@ -9,6 +9,7 @@ import { Badge, criticalityTone } from '../../ui/Badge.tsx';
 import { PatientName } from '../../ui/PatientName.tsx';
 import { Empty, Waiting } from '../../ui/Waiting.tsx';
 import { ProblemBanner } from '../session/ProblemBanner.tsx';
+import { useSession } from '../session/session-context.ts';
 
 const rank: Record<string, number> = { crit_red: 0, crit_orange: 1, crit_yellow: 2, none: 3 };
 
@@ -18,11 +19,13 @@ export function Page() {
   const { liaison } = strings;
   const now = useServerTime();
   const { data, error, isPending, refetch } = useQuery(requestsQuery('all'));
-  const { data: notices } = useQuery(notificationsQuery());
-  const noticeOf = (request: ReadingRequestSummary): Notice | undefined => notices?.items.find(({ reading_request_id: id }) => id === request.id);
+  const { permissions } = useSession().session;
+  const { data: critical } = useQuery({ ...criticalResultsQuery(), enabled: permissions.includes('view_critical_results') });
+  const signedAtMs = (request: ReadingRequestSummary): number | null =>
+    request.signed_at_ms ?? critical?.items.find(({ reading_request_id: id }) => id === request.id)?.signed_at_ms ?? null;
   const items = (data?.items ?? [])
     .filter(({ report_status, acknowledged_at_ms }) => report_status !== null && acknowledged_at_ms === null)
-    .toSorted((a, b) => (rank[a.criticality ?? ''] ?? 3) - (rank[b.criticality ?? ''] ?? 3) || a.requested_at_ms - b.requested_at_ms);
+    .toSorted((a, b) => (rank[a.criticality ?? ''] ?? 3) - (rank[b.criticality ?? ''] ?? 3) || (signedAtMs(a) ?? a.requested_at_ms) - (signedAtMs(b) ?? b.requested_at_ms));
   return (
     <main className="h-full overflow-y-auto">
       <div className="mx-auto max-w-6xl p-5">
@@ -33,8 +36,7 @@ export function Page() {
         {data && items.length === 0 && <Empty title={liaison.empty} />}
         <ul className="flex flex-col gap-2">
           {items.map((request) => {
-            const notice = noticeOf(request);
-            const since = notice?.created_at_ms ?? request.requested_at_ms;
+            const signed = signedAtMs(request);
             return (
               <li key={request.id} className="panel grid grid-cols-[9rem_minmax(0,1fr)_minmax(0,1fr)_8rem_auto] items-center gap-4 px-4 py-3">
                 <Badge tone={criticalityTone(request.criticality)}>{strings.code(request.criticality ?? 'none')}</Badge>
@@ -48,16 +50,17 @@ export function Page() {
                   <bdi>{request.requesting_site.name}</bdi>
                   <div className="text-xs text-muted">
                     <bdi>{request.responsible_physician ?? ''}</bdi> <bdi className="font-mono">{request.callback_number ?? ''}</bdi>
-                    {notice?.read_at_ms && (
-                      <span className="ml-2">
-                        {strings.reading.read} {dateTime(notice.read_at_ms, strings.language)}
-                      </span>
-                    )}
                   </div>
                 </div>
                 <div>
-                  <div className="text-xs text-muted">{liaison.since}</div>
-                  <div className="font-mono text-orange">{clock(now - since)}</div>
+                  {signed !== null && (
+                    <>
+                      <div className="text-xs text-muted">{liaison.since}</div>
+                      <time title={dateTime(signed, strings.language)} className="font-mono text-orange">
+                        {clock(Math.max(0, now - signed))}
+                      </time>
+                    </>
+                  )}
                 </div>
                 <Link to="/requests/$requestId" params={{ requestId: request.id }} className="rounded-md border border-line-strong bg-raised px-3 py-1.5 text-sm">
                   {strings.worklist.openCase}

@@ -1,4 +1,5 @@
 import type { Call, Contact, ReadingRequestDetail } from '../../api/types.ts';
+import { calleeRoles } from './vocabulary.ts';
 
 const closedStates = new Set(['closed', 'closed_with_exception']);
 
@@ -43,6 +44,13 @@ export function contactsOf(request: ReadingRequestDetail): Contact[] {
     seen.add(digits);
     return true;
   });
+}
+
+/** What the person at a number is, where the request says it: the call-back of the responsible physician is theirs. Else it is to be asked. */
+export function roleAt(contact: Contact, { responsible_physician: responsible }: Pick<ReadingRequestDetail, 'responsible_physician'>): string | null {
+  if (calleeRoles.some((role) => role === contact.role)) return contact.role;
+  const plain = (name: string) => name.normalize('NFKC').replaceAll(/\s/g, '');
+  return responsible !== null && plain(responsible) !== '' && plain(contact.name) === plain(responsible) ? 'attending' : null;
 }
 
 /** A number as a `tel:` link wants it; a leading plus stays. */

@@ -1,6 +1,7 @@
 import type { Conversation, FieldDefinition } from '../../api/types.ts';
 import { dateTime } from '../../lib/dates.ts';
 import type { Strings } from '../../strings/ja.ts';
+import { attemptsMin, distinctMin } from './failure-facts.ts';
 import type { Field } from './merge-conversation.ts';
 
 export interface ConversationFact {
@@ -41,7 +42,7 @@ function joined(parts: readonly (string | null | undefined)[]): string {
   return parts.filter(Boolean).join(' ');
 }
 
-/** How the form calls a field the relay says is missing. */
+/** How the form calls a field, or a condition of a record that reached nobody, that the relay says is missing. */
 export function missingName(id: string, { call: words }: Strings): string | undefined {
   const names: Record<string, string> = {
     parties: `${words.calleeName} / ${words.calleeRole}`,
@@ -58,6 +59,10 @@ export function missingName(id: string, { call: words }: Strings): string | unde
     family_informed: words.familyInformed,
     next_contact_at_ms: words.nextContact,
     late_entry_reason: words.lateReason,
+    failed_attempts: words.failedAttempts(attemptsMin),
+    numbers_or_roles: words.failedDistinct(distinctMin),
+    escalation: words.failedEscalated,
+    alternative_delivery: words.failedDelivered,
   };
   return names[id];
 }

@@ -54,7 +54,7 @@ it('names who was told, what reached them and what did not', () => {
   const text = shown([open]);
   expect(text).toContain('4711');
   expect(text).toContain('北 健二');
-  expect(text).toMatch(new RegExp(`${ja.reading.delivered} ✓ .*${ja.reading.read} ${ja.reading.notYet}`));
+  expect(text).toMatch(new RegExp(`${ja.reading.delivered} ${ja.reading.happened} .*${ja.reading.read} ${ja.reading.notYet}`));
   expect(text).not.toContain(ja.criticalResults.late);
   expect(shown([{ ...open, acknowledge_by_ms: serverNow() - 1 }])).toContain(ja.criticalResults.late);
   expect(shown([{ ...open, told: [] }])).toContain(ja.criticalResults.nobodyTold);

@@ -18,7 +18,7 @@ const studyDebounceMs = 500;
 /** Turns live events into refetches. An auditor reads the trail only and follows nothing. After an interruption everything on screen is asked for again. */
 export function LiveProvider({ children }: { children: ReactNode }) {
   const queries = useQueryClient();
-  const [state, setState] = useState<LiveState>({ connected: null, lastEventAtMs: null });
+  const [state, setState] = useState<LiveState>({ connected: null, lostSinceMs: null, lastEventAtMs: null });
   const { user } = useSession().session;
   const follows = user.role !== 'auditor';
   useEffect(() => {
@@ -39,8 +39,8 @@ export function LiveProvider({ children }: { children: ReactNode }) {
       };
       pending.set(key, setTimeout(run, studyDebounceMs));
     };
-    const connected = (up: boolean) => {
-      setState((now) => ({ ...now, connected: up }));
+    const connected = (up: boolean, silentForMs: number) => {
+      setState((now) => ({ ...now, connected: up, lostSinceMs: up ? null : serverNow() - silentForMs }));
       if (up && wasDown) void queries.invalidateQueries();
       wasDown = !up;
     };

@@ -44,7 +44,7 @@ export function ClaimBar({ request, mine, canClaim }: Props) {
           <ProblemBanner error={problem} />
         </div>
       )}
-      {request.claim && <bdi className={mine ? 'text-sm font-semibold text-accent' : 'text-sm text-orange'}>{mine ? `${request.claim.reader.name}(${worklist.you})` : reading.claimedBy(request.claim.reader.name)}</bdi>}
+      {request.claim && <bdi className={mine ? 'text-sm font-semibold text-accent' : 'text-sm text-orange'}>{mine ? `${request.claim.reader.name}(${worklist.you})` : reading.holder(request.claim.reader.name)}</bdi>}
       {canClaim && isClaimable(request) && (
         <Button kind="primary" onClick={() => void act(() => actOnRequest(request.id, 'claim'))}>
           {reading.claim}

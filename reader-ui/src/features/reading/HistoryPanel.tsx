@@ -1,7 +1,10 @@
-import type { Notice, ReadingRequestDetail } from '../../api/types.ts';
+import type { Notice, ReadingRequestDetail, TimelineEvent } from '../../api/types.ts';
 import { dateTime, fullDateTime } from '../../lib/dates.ts';
 import { useStrings } from '../../strings/language.tsx';
 import { Badge } from '../../ui/Badge.tsx';
+import { AcknowledgementList } from '../report/AcknowledgementList.tsx';
+import { DeliveryFact } from './DeliveryFact.tsx';
+import { safeLines } from '../fields/FieldFacts.tsx';
 
 /** The loop (delivered, read, acknowledged: three facts, each with who and when) and the timeline of the case. */
 export function HistoryPanel({ request }: { request: ReadingRequestDetail }) {
@@ -16,6 +19,7 @@ export function HistoryPanel({ request }: { request: ReadingRequestDetail }) {
           ))}
         </section>
       )}
+      <AcknowledgementList reportId={request.reports.at(-1)?.report_id} />
       <section aria-label={strings.reading.timeline}>
         <h3 className="mb-2 text-xs text-soft">{strings.reading.timeline}</h3>
         <ol className="flex flex-col border-l border-line-strong pl-4">
@@ -25,6 +29,7 @@ export function HistoryPanel({ request }: { request: ReadingRequestDetail }) {
                 {dateTime(event.at_ms, strings.language)}
               </time>
               {strings.reading.event[event.kind] ?? strings.code(event.kind)}
+              {reasonOf(event) !== null && <p className="whitespace-pre-wrap text-soft">{safeLines(reasonOf(event) ?? '')}</p>}
               {event.actor && (
                 <div className="text-xs text-muted">
                   <bdi>{event.actor.name}</bdi> {strings.code(event.actor.role)} <bdi>{event.actor.site}</bdi>
@@ -38,11 +43,17 @@ export function HistoryPanel({ request }: { request: ReadingRequestDetail }) {
   );
 }
 
+/** Why a request was sent back or withdrawn, in the words of who did it. */
+function reasonOf({ detail }: TimelineEvent): string | null {
+  const { reason } = (detail ?? {}) as { reason?: unknown };
+  return typeof reason === 'string' && reason !== '' ? reason : null;
+}
+
 export function NoticeFacts({ notice }: { notice: Notice }) {
   const strings = useStrings();
   const { reading } = strings;
   const facts = [
-    { label: reading.delivered, atMs: notice.delivered_at_ms, who: notice.recipient.name },
+    { label: reading.delivered, atMs: notice.delivered_at_ms, who: undefined },
     { label: reading.read, atMs: notice.read_at_ms, who: notice.read_by?.name },
     { label: reading.acknowledgedFact, atMs: notice.acknowledged_at_ms, who: notice.acknowledged_by?.name },
   ];
@@ -62,16 +73,11 @@ export function NoticeFacts({ notice }: { notice: Notice }) {
           ))}
         </span>
       </div>
-      <dl className="mt-1.5 grid grid-cols-3 gap-2">
+      <div className="mt-1.5 flex flex-wrap gap-1">
         {facts.map(({ label, atMs, who }) => (
-          <div key={label}>
-            <dt className="text-xs text-muted">{label}</dt>
-            <dd className={atMs === null ? 'text-xs text-muted' : 'text-xs text-green'}>
-              {atMs === null ? reading.notYet : `✓ ${dateTime(atMs, strings.language)} ${who ?? ''}`}
-            </dd>
-          </div>
+          <DeliveryFact key={label} label={label} atMs={atMs} who={who} />
         ))}
-      </dl>
+      </div>
     </div>
   );
 }

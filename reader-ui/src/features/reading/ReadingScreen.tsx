@@ -1,7 +1,7 @@
 import { useQueryClient } from '@tanstack/react-query';
 import { useNavigate } from '@tanstack/react-router';
 import { Tabs } from 'radix-ui';
-import { useCallback, useEffect, useMemo, useRef, useState, useSyncExternalStore } from 'react';
+import { useCallback, useMemo, useRef, useState, useSyncExternalStore } from 'react';
 import { startCall } from '../../api/client.ts';
 import { keys } from '../../api/queries.ts';
 import type { ReadingRequestDetail } from '../../api/types.ts';
@@ -18,6 +18,7 @@ import { DraftStatusLine } from '../report/DraftStatusLine.tsx';
 import { FindingsPanel } from '../report/FindingsPanel.tsx';
 import { SignPanel } from '../report/SignPanel.tsx';
 import { useDraft } from '../report/use-draft.ts';
+import { ReturnedNotice } from '../requests/ReturnedNotice.tsx';
 import { ProblemBanner } from '../session/ProblemBanner.tsx';
 import { useSession } from '../session/session-context.ts';
 import { DueClock } from '../worklist/DueClock.tsx';
@@ -27,7 +28,9 @@ import { ClaimBar } from './ClaimBar.tsx';
 import { ContextPanel } from './ContextPanel.tsx';
 import { HistoryPanel } from './HistoryPanel.tsx';
 import { LateImagesBanner } from './LateImagesBanner.tsx';
+import { NotMine } from './NotMine.tsx';
 import { PatientBanner } from './PatientBanner.tsx';
+import { useForgetCase } from './use-forget-case.ts';
 import { useHeartbeat } from './use-heartbeat.ts';
 import { useViewerActions } from './use-viewer-actions.ts';
 import { ViewerPane } from './ViewerPane.tsx';
@@ -56,24 +59,9 @@ export function ReadingScreen({ request, stale }: { request: ReadingRequestDetai
   const reader = user.role === 'reader';
   useHeartbeat(request.id, mine);
 
-  // Leaving the case takes its data out of memory too.
-  useEffect(
-    () => () => {
-      queries.removeQueries({ queryKey: keys.request(request.id) });
-      if (request.study.id) queries.removeQueries({ queryKey: keys.study(request.study.id) });
-    },
-    [queries, request.id, request.study.id],
-  );
+  useForgetCase(request.id, request.study.id);
 
   const withheld = withheldText(request.arrival, strings);
-  // A call that was closed, or an image that arrived, changes what still blocks signing.
-  const signature = `${request.calls.map(({ state }) => state).join()}/${request.arrival.verified}/${request.arrival.closed}/${withheld ?? ''}`;
-  const lastSignature = useRef(signature);
-  useEffect(() => {
-    if (lastSignature.current === signature) return;
-    lastSignature.current = signature;
-    if (mine) draft.saver.refresh();
-  }, [signature, mine, draft.saver]);
 
   const say = useCallback((text: string) => {
     setNotice(text);
@@ -146,6 +134,7 @@ export function ReadingScreen({ request, stale }: { request: ReadingRequestDetai
       </PatientBanner>
       <div className="flex flex-col gap-1 px-3 [&:has(*)]:pt-2">
         <ProblemBanner error={stale} />
+        <ReturnedNotice request={request} answer="none" />
         {mismatch && <Banner tone="danger">{reading.mismatchHeld(request.arrival.held)}</Banner>}
         {withheld && <Banner tone="danger">{withheld}</Banner>}
         <LateImagesBanner arrival={request.arrival} signed={request.warnings.includes('late_images')} />
@@ -167,6 +156,7 @@ export function ReadingScreen({ request, stale }: { request: ReadingRequestDetai
                 </Tabs.Trigger>
               ))}
             </Tabs.List>
+            {reader && !mine && <NotMine request={request} />}
             {tabs.map((name) => (
               <Tabs.Content key={name} value={name} tabIndex={-1} className="min-h-0 flex-1 overflow-y-auto px-4 py-4">
                 {panels[name]}

@@ -13,10 +13,11 @@ import { loadArrivingSeries } from '../../viewer/series.ts';
 import { stackGaps } from '../../viewer/stack-gaps.ts';
 import type { StackViewerHandle } from '../../viewer/use-stack-viewer.ts';
 import { isArriving } from '../worklist/arrival-facts.ts';
+import { useSession } from '../session/session-context.ts';
 import { GapNote } from './GapNote.tsx';
 import { useFocusReport } from './use-focus-report.ts';
 import { ViewerOverlay } from './ViewerOverlay.tsx';
-import { ViewerToolbar } from './ViewerToolbar.tsx';
+import { ohifAddress, ViewerToolbar } from './ViewerToolbar.tsx';
 
 interface Props {
   request: ReadingRequestSummary;
@@ -27,6 +28,7 @@ interface Props {
 /** The images of one study: the series to choose from, the stack, and what must be said about it. */
 export function ViewerPane({ request, handle, onPick }: Props) {
   const strings = useStrings();
+  const { session } = useSession();
   const { viewer, state } = handle;
   const studyId = request.study.id ?? '';
   const { data, error } = useQuery(studyInstancesQuery(studyId));
@@ -82,7 +84,7 @@ export function ViewerPane({ request, handle, onPick }: Props) {
 
   return (
     <section aria-label={strings.viewer.label} className="flex min-h-0 min-w-0 flex-1 flex-col bg-void">
-      <ViewerToolbar handle={handle} onPick={onPick} />
+      <ViewerToolbar handle={handle} onPick={onPick} ohif={ohifAddress(session, request.study)} />
       {all.length > 1 && <SeriesTabs all={all} chosen={seriesUid} onChoose={setChosenUid} />}
       {!isArriving(request.arrival) && (
         <div className="px-2 [&:has(*)]:py-1">

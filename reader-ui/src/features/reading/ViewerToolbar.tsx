@@ -1,3 +1,4 @@
+import type { Session, StudyRef } from '../../api/types.ts';
 import { useStrings } from '../../strings/language.tsx';
 import { Button } from '../../ui/Button.tsx';
 import type { ViewerTool } from '../../viewer/stack-viewer.ts';
@@ -16,8 +17,20 @@ const tools: readonly { name: ViewerTool; key: string }[] = [
 const button =
   'flex items-center gap-1 rounded px-2 py-1 text-xs text-soft hover:bg-hover hover:text-text disabled:cursor-not-allowed disabled:opacity-40 aria-pressed:bg-accent-deep aria-pressed:text-text';
 
+interface Props {
+  handle: StackViewerHandle;
+  onPick: (() => void) | null;
+  /** Where OHIF shows the same study; null where it is not installed or nothing has arrived. */
+  ohif: string | null;
+}
+
+/** The address of a study in OHIF, which the relay serves; one study and no list of others. */
+export function ohifAddress({ viewers }: Pick<Session, 'viewers'>, study: StudyRef): string | null {
+  return viewers.ohif && study.id !== null ? `/ohif/viewer?StudyInstanceUIDs=${encodeURIComponent(study.study_instance_uid)}` : null;
+}
+
 /** What the left button does, and the window presets; each with its key. */
-export function ViewerToolbar({ handle, onPick }: { handle: StackViewerHandle; onPick: (() => void) | null }) {
+export function ViewerToolbar({ handle, onPick, ohif }: Props) {
   const { viewer: words } = useStrings();
   const { viewer, state } = handle;
   const ct = state.shown?.modality === 'CT';
@@ -64,6 +77,11 @@ export function ViewerToolbar({ handle, onPick }: { handle: StackViewerHandle; o
       <button type="button" disabled={!state.shown} onClick={() => viewer?.reset(openingWindow(viewer.images))} className={button}>
         {words.reset} <kbd className="text-[10px] text-muted">R</kbd>
       </button>
+      {ohif !== null && (
+        <a href={ohif} target="_blank" rel="noopener" className={button}>
+          {words.openOhif} <span aria-hidden>↗</span>
+        </a>
+      )}
       {onPick && (
         <Button
           small

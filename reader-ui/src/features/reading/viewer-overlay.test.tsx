@@ -2,12 +2,13 @@
 import { renderToStaticMarkup } from 'react-dom/server';
 import { beforeEach, describe, expect, it, vi } from 'vitest';
 import type { Arrival } from '../../api/types.ts';
+import { exampleRequest } from '../../testing/example-request.ts';
 import { LanguageProvider } from '../../strings/language.tsx';
 import type { DisplayImage } from '../../viewer/images.ts';
 import { toDisplayImages } from '../../viewer/images.ts';
 import type { ViewerState } from '../../viewer/stack-viewer.ts';
 import { ViewerOverlay } from './ViewerOverlay.tsx';
-import { ViewerToolbar } from './ViewerToolbar.tsx';
+import { ohifAddress, ViewerToolbar } from './ViewerToolbar.tsx';
 
 // Cornerstone wants a real browser; what is said about its picture does not.
 vi.mock('../../viewer/stack-viewer.ts', () => ({}));
@@ -64,11 +65,11 @@ const preview: ViewerState = { ...original, preview: true, measurable: false };
 
 beforeEach(() => localStorage.clear());
 
-function shown(state: ViewerState, language: 'ja' | 'en' = 'ja'): string {
+function shown(state: ViewerState, language: 'ja' | 'en' = 'ja', ohif: string | null = null): string {
   localStorage.setItem('tancho.language', language);
   return renderToStaticMarkup(
     <LanguageProvider>
-      <ViewerToolbar handle={{ host: { current: null }, viewer: null, state }} onPick={() => undefined} />
+      <ViewerToolbar handle={{ host: { current: null }, viewer: null, state }} onPick={() => undefined} ohif={ohif} />
       <ViewerOverlay state={state} viewer={null} series={null} arrival={arrival} failure={null} />
     </LanguageProvider>,
   );
@@ -105,5 +106,22 @@ describe('an image whose head is here and whose picture is not', () => {
     expect(page).toContain('5 / 40');
     expect(page).not.toContain('role="alert"');
     expect(page).toContain('3 / 40 枚 検証済');
+  });
+});
+
+describe('OHIF', () => {
+  const { study } = exampleRequest;
+
+  it('is offered in a tab of its own where it is installed, with this study alone', () => {
+    const address = ohifAddress({ viewers: { ohif: true } }, study);
+    expect(address).toBe('/ohif/viewer?StudyInstanceUIDs=1.2.3');
+    const page = shown(original, 'ja', address);
+    expect(page).toMatch(/<a href="\/ohif\/viewer\?StudyInstanceUIDs=1\.2\.3" target="_blank" rel="noopener"[^>]*>OHIFで開く/);
+  });
+
+  it('is not offered where it is not installed, nor before an image is there', () => {
+    expect(ohifAddress({ viewers: { ohif: false } }, study)).toBeNull();
+    expect(ohifAddress({ viewers: { ohif: true } }, { ...study, id: null })).toBeNull();
+    expect(shown(original)).not.toContain('OHIF');
   });
 });

@@ -1,8 +1,11 @@
+import { useState } from 'react';
 import type { FieldValues, FindingBlock, ReadingRequestDetail, ReportBody, TemplateDefinition } from '../../api/types.ts';
 import { useStrings } from '../../strings/language.tsx';
 import { Badge } from '../../ui/Badge.tsx';
 import { Button } from '../../ui/Button.tsx';
+import { Dialog } from '../../ui/Dialog.tsx';
 import { Labelled } from '../../ui/Labelled.tsx';
+import { answered } from '../fields/field-text.ts';
 import { FieldForm } from '../fields/FieldForm.tsx';
 import { templateRef, useTemplates } from '../fields/templates.ts';
 import { DispositionForm } from './DispositionForm.tsx';
@@ -85,14 +88,20 @@ interface ChoiceProps {
   onChange(blocks: FindingBlock[]): void;
 }
 
-/** Adding a template that stands alone takes out the others, and the other way round. */
+/** Adding a template that stands alone takes out the others, and the other way round; answers are not lost without a question. */
 function TemplateChoice({ templates, suggested, blocks, disabled, onChange }: ChoiceProps) {
-  const { findings, language } = useStrings();
+  const { findings, common, language, list } = useStrings();
+  /** A choice that would lose answers waits for a yes. */
+  const [asked, setAsked] = useState<{ kept: string; lost: string; replace(): void } | null>(null);
   const free = templates.filter((template) => !blocks.some((block) => block.template === templateRef(template)));
   const add = (template: TemplateDefinition) => {
     const alone = new Set(templates.filter(({ excludes_others }) => excludes_others).map(templateRef));
     const kept = template.excludes_others ? [] : blocks.filter((block) => !alone.has(block.template));
-    onChange([...kept, { template: templateRef(template), in: {} }]);
+    const dropped = blocks.filter((block) => !kept.includes(block) && Object.keys(answered(block.in)).length > 0);
+    const replace = () => onChange([...kept, { template: templateRef(template), in: {} }]);
+    if (dropped.length === 0) return replace();
+    const titles = dropped.map((block) => templates.find((one) => templateRef(one) === block.template)?.title[language] ?? block.template);
+    setAsked({ kept: template.title[language], lost: list(titles), replace });
   };
   if (free.length === 0) return null;
   return (
@@ -103,6 +112,20 @@ function TemplateChoice({ templates, suggested, blocks, disabled, onChange }: Ch
           + {template.title[language]}
         </Button>
       ))}
+      {asked && (
+        <Dialog title={findings.replaceTitle} closeLabel={common.cancel} onClose={() => setAsked(null)}>
+          <p className="mb-4 text-sm">{findings.replaceWhy(asked.kept, asked.lost)}</p>
+          <Button
+            kind="danger"
+            onClick={() => {
+              asked.replace();
+              setAsked(null);
+            }}
+          >
+            {findings.replace(asked.kept, asked.lost)}
+          </Button>
+        </Dialog>
+      )}
     </div>
   );
 }

@@ -2,7 +2,7 @@ import { useQuery, useQueryClient } from '@tanstack/react-query';
 import { useParams } from '@tanstack/react-router';
 import { useEffect, useState } from 'react';
 import { readNotification } from '../../api/client.ts';
-import { keys, reportQuery, requestQuery } from '../../api/queries.ts';
+import { keys, reportQuery, requestQuery, templatesQuery } from '../../api/queries.ts';
 import type { Acknowledgement, ReadingRequestDetail, ReportVersion } from '../../api/types.ts';
 import { dateTime } from '../../lib/dates.ts';
 import { useVisible } from '../../lib/use-visible.ts';
@@ -12,9 +12,11 @@ import { Empty, Waiting } from '../../ui/Waiting.tsx';
 import { forgetImages } from '../../viewer/engine.ts';
 import { CallRecord } from '../critical-result/CallRecord.tsx';
 import { isClosed } from '../critical-result/call-facts.ts';
+import { safeLines } from '../fields/FieldFacts.tsx';
 import { PatientBanner } from '../reading/PatientBanner.tsx';
 import { ContextPanel } from '../reading/ContextPanel.tsx';
 import { HistoryPanel } from '../reading/HistoryPanel.tsx';
+import { ReturnedNotice } from '../requests/ReturnedNotice.tsx';
 import { ProblemBanner } from '../session/ProblemBanner.tsx';
 import { useSession } from '../session/session-context.ts';
 import { AcknowledgeForm } from './AcknowledgeForm.tsx';
@@ -43,11 +45,23 @@ function Loaded({ request }: { request: ReadingRequestDetail }) {
   const versions = newestFirst([...request.reports, ...(report?.versions ?? [])]);
   const [latest, ...older] = versions;
   const [olderOpen, setOlderOpen] = useState(false);
-  useMarkRead(request, olderOpen ? versions : versions.slice(0, 1));
+  // Without them a report would be drawn in codes, and nobody reads those.
+  const { isPending: unnamed, error: templatesProblem, refetch: askAgain } = useQuery(templatesQuery());
+  useMarkRead(request, unnamed ? [] : olderOpen ? versions : versions.slice(0, 1));
   const acknowledgement = report?.acknowledgements.find(({ version }) => version === latest?.version);
   const calls = request.calls.filter(isClosed);
   const callBackIf = latest?.body.disposition.map((one) => one.call_again_if).find((text) => typeof text === 'string') ?? null;
-  const mayAcknowledge = user.role === 'referrer' && user.site.id === request.requesting_site.id;
+  const ownSite = user.site.id === request.requesting_site.id;
+  const mayAcknowledge = user.role === 'referrer' && ownSite;
+  if (unnamed) {
+    return (
+      <main>
+        <h1 className="sr-only">{strings.report.title}</h1>
+        <PatientBanner request={request} />
+        <Waiting text={strings.common.loading} />
+      </main>
+    );
+  }
   return (
     <main className="flex h-full flex-col">
       <h1 className="sr-only">{strings.report.title}</h1>
@@ -55,7 +69,8 @@ function Loaded({ request }: { request: ReadingRequestDetail }) {
       <div className="min-h-0 flex-1 overflow-y-auto">
         <div className="mx-auto grid max-w-7xl gap-6 p-5 lg:grid-cols-[minmax(0,1fr)_24rem]">
           <div className="flex flex-col gap-6">
-            {latest ? <ReportView request={request} version={latest} /> : <Empty title={strings.requests.waiting} why={strings.report.none} />}
+            <ProblemBanner error={templatesProblem} retry={() => void askAgain()} />
+            {latest ? <ReportView request={request} version={latest} /> : <NoReport request={request} mayAnswer={ownSite} />}
             {calls.length > 0 && (
               <div className="flex flex-col gap-3">
                 <h2 className="text-base font-semibold">{strings.report.calls}</h2>
@@ -90,12 +105,21 @@ function Loaded({ request }: { request: ReadingRequestDetail }) {
   );
 }
 
+/** What the report waits for: a reader, or an answer of this site. */
+function NoReport({ request, mayAnswer }: { request: ReadingRequestDetail; mayAnswer: boolean }) {
+  const { requests, report } = useStrings();
+  if (request.returned) return <ReturnedNotice request={request} answer={mayAnswer ? 'link' : 'none'} />;
+  if (request.state === 'cancelled') return <Empty title={requests.cancelled} />;
+  return <Empty title={requests.waiting} why={report.none} />;
+}
+
 function AcknowledgedBanner({ acknowledgement }: { acknowledgement: Acknowledgement }) {
   const strings = useStrings();
   return (
     <Banner tone="good">
       {strings.report.acknowledged(acknowledgement.acknowledged_by.name, dateTime(acknowledgement.acknowledged_at_ms, strings.language))}
       <div className="text-xs">{strings.code(acknowledgement.action_taken)}</div>
+      {acknowledgement.comment && <p className="mt-1 whitespace-pre-wrap">{safeLines(acknowledgement.comment)}</p>}
     </Banner>
   );
 }

@@ -65,7 +65,7 @@ export function SignDialog({ request, kind, busy, problem, onSign, onClose }: Pr
         <div className="flex justify-end gap-2">
           <Button onClick={onClose}>{strings.common.cancel}</Button>
           <Button kind="primary" type="submit" disabled={busy || password === ''}>
-            {busy ? strings.sign.signing : strings.sign.confirmButton(strings.code(kind))}
+            {busy ? strings.sign.signing : strings.sign.confirmButton[kind]}
           </Button>
         </div>
       </form>

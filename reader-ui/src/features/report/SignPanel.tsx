@@ -3,16 +3,19 @@ import { useRef, useState } from 'react';
 import { signReport } from '../../api/client.ts';
 import { Problem } from '../../api/http.ts';
 import { keys } from '../../api/queries.ts';
-import type { ReadingRequestDetail, SignCheck } from '../../api/types.ts';
+import type { Blocker, ReadingRequestDetail, SignCheck } from '../../api/types.ts';
+import type { Strings } from '../../strings/ja.ts';
 import { useStrings } from '../../strings/language.tsx';
 import { Banner } from '../../ui/Banner.tsx';
 import { Button } from '../../ui/Button.tsx';
+import { useTemplates } from '../fields/templates.ts';
 import { useLive } from '../live/live-context.ts';
 import { ProblemBanner } from '../session/ProblemBanner.tsx';
 import { withheldText } from '../worklist/arrival-facts.ts';
 import { announcedText } from '../worklist/order.ts';
 import { SignDialog } from './SignDialog.tsx';
 import { VersionList } from './VersionList.tsx';
+import type { DraftState } from './draft-saver.ts';
 import type { DraftHandle } from './use-draft.ts';
 
 type Status = 'preliminary' | 'final';
@@ -26,7 +29,7 @@ interface Props {
 /** Signing: what still blocks it in plain words, the patient once more, and nothing shown as signed before the relay says so. */
 export function SignPanel({ request, draft, disabled }: Props) {
   const strings = useStrings();
-  const { sign, reading } = strings;
+  const { sign, reading, language } = strings;
   const { connected } = useLive();
   const queries = useQueryClient();
   const [asking, setAsking] = useState<Status | null>(null);
@@ -54,6 +57,9 @@ export function SignPanel({ request, draft, disabled }: Props) {
       // A refusal is an answer; only silence may be asked again with the same id.
       if (error instanceof Problem && error.status >= 400 && error.status < 500) command.current = null;
       setProblem(error);
+      if (error instanceof Problem && error.code === 'cannot_sign') setAsking(null);
+      // What blocks signing may be other than what was shown.
+      void queries.invalidateQueries({ queryKey: keys.request(request.id) });
     } finally {
       setBusy(false);
     }
@@ -61,6 +67,12 @@ export function SignPanel({ request, draft, disabled }: Props) {
 
   const { arrival } = request;
   const kinds = kindsOf(request);
+  const { dispositions } = useTemplates();
+  const dispositionOf = ({ field }: Blocker): string | null => {
+    const place = /^disposition\.(\d+)\./.exec(field ?? '')?.[1];
+    const code = place === undefined ? undefined : draft.state.body.disposition[Number(place)]?.code;
+    return dispositions.find(({ id }) => id === code)?.label[language] ?? code ?? null;
+  };
   const withheld = withheldText(arrival, strings);
   return (
     <div className="flex flex-col gap-4">
@@ -74,8 +86,9 @@ export function SignPanel({ request, draft, disabled }: Props) {
           key={kind}
           kind={kind}
           check={evaluation?.can_sign[kind] ?? null}
+          disposition={dispositionOf}
           enabled={!disabled && clean && !busy && connected !== false}
-          waiting={!clean}
+          waiting={waitsFor(draft.state, sign)}
           onSign={() => setAsking(kind)}
         />
       ))}
@@ -84,6 +97,12 @@ export function SignPanel({ request, draft, disabled }: Props) {
       {asking && <SignDialog request={request} kind={asking} busy={busy} problem={problem} onSign={(password) => void submit(asking, password)} onClose={() => setAsking(null)} />}
     </div>
   );
+}
+
+/** Only the text that the relay has can be signed: nothing written yet, not saved yet, or not to be saved. */
+function waitsFor({ status, version }: DraftState, sign: Strings['sign']): string | null {
+  if (status === 'saved') return version > 0 ? null : sign.nothingWritten;
+  return status === 'failed' || status === 'conflict' ? sign.draftNotSaved : sign.draftFirst;
 }
 
 /**
@@ -99,21 +118,25 @@ function kindsOf({ reports, state }: ReadingRequestDetail): Status[] {
 interface ChoiceProps {
   kind: Status;
   check: SignCheck | null;
+  /** The name of the disposition that a blocker is about: several may lack the same field. */
+  disposition(blocker: Blocker): string | null;
   enabled: boolean;
-  waiting: boolean;
+  /** What the draft lacks before anything can be signed; null when nothing. */
+  waiting: string | null;
   onSign(): void;
 }
 
-function SignChoice({ kind, check, enabled, waiting, onSign }: ChoiceProps) {
+function SignChoice({ kind, check, disposition, enabled, waiting, onSign }: ChoiceProps) {
   const { sign, language } = useStrings();
-  const blockers = unique(check?.blockers.map(({ message_ja, message_en }) => (language === 'ja' ? message_ja : message_en)) ?? []);
+  const text = (blocker: Blocker) => [disposition(blocker), language === 'ja' ? blocker.message_ja : blocker.message_en].filter((part) => part !== null).join(': ');
+  const blockers = unique(check?.blockers.map(text) ?? []);
   return (
     <section aria-label={sign[kind]} className="flex flex-col gap-2 rounded-md border border-line-strong p-3">
       <Button kind={kind === 'final' ? 'primary' : 'plain'} disabled={!enabled || !check?.ok} onClick={onSign} className="min-h-10">
         {sign[kind]}
       </Button>
-      {check?.ok && <p className="text-xs text-green">✓ {sign.ready}</p>}
-      {waiting && !check && <p className="text-xs text-muted">{sign.draftFirst}</p>}
+      {check?.ok && waiting === null && <p className="text-xs text-green">✓ {sign.ready}</p>}
+      {waiting !== null && <p className="text-xs text-muted">{waiting}</p>}
       {blockers.length > 0 && (
         <div>
           <p className="text-xs font-semibold text-orange">{sign.blockersTitle}</p>

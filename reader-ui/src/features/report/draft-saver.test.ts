@@ -77,9 +77,36 @@ describe('a draft', () => {
   it('is not made by looking at a case', async () => {
     const { transport, saves } = relay();
     const saver = new DraftSaver('r', null, emptyBody, () => undefined, transport);
-    saver.refresh();
     await saver.flush();
     await vi.advanceTimersByTimeAsync(10_000);
     expect(saves()).toBe(0);
+  });
+
+  const told = (version: number, findings: string, ok: boolean): Draft => ({
+    version,
+    saved_at_ms: 0,
+    body: { ...emptyBody, findings_text: findings },
+    evaluation: { ...evaluation, can_sign: { preliminary: { ok, blockers: [] }, final: { ok, blockers: [] } } },
+  });
+
+  it('shows what blocks signing as the relay says it now, without saving again', async () => {
+    const { transport, saves } = relay();
+    const saver = new DraftSaver('r', told(3, 'mine', false), emptyBody, () => undefined, transport);
+    saver.adopt(told(3, 'mine', true));
+    expect(saver.getState().evaluation?.can_sign.final.ok).toBe(true);
+    saver.adopt(told(2, 'older', false));
+    expect(saver.getState()).toMatchObject({ version: 3, body: { findings_text: 'mine' }, evaluation: { can_sign: { final: { ok: true } } } });
+    await vi.advanceTimersByTimeAsync(10_000);
+    expect(saves()).toBe(0);
+  });
+
+  it('follows another screen while nothing is written here, and never over what is', () => {
+    const { transport } = relay();
+    const saver = new DraftSaver('r', told(1, 'old', false), emptyBody, () => undefined, transport);
+    saver.adopt(told(2, 'theirs', false));
+    expect(saver.getState()).toMatchObject({ version: 2, status: 'saved', body: { findings_text: 'theirs' } });
+    type(saver, 'mine');
+    saver.adopt(told(3, 'theirs, longer', false));
+    expect(saver.getState()).toMatchObject({ version: 2, body: { findings_text: 'mine' } });
   });
 });

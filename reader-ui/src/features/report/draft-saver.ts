@@ -61,9 +61,15 @@ export class DraftSaver {
     this.#touch();
   }
 
-  /** Saves again without a change: the relay's view of what blocks signing may have changed. */
-  refresh(): void {
-    if (this.#state.version > 0 && this.#state.status !== 'conflict') this.#touch();
+  /**
+   * Takes what the relay says of the draft now: of the same text, what blocks signing, which calls and images change too;
+   * of a newer one the text as well, while nothing is written here that it could overwrite.
+   */
+  adopt(draft: Draft): void {
+    const { version, status } = this.#state;
+    if (draft.version === version && draft.evaluation !== this.#state.evaluation) this.#publish({ evaluation: draft.evaluation });
+    if (draft.version <= version || status !== 'saved' || this.#running) return;
+    this.#publish({ body: draft.body, version: draft.version, savedAtMs: draft.saved_at_ms, evaluation: draft.evaluation });
   }
 
   /** Resolves when everything typed is on the relay, or with false when that is not possible now. */
@@ -88,7 +94,6 @@ export class DraftSaver {
     const { body, version, saved_at_ms: savedAtMs, evaluation } = theirs;
     this.#publish({ body, version, savedAtMs, evaluation, theirs: null, status: 'saved', problem: null });
   }
-
 
   #touch(): void {
     const now = Date.now();

@@ -9,7 +9,7 @@ export interface DraftHandle {
   state: DraftState;
 }
 
-/** The draft of the request on screen. The component is keyed by the request, so another case starts afresh. */
+/** The draft of the request on screen, following what the relay says of it. The component is keyed by the request, so another case starts afresh. */
 export function useDraft(requestId: string, draft: Draft | null): DraftHandle {
   const [store] = useState(() => {
     const listeners = new Set<() => void>();
@@ -30,6 +30,9 @@ export function useDraft(requestId: string, draft: Draft | null): DraftHandle {
       leaving();
     };
   }, [store]);
+  useEffect(() => {
+    if (draft) store.saver.adopt(draft);
+  }, [store, draft]);
   const state = useSyncExternalStore(store.subscribe, store.saver.getState);
   return { saver: store.saver, state };
 }

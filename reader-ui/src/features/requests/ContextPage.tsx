@@ -12,6 +12,7 @@ import { answered } from '../fields/field-text.ts';
 import { PatientBanner } from '../reading/PatientBanner.tsx';
 import { ProblemBanner } from '../session/ProblemBanner.tsx';
 import { ContextFields } from './ContextFields.tsx';
+import { ReturnedNotice } from './ReturnedNotice.tsx';
 
 /** Completes what a request lacks, for the physician who knows the patient. */
 export function Page() {
@@ -63,6 +64,7 @@ function Loaded({ request }: { request: ReadingRequestDetail }) {
       <div className="min-h-0 flex-1 overflow-y-auto">
         <div className="mx-auto flex max-w-3xl flex-col gap-5 p-6">
           <h1 className="text-lg font-semibold">{requests.contextTitle}</h1>
+          <ReturnedNotice request={request} answer="here" />
           <div className="grid grid-cols-3 gap-3">
             {contacts.map(([key, label]) => (
               <Labelled key={key} label={label}>

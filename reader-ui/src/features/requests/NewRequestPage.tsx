@@ -1,7 +1,7 @@
 import { zodResolver } from '@hookform/resolvers/zod';
 import { useQueryClient } from '@tanstack/react-query';
 import { useState } from 'react';
-import { Controller, useForm } from 'react-hook-form';
+import { Controller, useForm, useWatch } from 'react-hook-form';
 import { z } from 'zod';
 import { createReadingRequest } from '../../api/client.ts';
 import { keys } from '../../api/queries.ts';
@@ -10,7 +10,7 @@ import { useStrings } from '../../strings/language.tsx';
 import { Banner } from '../../ui/Banner.tsx';
 import { Button } from '../../ui/Button.tsx';
 import { Choice } from '../../ui/Choice.tsx';
-import { Labelled } from '../../ui/Labelled.tsx';
+import { Labelled, RequiredMark } from '../../ui/Labelled.tsx';
 import { answered } from '../fields/field-text.ts';
 import { ProblemBanner } from '../session/ProblemBanner.tsx';
 import { useSession } from '../session/session-context.ts';
@@ -49,6 +49,8 @@ export function Page() {
     defaultValues: { study_instance_uid: '', callback_number: '', callback_person: person, responsible_physician: person },
   });
   const { errors, isSubmitting } = form.formState;
+  const values = useWatch({ control: form.control });
+  const missing = (name: keyof Values) => (values[name]?.trim() ? undefined : strings.common.required);
   const submit = form.handleSubmit(async (values) => {
     setProblem(null);
     try {
@@ -70,11 +72,12 @@ export function Page() {
         <Controller
           control={form.control}
           name="study_instance_uid"
-          render={({ field }) => <StudyChoice value={field.value} error={errors.study_instance_uid && requests.uidInvalid} onChange={field.onChange} />}
+          render={({ field }) => <StudyChoice value={field.value} required={missing('study_instance_uid')} error={errors.study_instance_uid && requests.uidInvalid} onChange={field.onChange} />}
         />
         <div>
           <div className="mb-1 text-xs text-soft">
-            {strings.worklist.urgency} {errors.urgency && <span className="text-red">{admin.needed}</span>}
+            {strings.worklist.urgency}
+            <RequiredMark text={missing('urgency')} /> {errors.urgency && <span className="text-red">{admin.needed}</span>}
           </div>
           <Controller
             control={form.control}
@@ -85,13 +88,13 @@ export function Page() {
           />
         </div>
         <div className="grid grid-cols-3 gap-3">
-          <Labelled label={reading.callbackNumber} error={errors.callback_number && requests.callbackRequired}>
+          <Labelled label={reading.callbackNumber} required={missing('callback_number')} error={errors.callback_number && requests.callbackRequired}>
             {(props) => <input {...props} {...form.register('callback_number')} inputMode="tel" autoComplete="off" className="field" />}
           </Labelled>
-          <Labelled label={reading.callbackPerson} error={errors.callback_person && admin.needed}>
+          <Labelled label={reading.callbackPerson} required={missing('callback_person')} error={errors.callback_person && admin.needed}>
             {(props) => <input {...props} {...form.register('callback_person')} autoComplete="off" className="field" />}
           </Labelled>
-          <Labelled label={reading.responsible} error={errors.responsible_physician && admin.needed}>
+          <Labelled label={reading.responsible} required={missing('responsible_physician')} error={errors.responsible_physician && admin.needed}>
             {(props) => <input {...props} {...form.register('responsible_physician')} autoComplete="off" className="field" />}
           </Labelled>
         </div>

@@ -10,8 +10,10 @@ import { Empty, Waiting } from '../../ui/Waiting.tsx';
 import { PatientName } from '../../ui/PatientName.tsx';
 import { ProblemBanner } from '../session/ProblemBanner.tsx';
 import { useSession } from '../session/session-context.ts';
+import { useUnreadCount } from '../shell/use-unread-count.ts';
 import { ArrivalBadge } from '../worklist/ArrivalBadge.tsx';
 import { birthLine } from '../worklist/order.ts';
+import { ReturnedNotice } from './ReturnedNotice.tsx';
 
 /** A site's own requests: what waits, what came back, what still needs an acknowledgement. */
 export function Page() {
@@ -20,14 +22,15 @@ export function Page() {
   const { data, error, isPending, refetch } = useQuery(requestsQuery('all'));
   const { data: notices } = useQuery(notificationsQuery());
   const unread = new Set(notices?.items.filter(({ recipient, read_at_ms }) => recipient.id === user.id && read_at_ms === null).map(({ reading_request_id }) => reading_request_id));
+  const unreadCount = useUnreadCount();
   // What needs this site's hand comes first, then the newest.
-  const needsHand = (request: ReadingRequestSummary) => (request.report_status !== null && request.acknowledged_at_ms === null) || unread.has(request.id);
+  const needsHand = (request: ReadingRequestSummary) => Boolean(request.returned) || (request.report_status !== null && request.acknowledged_at_ms === null) || unread.has(request.id);
   const items = (data?.items ?? []).toSorted((a, b) => Number(needsHand(b)) - Number(needsHand(a)) || b.requested_at_ms - a.requested_at_ms);
   return (
     <main className="flex h-full flex-col">
       <div className="flex items-center gap-3 border-b border-line px-5 py-3">
         <h1 className="text-lg font-semibold">{strings.requests.title}</h1>
-        {unread.size > 0 && <Badge tone="accent">{strings.requests.unread(unread.size)}</Badge>}
+        {unreadCount > 0 && <Badge tone="accent">{strings.requests.unread(unreadCount)}</Badge>}
       </div>
       <div className="min-h-0 flex-1 overflow-y-auto">
         <div className="mx-auto flex max-w-5xl flex-col gap-2 p-5">
@@ -94,7 +97,7 @@ function RequestCard({ request, unread }: { request: ReadingRequestSummary; unre
       <div className="flex flex-col items-start gap-1">
         <span className="flex gap-1">
           <Badge tone={urgencyTone(request.urgency)}>{strings.code(request.urgency)}</Badge>
-          <Badge tone={waiting ? 'neutral' : 'green'}>{strings.code(request.state)}</Badge>
+          <Badge tone={request.returned ? 'orange' : waiting ? 'neutral' : 'green'}>{strings.code(request.state)}</Badge>
           {request.criticality && request.criticality !== 'none' && <Badge tone={criticalityTone(request.criticality)}>{strings.code(request.criticality)}</Badge>}
         </span>
         {waiting ? <ArrivalBadge arrival={request.arrival} /> : acknowledge && <span className="text-sm font-semibold text-accent">{strings.report.mustAcknowledge}</span>}
@@ -105,7 +108,7 @@ function RequestCard({ request, unread }: { request: ReadingRequestSummary; unre
         )}
       </div>
       <div className="flex flex-col gap-1.5">
-        {!request.clinical_context_complete && waiting && (
+        {!request.clinical_context_complete && waiting && !request.returned && (
           <Link to="/requests/$requestId/context" params={{ requestId: request.id }} className={`${link} border-[#84561f] bg-orange-deep`}>
             {strings.requests.completeContext}
           </Link>
@@ -114,6 +117,11 @@ function RequestCard({ request, unread }: { request: ReadingRequestSummary; unre
           {waiting || user.role === 'technologist' ? strings.worklist.openCase : strings.requests.viewReport}
         </Link>
       </div>
+      {request.returned && (
+        <div className="col-span-full">
+          <ReturnedNotice request={request} answer="link" />
+        </div>
+      )}
     </article>
   );
 }

@@ -4,17 +4,18 @@ import { useArrivedStudies } from './use-arrived-studies.ts';
 
 interface Props {
   value: string;
+  required: string | undefined;
   error: string | undefined;
   onChange(uid: string): void;
 }
 
 /** A study of the own site, from the list of what has arrived, or by its UID. */
-export function StudyChoice({ value, error, onChange }: Props) {
+export function StudyChoice({ value, required, error, onChange }: Props) {
   const { requests, common } = useStrings();
   const studies = useArrivedStudies();
   return (
     <div className="grid gap-3 sm:grid-cols-2">
-      <Labelled label={requests.chooseStudy}>
+      <Labelled label={requests.chooseStudy} required={required}>
         {(props) => (
           <select {...props} value={studies.some(({ uid }) => uid === value) ? value : ''} onChange={(event) => onChange(event.target.value)} className="field">
             <option value="">{common.choose}</option>

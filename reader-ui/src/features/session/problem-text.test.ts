@@ -12,6 +12,26 @@ describe('what went wrong', () => {
     expect(problemText(new Problem(0, {}), ja)).toBe(ja.problem.offline);
   });
 
+  it('says of a rule that it is one, and never that someone else was faster', () => {
+    const source = (path: string) => readFileSync(new URL(`../../../../relay/${path}`, import.meta.url), 'utf8');
+    const rules = ['domain/src/call.rs', 'domain/src/reading.rs'].flatMap((path) => {
+      const text = source(path);
+      const start = text.lastIndexOf("pub fn code(&self) -> &'static str");
+      return [...text.slice(start, text.indexOf('\n    }\n', start)).matchAll(/=> "([a-z_]+)"/g)].map(([, code]) => code ?? '');
+    });
+    expect(rules.length).toBeGreaterThan(12);
+    for (const strings of [ja, en]) {
+      for (const code of rules) {
+        const text = problemText(new Problem(409, { code }), strings);
+        expect(text, code).not.toContain(code);
+        expect(text, code).not.toBe(strings.problem.conflict);
+      }
+      expect(problemText(new Problem(409, { code: 'rule_of_tomorrow' }), strings)).toBe(strings.problem.unexpected('rule_of_tomorrow'));
+      expect(problemText(new Problem(409, { code: 'stale' }), strings)).toBe(strings.problem.conflict);
+      expect(problemText(new Problem(422, { code: 'cannot_sign' }), strings)).toBe(strings.problem.sign_blocked);
+    }
+  });
+
   it('tells a wrong login from a session that is over', () => {
     // The code is the relay's own.
     const relay = readFileSync(new URL('../../../../relay/src/sessions/service.rs', import.meta.url), 'utf8');

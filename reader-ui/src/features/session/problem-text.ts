@@ -10,6 +10,9 @@ const sameMeaning: Record<string, keyof Strings['problem']> = {
   stale: 'conflict',
   version_conflict: 'conflict',
   not_your_claim: 'not_claimed',
+  not_allowed: 'forbidden',
+  role_not_allowed: 'forbidden',
+  cannot_sign: 'sign_blocked',
 };
 
 const byStatus: Record<number, keyof Strings['problem']> = {
@@ -17,7 +20,6 @@ const byStatus: Record<number, keyof Strings['problem']> = {
   401: 'not_logged_in',
   403: 'forbidden',
   404: 'not_found',
-  409: 'conflict',
   422: 'invalid',
   429: 'rate_limited',
   500: 'server',
@@ -26,7 +28,10 @@ const byStatus: Record<number, keyof Strings['problem']> = {
   504: 'offline',
 };
 
-/** What happened, whether work was lost, what to do next: from the problem's stable code, else from its status. */
+/**
+ * What happened, whether work was lost, what to do next: from the problem's stable code, else from its status. Most
+ * conflicts are rules and no other person's work: one without a text of its own shows its code.
+ */
 export function problemText(error: unknown, strings: Strings): string {
   if (!(error instanceof Problem)) return strings.problem.unexpected('page');
   const texts: Record<string, unknown> = strings.problem;

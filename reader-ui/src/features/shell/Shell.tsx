@@ -2,11 +2,14 @@ import { Link, Outlet } from '@tanstack/react-router';
 import { useMemo, useState } from 'react';
 import { useActions } from '../../commands/actions.ts';
 import { useKeyboard } from '../../commands/use-keyboard.ts';
+import { clock } from '../../lib/dates.ts';
+import { useServerTime } from '../../lib/use-tick.ts';
 import { useSetLanguage, useStrings } from '../../strings/language.tsx';
 import { Badge } from '../../ui/Badge.tsx';
 import { Banner } from '../../ui/Banner.tsx';
 import { Button } from '../../ui/Button.tsx';
 import { Mark } from '../../ui/Mark.tsx';
+import type { LiveState } from '../live/live-context.ts';
 import { useLive } from '../live/live-context.ts';
 import { useSession } from '../session/session-context.ts';
 import { HelpDialog } from './HelpDialog.tsx';
@@ -18,7 +21,7 @@ export function Shell() {
   const strings = useStrings();
   const setLanguage = useSetLanguage();
   const { session, lock, logOut } = useSession();
-  const { connected } = useLive();
+  const { connected, lostSinceMs } = useLive();
   const [help, setHelp] = useState(false);
   const unread = useUnreadCount();
   useKeyboard();
@@ -49,7 +52,7 @@ export function Shell() {
           ))}
         </nav>
         <div className="ml-auto flex items-center gap-1">
-          {user.role !== 'auditor' && <LineState connected={connected} />}
+          {user.role !== 'auditor' && <LineState connected={connected} lostSinceMs={lostSinceMs} />}
           <span className="mx-2 hidden max-w-80 truncate text-xs text-muted lg:inline">
             <bdi className="text-soft">{user.name}</bdi> {strings.code(user.role)} / <bdi>{user.site.name}</bdi>
           </span>
@@ -80,13 +83,20 @@ export function Shell() {
   );
 }
 
-function LineState({ connected }: { connected: boolean | null }) {
+/** Never "connected" while it is not, and since when. */
+export function LineState({ connected, lostSinceMs }: Pick<LiveState, 'connected' | 'lostSinceMs'>) {
   const { live } = useStrings();
-  const text = connected ? live.connected : live.connecting;
+  const lost = connected === false;
   return (
-    <span role="status" className="flex items-center gap-1.5 text-xs text-muted">
+    <span className={`flex items-center gap-1.5 text-xs ${lost ? 'font-semibold text-orange' : 'text-muted'}`}>
       <span aria-hidden className={`size-2 rounded-full ${connected ? 'bg-green' : 'animate-pulse bg-orange'}`} />
-      {text}
+      <span role="status">{lost ? live.lost : connected ? live.connected : live.connecting}</span>
+      {lost && lostSinceMs !== null && <LostFor sinceMs={lostSinceMs} />}
     </span>
   );
+}
+
+/** Its own component: it ticks, and is not read out again each time. */
+function LostFor({ sinceMs }: { sinceMs: number }) {
+  return <span className="font-mono">{clock(Math.max(0, useServerTime() - sinceMs))}</span>;
 }

@@ -16,7 +16,7 @@ export function ArrivalBadge({ arrival }: { arrival: Arrival }) {
   return (
     <span className="inline-flex flex-col gap-1">
       <span className="flex items-center gap-1.5">
-        <span className="text-sm">{worklist.verified(verified, announcedText(announced))}</span>
+        <span className="text-sm whitespace-nowrap">{worklist.verified(verified, announcedText(announced))}</span>
         <Badge tone={complete ? 'green' : 'orange'}>{complete ? worklist.complete : arriving ? worklist.arriving : worklist.incomplete}</Badge>
       </span>
       {arriving && announced !== null && announced > 0 && (
@@ -37,7 +37,7 @@ export function ArrivalBadge({ arrival }: { arrival: Arrival }) {
 export function Withheld({ text }: { text: string }) {
   return (
     <span className="self-start">
-      <Badge tone="red">
+      <Badge tone="red" sentence>
         <span aria-hidden className="mr-1 font-bold">
           !
         </span>

@@ -13,9 +13,9 @@ export function DueClock({ due }: { due: Due | null }) {
   if (!due) return <span className="text-muted">—</span>;
   const left = due.atMs - now;
   const tone = left < 0 ? 'text-red' : left < soonMs ? 'text-orange' : 'text-soft';
-  const time = Math.abs(left) >= dayMs ? `${Math.floor(Math.abs(left) / dayMs)}d` : clock(Math.abs(left));
+  const time = Math.abs(left) >= dayMs ? worklist.days(Math.floor(Math.abs(left) / dayMs)) : clock(Math.abs(left));
   return (
-    <span className={`flex flex-col ${tone}`}>
+    <span className={`flex flex-col whitespace-nowrap ${tone}`}>
       <span className="text-base leading-5 font-semibold">
         {left < 0 ? '+' : ''}
         {time}

@@ -139,7 +139,7 @@ export function WorklistPage() {
             <thead className="sticky top-0 z-10 bg-ground text-xs text-muted shadow-[inset_0_-1px_0_var(--color-line)]">
               <tr>
                 {[worklist.urgency, worklist.due, worklist.patient, worklist.site, worklist.study, worklist.arrival, worklist.reader].map((heading, index) => (
-                  <th key={heading} scope="col" className={`px-3 py-2 font-normal ${index === 0 ? 'pl-4' : ''}`}>
+                  <th key={heading} scope="col" className={`px-3 py-2 font-normal whitespace-nowrap ${index === 0 ? 'pl-4' : ''}`}>
                     {heading}
                   </th>
                 ))}

@@ -52,7 +52,7 @@ export const WorklistRow = memo(function WorklistRow({ request, selected, ownId,
       <td className="px-3 py-2.5">
         <DueClock due={nextDue(request)} />
       </td>
-      <td className="max-w-[26rem] px-3 py-2.5">
+      <td className="max-w-[26rem] min-w-56 px-3 py-2.5">
         <PatientName patient={patient} />
         <div className="text-xs text-soft">
           <bdi className="font-mono">{safeText(patient.patient_id)}</bdi>
@@ -61,7 +61,7 @@ export const WorklistRow = memo(function WorklistRow({ request, selected, ownId,
         </div>
         <Warnings request={request} context={context} />
       </td>
-      <td className="px-3 py-2.5">
+      <td className="min-w-28 px-3 py-2.5">
         <div>
           <bdi>{request.requesting_site.name}</bdi>
         </div>
@@ -69,7 +69,7 @@ export const WorklistRow = memo(function WorklistRow({ request, selected, ownId,
           <bdi>{request.responsible_physician ?? ''}</bdi>
         </div>
       </td>
-      <td className="px-3 py-2.5">
+      <td className="min-w-28 px-3 py-2.5">
         <div className="flex flex-wrap gap-1">
           {study.modalities.map((modality) => (
             <Badge key={modality}>{modality}</Badge>
@@ -78,7 +78,7 @@ export const WorklistRow = memo(function WorklistRow({ request, selected, ownId,
         </div>
         <div className="text-xs text-muted">{studyTime(study.study_date, study.study_time)}</div>
       </td>
-      <td className="px-3 py-2.5">
+      <td className="max-w-[26rem] min-w-52 px-3 py-2.5">
         <ArrivalBadge arrival={request.arrival} />
       </td>
       <td className="px-3 py-2.5">
@@ -135,7 +135,7 @@ function Warnings({ request, context }: { request: ReadingRequestSummary; contex
   return (
     <div className="mt-1 flex flex-wrap gap-1">
       {warnings.map((warning) => (
-        <Badge key={warning} tone={warning === worklist.held(request.arrival.held) ? 'red' : 'orange'}>
+        <Badge key={warning} sentence tone={warning === worklist.held(request.arrival.held) ? 'red' : 'orange'}>
           <span aria-hidden className="mr-1 font-bold">
             !
           </span>

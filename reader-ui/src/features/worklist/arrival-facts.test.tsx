@@ -8,6 +8,7 @@ import { en } from '../../strings/en.ts';
 import { ja } from '../../strings/ja.ts';
 import { LanguageProvider } from '../../strings/language.tsx';
 import { withProgress } from '../live/patch-progress.ts';
+import { DueClock } from './DueClock.tsx';
 import { ArrivalBadge } from './ArrivalBadge.tsx';
 import { arrivalFacts, isComplete, withheldText } from './arrival-facts.ts';
 
@@ -71,6 +72,10 @@ describe('how far a study is', () => {
       </LanguageProvider>,
     );
     expect(shown).toContain('画像不足');
+    // A sentence takes another line; it would push every other column off the screen.
+    const chip = new RegExp(`class="([^"]*)"><span[^>]*>!</span>${withheldText(kept, ja)}`).exec(shown)?.[1];
+    expect(chip).toContain('max-w-full');
+    expect(chip).not.toContain('whitespace-nowrap');
     expect(shown).not.toMatch(/全画像|受信中/);
   });
 
@@ -87,6 +92,17 @@ describe('how far a study is', () => {
     expect(partial).toContain('プレビューのみ 20 枚');
     expect(partial).not.toContain('全画像');
     expect(shown({ ...arriving, verified: 245, previews: 0 })).toContain('全画像');
+  });
+});
+
+describe('a due time', () => {
+  it('is given in days from one day on, in the words of the language', () => {
+    const page = renderToStaticMarkup(
+      <LanguageProvider>
+        <DueClock due={{ kind: 'written_by', atMs: serverNow() + 25 * 3_600_000 }} />
+      </LanguageProvider>,
+    );
+    expect(page).toContain('>1日<');
   });
 });
 

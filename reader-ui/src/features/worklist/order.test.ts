@@ -84,6 +84,17 @@ describe('the clock that runs', () => {
     expect(nextDue(request({ claim, due: { open_by_ms: 1, verbal_by_ms: null, verbal_answered_at_ms: null, written_by_ms: 3 } }))).toEqual({ kind: 'written_by', atMs: 3 });
     // The call is on record: the phone clock stops and the written one shows.
     expect(nextDue(request({ claim, due: { open_by_ms: 1, verbal_by_ms: 2, verbal_answered_at_ms: 9, written_by_ms: 3 } }))).toEqual({ kind: 'written_by', atMs: 3 });
-    expect(nextDue(request({ report_status: 'final' }))).toBeNull();
+    for (const report_status of ['final', 'addended', 'corrected']) expect(nextDue(request({ report_status }))).toBeNull();
+  });
+
+  it('is the phone until somebody was told, also after a preliminary report', () => {
+    const due = { open_by_ms: 1, verbal_by_ms: 2, verbal_answered_at_ms: null, written_by_ms: 3 };
+    expect(nextDue(request({ report_status: 'preliminary', due }))).toEqual({ kind: 'verbal_by', atMs: 2 });
+    expect(nextDue(request({ report_status: 'preliminary', due: { ...due, verbal_answered_at_ms: 9 } }))).toBeNull();
+    expect(nextDue(request({ report_status: 'preliminary', due: { ...due, verbal_by_ms: null } }))).toBeNull();
+  });
+
+  it('rests while the site is asked for information', () => {
+    expect(nextDue(request({ state: 'returned' }))).toBeNull();
   });
 });

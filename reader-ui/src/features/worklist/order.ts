@@ -23,13 +23,17 @@ export interface Due {
   atMs: number;
 }
 
-/** The clock that runs now: to open while nobody has claimed it, then to answer by phone, then to write. */
-export function nextDue({ claim, due, report_status: status }: ReadingRequestSummary): Due | null {
-  if (status !== null) return null;
+/**
+ * The clock that runs now: to open while nobody has claimed it, then to answer by phone, then to write. A preliminary
+ * report is written, but tells nobody by phone; a final one ends all clocks, and they rest while the site is asked for information.
+ */
+export function nextDue({ claim, due, state, report_status: status }: ReadingRequestSummary): Due | null {
+  if (state === 'returned' || state === 'cancelled' || (status !== null && status !== 'preliminary')) return null;
+  const written = status !== null;
   const candidates: [DueKind, number | null][] = [
-    ['open_by', claim ? null : due.open_by_ms],
+    ['open_by', claim || written ? null : due.open_by_ms],
     ['verbal_by', due.verbal_answered_at_ms === null ? due.verbal_by_ms : null],
-    ['written_by', due.written_by_ms],
+    ['written_by', written ? null : due.written_by_ms],
   ];
   const [kind, atMs] = candidates.find(([, at]) => at !== null) ?? [];
   return kind && atMs !== null && atMs !== undefined ? { kind, atMs } : null;
