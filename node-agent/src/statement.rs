@@ -224,7 +224,9 @@ fn storage(text: &mut String) {
     ] {
         let is_any = matches!(error, IntakeError::Unusable("header_cut"));
         let (code, comment) = status::of_store(&Err(error));
-        let comment = comment.filter(|_| !is_any).unwrap_or("the code of the reason, and what to do".into());
+        let comment = comment
+            .filter(|_| !is_any)
+            .unwrap_or("the code of the reason, and what to do".into());
         say!(text, "| {case} | {code:04X} | {comment} |");
     }
     text.push('\n');
