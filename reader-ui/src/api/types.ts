@@ -118,8 +118,8 @@ export interface Claim {
 export interface Returned {
   reason: string;
   at_ms: number;
-  /** Name of the reader who sent it back. */
-  by: string;
+  /** The reader who sent it back. */
+  by: PersonRef;
 }
 
 export interface ReadingRequestSummary {

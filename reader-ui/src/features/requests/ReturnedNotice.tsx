@@ -28,7 +28,7 @@ export function ReturnedNotice({ request, answer }: Props) {
         <span className="mr-2 text-xs">{requests.returnedAsked}</span>
         <bdi>{safeLines(returned.reason)}</bdi>
       </p>
-      <p className="mt-1 text-xs">{reading.returnedBy(returned.by, dateTime(returned.at_ms, language))}</p>
+      <p className="mt-1 text-xs">{reading.returnedBy(returned.by.name, dateTime(returned.at_ms, language))}</p>
       {answer !== 'none' && <p className="mt-1 text-xs">{requests.returnedNext}</p>}
     </Banner>
   );

@@ -22,7 +22,7 @@ vi.mock('../../viewer/engine.ts', () => ({ forgetImages: () => undefined }));
 vi.mock('../../viewer/key-image.ts', () => ({}));
 
 const reason = '最終健常確認時刻と抗凝固薬の内服を教えてください';
-const returned = requestWith({ state: 'returned', returned: { reason, at_ms: Date.UTC(2026, 0, 22, 16, 10), by: '齋藤 守' } });
+const returned = requestWith({ state: 'returned', returned: { reason, at_ms: Date.UTC(2026, 0, 22, 16, 10), by: { id: 'saito', name: '齋藤 守' } } });
 
 let rendered: Rendered;
 beforeEach(() => localStorage.clear());
