@@ -38,6 +38,11 @@ const card = {
     what: { ja: 'シリーズの途中の画像が届いていません', en: 'images inside a series did not come' }, fix: { ja: '再送', en: 'send the series again' },
   }],
 };
+const pacs = {
+  name: 'pacs', ae_title: 'PACS', address: '192.0.2.7:104', storage_commitment: true, doing: 'pausing', next_try_at_ms: 1_700_000_060_000,
+  last_error: { code: 'peer_unreachable', at_ms: 1_700_000_000_000 }, n_waiting: 2, bytes_waiting: 2048, n_delivered: 40, n_committed: 38, n_uncommitted: 2,
+  n_not_committed: 0, n_failed: 1, n_gone: 0, n_withheld: 0, reasons: [{ code: 'peer_refuses_sop_class', n: 1 }],
+};
 const refused = { at_ms: 1_700_000_000_000, calling_ae: 'CT9', called_ae: 'TANCHO', address: '192.0.2.9', code: 'calling_ae_unknown', n_times: 4 };
 const study = {
   study_instance_uid: '1.2.3', ...studyPatient, study_date: '20260101', study_time: '1200', description: 'Head', text_uncertain: false, modalities: ['CT'],
@@ -51,7 +56,8 @@ const picture = {
     relay_defers: null, is_capped: false, routine_waits_until_ms: null,
   },
   troubles: [],
-  studies: [study], held: [held], uncertain_texts: [doubt], quarantine: [quarantined], refusals: [refused], conformance: [card],
+  studies: [study], held: [held], uncertain_texts: [doubt], quarantine: [quarantined], quarantine_is_full: false, refusals: [refused], conformance: [card],
+  deliveries: [pacs], promises: { n_open: 0, code: null },
 };
 
 const START = 1_700_000_000_000;
@@ -130,8 +136,8 @@ afterEach(() => {
 
 describe('the technologist’s page', () => {
   it('hides what needs nobody', () => {
-    show({ ...picture, held: [], uncertain_texts: [], quarantine: [], refusals: [] });
-    for (const id of ['held', 'texts', 'quarantine', 'refusals']) expect(section(id).hidden, id).toBe(true);
+    show({ ...picture, held: [], uncertain_texts: [], quarantine: [], refusals: [], deliveries: [] });
+    for (const id of ['held', 'texts', 'quarantine', 'refusals', 'deliveries']) expect(section(id).hidden, id).toBe(true);
   });
 
   it('shows both patients of held images, as text, and where they differ', () => {
@@ -173,6 +179,13 @@ describe('the technologist’s page', () => {
     await vi.waitFor(() => expect(dialog().open).toBe(false));
     expect(posted).toEqual([['/api/held/dismiss', { held_id: held.held_id }]]);
     expect(document.getElementById('announce')?.textContent).toBe('3 images taken out of the study');
+  });
+
+  it('says that older quarantined images follow when the list is full', () => {
+    expect(section('quarantine').textContent).not.toContain('older ones follow');
+    show({ ...picture, quarantine_is_full: true });
+    expect(section('quarantine').textContent).toContain('older ones follow');
+    show(picture);
   });
 
   it('takes a quarantined image off the list after a question', async () => {
@@ -231,6 +244,20 @@ describe('the technologist’s page', () => {
   it('shows who was refused and what to do', () => {
     const row = section('refusals').querySelector('tbody tr')?.textContent ?? '';
     for (const part of ['CT9', 'TANCHO', '192.0.2.9', 'dimse.allow', '4']) expect(row).toContain(part);
+  });
+
+  it('says of each destination what waits, why, and what can be done', async () => {
+    show(picture);
+    const row = section('deliveries').querySelector('tbody tr')?.textContent ?? '';
+    for (const part of ['pacs', 'PACS 192.0.2.7:104', '2 images (2.0 kB)', '40 delivered', '38 committed', '1 given up', 'Next try at', 'Nobody answers', 'does not take this kind of image']) expect(row).toContain(part);
+    answers.push(new Response(null, { status: 204 }));
+    press(section('deliveries'), '[data-act=retry]');
+    await vi.waitFor(() => expect(answers).toHaveLength(0));
+    expect(posted.at(-1)).toEqual(['/api/deliveries/retry', { destination: 'pacs' }]);
+    show({ ...picture, deliveries: [{ ...pacs, doing: 'idle', n_waiting: 0, n_failed: 0, reasons: [], last_error: null, next_try_at_ms: null }], promises: { n_open: 3, code: 'peer_unreachable' } });
+    expect(section('deliveries').querySelector('button')).toBeNull();
+    expect(section('deliveries').textContent).toContain('3 requests of scanners for storage commitment');
+    show(picture);
   });
 
   it('names scanners whose text does not fit what they declare', () => {

@@ -192,6 +192,8 @@ export const ja = {
   problems: {
     quarantine_not_found: 'この画像はもう隔離されていません。', quarantine_busy: 'この画像は別の操作の途中です。一覧をもう一度確認してください。', held_not_found: 'この画像はもう保留されていません。',
     quarantine_not_kept: '届いたときに隔離の領域が一杯だったため、データが残っていません。装置から再送してください。',
+    destination_not_found: 'この転送先は設定にありません。ページを再読み込みしてください。',
+    queue_unavailable: '転送の記録に保存できませんでした。ディスクを確認して、もう一度試してください。',
     time_in_future: '未来の時刻が入力されています。時刻を訂正するか、この端末の時計を合わせてください。',
     study_not_found: 'この検査はもうこの端末にありません。', spool_unavailable: '保存できませんでした。ディスクを確認して、もう一度試してください。',
     body_invalid: '要求を読み取れませんでした。ページを再読み込みして、もう一度試してください。',
@@ -484,6 +486,8 @@ export const en = {
   problems: {
     quarantine_not_found: 'This image is no longer set aside.', quarantine_busy: 'Another act on this image is under way. Look at the list again.', held_not_found: 'These images are no longer held back.',
     quarantine_not_kept: 'There was no room for the data when it came. Send it again from the scanner.',
+    destination_not_found: 'There is no such destination in the settings. Reload the page.',
+    queue_unavailable: 'It could not be saved to the record of deliveries. Check the disk, then try again.',
     time_in_future: 'A time in the form lies in the future. Correct it, or set this computer\'s clock.',
     study_not_found: 'This study is no longer on this machine.', spool_unavailable: 'It could not be saved. Check the disk, then try again.',
     body_invalid: 'The request could not be read. Reload the page and try again.',
