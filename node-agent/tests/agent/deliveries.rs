@@ -359,21 +359,43 @@ fn flt_035_what_is_still_to_be_delivered_outlives_the_retention_time() {
     assert!(agent.object_files().is_empty());
 }
 
-#[test]
-fn flt_028_bytes_that_changed_on_the_disk_never_become_an_object_at_the_pacs() {
-    let folder = tempfile::tempdir().unwrap();
-    let mut agent = TestAgent::start_in(folder.path(), |_| {}).unwrap();
-    store(&agent, "2.25.728", 1);
-    agent.outbound(1);
+/// Changes the last byte of the only object file.
+fn damage(agent: &TestAgent) {
     let file = agent.object_files().remove(0);
-    agent.stop();
     let mut bytes = std::fs::read(&file).unwrap();
     let last = bytes.len() - 1;
     bytes[last] ^= 1;
     std::fs::write(&file, bytes).unwrap();
-    let receiver = Receiver::start(vec![Behaviour::Take(None)]);
-    let agent = TestAgent::start_in(folder.path(), to(pacs(receiver.address))).unwrap();
-    let one = until(&agent, "n_failed", 1);
-    assert_eq!(one["reasons"][0]["code"], "damaged_in_spool");
-    assert!(receiver.taken().is_empty());
+}
+
+#[test]
+fn flt_028_bytes_that_changed_on_the_disk_never_become_an_object_at_the_pacs_and_those_sent_again_do() {
+    let folder = tempfile::tempdir().unwrap();
+    for (n, is_receipted) in [(0, false), (1, true)] {
+        let folder = folder.path().join(n.to_string());
+        let mut agent = TestAgent::start_in(&folder, |_| {}).unwrap();
+        let (uid, data) = store(&agent, "2.25.728", 1);
+        let object = agent.outbound(1).remove(0);
+        if is_receipted {
+            agent
+                .block_on(agent.spool().record_receipt(receipt(&object)))
+                .unwrap();
+        }
+        agent.stop();
+        damage(&agent);
+        let receiver = Receiver::start(vec![Behaviour::Take(None)]);
+        let agent = TestAgent::start_in(&folder, to(pacs(receiver.address))).unwrap();
+        let one = until(&agent, "n_failed", 1);
+        assert_eq!(one["reasons"][0]["code"], "damaged_in_spool");
+        assert!(receiver.taken().is_empty());
+        store_in(&agent, EXPLICIT_LE, &uid, &data);
+        let one = until(&agent, "n_delivered", 1);
+        assert_eq!((&one["n_failed"], &one["n_withheld"]), (&json!(0), &json!(0)));
+        assert_eq!(receiver.taken()[0].data, data);
+        // The damaged copy is gone, and the study has one image as before.
+        let files = agent.object_files();
+        let headers = files.iter().filter(|path| path.extension().is_some_and(|one| one == "obj"));
+        assert_eq!(headers.count(), 1, "{files:?}");
+        assert_eq!(agent.spool().studies()[0].instances.n_instances, 1);
+    }
 }
