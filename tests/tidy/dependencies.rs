@@ -67,7 +67,11 @@ const RULES: [(&str, &[&str], &[&str]); 8] = [
     ),
     ("tancho-reader-ui", &[], &["tokio", "axum", "sqlx"]),
     // The bench measures the congestion controller of the wire alone.
-    ("tancho-e2e", &["tancho-domain", "tancho-store", "tancho-wire"], &["dicom-object"]),
+    (
+        "tancho-e2e",
+        &["tancho-domain", "tancho-store", "tancho-wire"],
+        &["dicom-object"],
+    ),
 ];
 
 /// Direct dependencies of every package of ours, those of its tests left out.

@@ -43,13 +43,14 @@ create table deliveries (
         'failed', 'withheld', 'gone', 'dismissed')),
     code text,
     n_tries integer not null default 0,
+    n_counted integer not null default 0,
     next_try_at_ms integer not null default 0,
     settled_at_ms integer,
     transaction_uid text,
     n_commit_tries integer not null default 0,
     unique (destination, sop_instance_uid, original_sha256)
 );
-create index deliveries_by_work on deliveries (destination, state, priority, delivery_id);
+create index deliveries_by_work on deliveries (destination, state, priority, n_tries, delivery_id);
 create index deliveries_by_state on deliveries (destination, state, code, bytes, received_at_ms);
 create index deliveries_by_object on deliveries (object_id, state);
 create index deliveries_by_instance on deliveries (sop_instance_uid, destination);
@@ -89,8 +90,10 @@ pub struct Delivery {
     pub delivery_id: i64,
     /// The object.
     pub object_id: ObjectId,
-    /// How often it failed for a reason of its own.
+    /// How often it was tried and failed, whatever the reason.
     pub n_tries: u32,
+    /// How many of these count towards giving it up.
+    pub n_counted: u32,
 }
 
 /// What became of one try.
@@ -103,13 +106,15 @@ pub enum Outcome {
         /// Whether its storage commitment is to be asked for.
         is_to_be_committed: bool,
     },
-    /// Tried again; `counts` when the object itself is the reason.
+    /// Tried again.
     Later {
         /// Why.
         code: String,
         /// When.
         at_ms: i64,
-        /// Whether it is one of its tries.
+        /// Whether it was tried at all.
+        is_tried: bool,
+        /// Whether the try counts towards giving it up: the object itself is the reason, as far as can be told.
         counts: bool,
     },
     /// Given up until a person has it tried again.
@@ -239,7 +244,8 @@ impl Queue {
                          where true on conflict (destination, sop_instance_uid, original_sha256) do update set
                              delivery_id = (select max(delivery_id) + 1 from deliveries),
                              object_id = excluded.object_id, priority = excluded.priority,
-                             received_at_ms = excluded.received_at_ms, n_tries = 0, next_try_at_ms = 0,
+                             received_at_ms = excluded.received_at_ms, n_tries = 0, n_counted = 0,
+                             next_try_at_ms = 0,
                              code = iif(state in ('uncommitted', 'delivered', 'committed'), code, excluded.code),
                              n_commit_tries = iif(state = 'uncommitted', n_commit_tries, 0),
                              transaction_uid = iif(state = 'uncommitted', transaction_uid, null),
@@ -266,19 +272,26 @@ impl Queue {
         Ok(n_added as u64)
     }
 
-    /// The next objects for a destination, most urgent and longest waiting first.
-    pub fn due(&self, destination: &str, now_ms: i64, limit: usize) -> QueueResult<Vec<Delivery>> {
+    /// The next objects for a destination: the most urgent first, of these those that failed least, of these the longest
+    /// waiting. What is put off until after `latest_ms` was so by a clock that went wrong, and is due as well.
+    pub fn due(
+        &self,
+        destination: &str,
+        (now_ms, latest_ms): (i64, i64),
+        limit: usize,
+    ) -> QueueResult<Vec<Delivery>> {
         let db = self.db();
         let mut statement = db.prepare_cached(
-            "select delivery_id, object_id, n_tries from deliveries
-             where destination = ?1 and state = 'waiting' and next_try_at_ms <= ?2
-             order by priority, delivery_id limit ?3",
+            "select delivery_id, object_id, n_tries, n_counted from deliveries
+             where destination = ?1 and state = 'waiting' and (next_try_at_ms <= ?2 or next_try_at_ms > ?3)
+             order by priority, n_tries, delivery_id limit ?4",
         )?;
-        let rows = statement.query_map(params![destination, now_ms, limit as i64], |row| {
+        let rows = statement.query_map(params![destination, now_ms, latest_ms, limit as i64], |row| {
             Ok(Delivery {
                 delivery_id: row.get(0)?,
                 object_id: object_id(row, 1)?,
                 n_tries: row.get(2)?,
+                n_counted: row.get(3)?,
             })
         })?;
         rows.collect()
@@ -293,6 +306,16 @@ impl Queue {
             .query_row(params![destination], |row| row.get(0))
     }
 
+    /// Whether an object of a destination waits that was tried before.
+    pub fn has_tried(&self, destination: &str) -> QueueResult<bool> {
+        self.db()
+            .prepare_cached(
+                "select exists (select 1 from deliveries
+                     where destination = ?1 and state = 'waiting' and n_tries > 0)",
+            )?
+            .query_row(params![destination], |row| row.get(0))
+    }
+
     /// Records what became of tries, all or none.
     pub fn settle(&self, outcomes: &[(i64, Outcome)], now_ms: i64) -> QueueResult<()> {
         if outcomes.is_empty() {
@@ -302,7 +325,7 @@ impl Queue {
             let mut db = self.db();
             let tx = db.transaction()?;
             for (delivery_id, outcome) in outcomes {
-                let (state, code, next_ms, counts) = match outcome {
+                let (state, code, next_ms, is_tried, counts) = match outcome {
                     Outcome::Delivered {
                         code,
                         is_to_be_committed,
@@ -312,17 +335,20 @@ impl Queue {
                         } else {
                             "delivered"
                         };
-                        (state, *code, 0, false)
+                        (state, *code, 0, false, false)
                     }
-                    Outcome::Later { code, at_ms, counts } => {
-                        ("waiting", Some(code.as_str()), *at_ms, *counts)
-                    }
-                    Outcome::Failed { code } => ("failed", Some(code.as_str()), 0, true),
-                    Outcome::Gone => ("gone", Some("deleted_before_delivery"), 0, false),
+                    Outcome::Later {
+                        code,
+                        at_ms,
+                        is_tried,
+                        counts,
+                    } => ("waiting", Some(code.as_str()), *at_ms, *is_tried, *counts),
+                    Outcome::Failed { code } => ("failed", Some(code.as_str()), 0, true, true),
+                    Outcome::Gone => ("gone", Some("deleted_before_delivery"), 0, false, false),
                 };
                 tx.prepare_cached(
                     "update deliveries set state = ?2, code = ?3, next_try_at_ms = ?4,
-                         n_tries = n_tries + ?5, settled_at_ms = ?6
+                         n_tries = n_tries + ?5, n_counted = n_counted + ?6, settled_at_ms = ?7
                      where delivery_id = ?1 and state = 'waiting'",
                 )?
                 .execute(params![
@@ -330,6 +356,7 @@ impl Queue {
                     state,
                     code,
                     next_ms,
+                    i64::from(is_tried),
                     i64::from(counts),
                     now_ms
                 ])?;
@@ -371,7 +398,7 @@ impl Queue {
             let tx = db.transaction()?;
             tx.execute(
                 &format!(
-                    "update deliveries set state = 'withheld', code = 'same_uid_other_bytes', n_tries = 0,
+                    "update deliveries set state = 'withheld', code = 'same_uid_other_bytes', n_tries = 0, n_counted = 0,
                          next_try_at_ms = 0, n_commit_tries = 0, transaction_uid = null
                      where destination = ?1
                          and (state = 'failed' or (state = 'not_committed' and not {HAS_OR_GETS}))"
@@ -379,7 +406,7 @@ impl Queue {
                 params![destination],
             )?;
             let n_uncommitted = tx.execute(
-                "update deliveries set state = 'waiting', code = null, n_tries = 0, next_try_at_ms = 0,
+                "update deliveries set state = 'waiting', code = null, n_tries = 0, n_counted = 0, next_try_at_ms = 0,
                      n_commit_tries = 0, transaction_uid = null
                  where destination = ?1 and state = 'not_committed'",
                 params![destination],
@@ -622,7 +649,7 @@ mod tests {
         for n in 0..n_objects {
             queue.add(&[(destination, &object(n))]).unwrap();
         }
-        let due = queue.due(&destination.name, i64::MAX, 1_000).unwrap();
+        let due = queue.due(&destination.name, (i64::MAX, i64::MAX), 1_000).unwrap();
         assert!(!due.is_empty());
         let outcome = Outcome::Delivered {
             code: None,
@@ -646,11 +673,12 @@ mod tests {
         assert_eq!(queue.add(&[(&destination, &first)]).unwrap(), 0);
         let ids = [first.object_id.clone(), second.object_id.clone()];
         assert_eq!(queue.wanted(&ids).unwrap(), ids);
-        let due = queue.due("pacs", 0, 10).unwrap();
+        let due = queue.due("pacs", (0, 100), 10).unwrap();
         assert_eq!(due.len(), 2);
         let later = Outcome::Later {
             code: "peer_aborts".to_owned(),
             at_ms: 50,
+            is_tried: true,
             counts: true,
         };
         queue
@@ -659,9 +687,9 @@ mod tests {
                 1,
             )
             .unwrap();
-        assert_eq!(queue.due("pacs", 49, 10).unwrap(), []);
+        assert_eq!(queue.due("pacs", (49, 100), 10).unwrap(), []);
         assert_eq!(queue.next_due_ms("pacs").unwrap(), Some(50));
-        assert_eq!(queue.due("pacs", 50, 10).unwrap()[0].n_tries, 1);
+        assert_eq!(queue.due("pacs", (50, 100), 10).unwrap()[0].n_tries, 1);
         assert_eq!(queue.wanted(&ids).unwrap(), ids[..1]);
         let figures = queue.figures("pacs").unwrap();
         assert_eq!(
@@ -700,7 +728,7 @@ mod tests {
     }
 
     fn settle(queue: &Queue, outcome: &Outcome) {
-        let due = queue.due("pacs", 0, 10).unwrap();
+        let due = queue.due("pacs", (0, 100), 10).unwrap();
         let outcomes: Vec<_> = due.iter().map(|one| (one.delivery_id, outcome.clone())).collect();
         queue.settle(&outcomes, 1).unwrap();
     }
@@ -712,7 +740,7 @@ mod tests {
     }
 
     fn due(queue: &Queue) -> Vec<ObjectId> {
-        let due = queue.due("pacs", 0, 10).unwrap();
+        let due = queue.due("pacs", (0, 100), 10).unwrap();
         due.into_iter().map(|one| one.object_id).collect()
     }
 
@@ -802,6 +830,35 @@ mod tests {
         assert_eq!(queue.dismiss("pacs").unwrap(), 1);
         assert_eq!(queue.figures("pacs").unwrap().n_lost(), 0);
         assert_eq!(queue.list_settled("", 10).unwrap().len(), 2);
+    }
+
+    #[test]
+    fn what_failed_goes_behind_what_did_not_and_a_clock_that_went_wrong_holds_nothing_back() {
+        let (_folder, queue) = queue();
+        let destination = committing();
+        queue
+            .add(&[(&destination, &object(1)), (&destination, &object(2))])
+            .unwrap();
+        let later = |at_ms| Outcome::Later {
+            code: "peer_aborts".to_owned(),
+            at_ms,
+            is_tried: true,
+            counts: false,
+        };
+        let first = queue.due("pacs", (0, 100), 1).unwrap();
+        queue.settle(&[(first[0].delivery_id, later(50))], 0).unwrap();
+        let order: Vec<u32> = queue
+            .due("pacs", (50, 100), 10)
+            .unwrap()
+            .iter()
+            .map(|one| one.n_tries)
+            .collect();
+        assert_eq!(order, [0, 1]);
+        queue
+            .settle(&[(first[0].delivery_id, later(1_000_000))], 0)
+            .unwrap();
+        assert_eq!(queue.due("pacs", (50, 1_000_000), 10).unwrap().len(), 1);
+        assert_eq!(queue.due("pacs", (50, 999_999), 10).unwrap().len(), 2);
     }
 
     #[test]

@@ -394,7 +394,9 @@ fn flt_028_bytes_that_changed_on_the_disk_never_become_an_object_at_the_pacs_and
         assert_eq!(receiver.taken()[0].data, data);
         // The damaged copy is gone, and the study has one image as before.
         let files = agent.object_files();
-        let headers = files.iter().filter(|path| path.extension().is_some_and(|one| one == "obj"));
+        let headers = files
+            .iter()
+            .filter(|path| path.extension().is_some_and(|one| one == "obj"));
         assert_eq!(headers.count(), 1, "{files:?}");
         assert_eq!(agent.spool().studies()[0].instances.n_instances, 1);
     }
