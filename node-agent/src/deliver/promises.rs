@@ -198,3 +198,122 @@ fn give(callee: &Callee, report: &Report, stopping: &CancellationToken) -> Resul
         None => Err(CallError::Violation("the report's class was not accepted")),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use tempfile::TempDir;
+
+    use super::super::PromiseRule;
+    use super::super::queue::tests::committing;
+    use super::*;
+    use crate::clock::Clock;
+    use crate::spool::{SpoolOptions, SpoolWorkers};
+
+    const NOW: i64 = 1_700_000_000_000;
+
+    struct Site {
+        _folder: TempDir,
+        _workers: SpoolWorkers,
+        spool: Spool,
+        deliveries: Deliveries,
+    }
+
+    /// A site whose modalities, by title and address, may ask for storage commitment.
+    fn site(runtime: &tokio::runtime::Runtime, modalities: &[(&str, String)], clock: Clock) -> Site {
+        let folder = tempfile::tempdir().unwrap();
+        let options = SpoolOptions::new(folder.path());
+        let opened = runtime.block_on(Spool::open(options, clock.clone()));
+        let (spool, workers) = opened.unwrap();
+        let callers = modalities.iter().map(|(title, address)| Callee {
+            address: address.clone(),
+            ae_title: AeTitle::parse(title).unwrap(),
+            ..committing().callee
+        });
+        let rule = PromiseRule {
+            callers: callers.collect(),
+            patience: Duration::from_secs(3_600),
+        };
+        let destinations = vec![committing()];
+        let deliveries = Deliveries::open(folder.path(), (destinations, rule), &spool, clock).unwrap();
+        Site {
+            _folder: folder,
+            _workers: workers,
+            spool,
+            deliveries,
+        }
+    }
+
+    fn ask(site: &Site, title: &str, transaction_uid: &str) {
+        let request = Request {
+            transaction_uid: transaction_uid.to_owned(),
+            references: vec![Reference {
+                sop_class_uid: "1.2.840.10008.5.1.4.1.1.2".to_owned(),
+                sop_instance_uid: "1.2.3".to_owned(),
+            }],
+        };
+        let title = AeTitle::parse(title).unwrap();
+        assert_eq!(site.deliveries.promise(&title, Some(request)), status::SUCCESS);
+    }
+
+    /// A modality that ends every connection; with how many there were.
+    fn refusing() -> (String, Arc<AtomicUsize>) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let n_calls = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&n_calls);
+        std::thread::spawn(move || {
+            for connection in listener.incoming() {
+                counted.fetch_add(1, Ordering::SeqCst);
+                drop(connection);
+            }
+        });
+        (address, n_calls)
+    }
+
+    #[test]
+    fn a_modality_that_does_not_answer_is_called_once_a_look_and_holds_up_no_other() {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let ((first, n_first), (second, n_second)) = (refusing(), refusing());
+        let (clock, hand) = Clock::manual(NOW);
+        let site = site(&runtime, &[("CT1", first), ("CT2", second)], clock);
+        for n in 0..PAGE {
+            ask(&site, "CT1", &format!("2.25.1{n}"));
+        }
+        ask(&site, "CT2", "2.25.2");
+        hand.advance_ms(millis(UNKNOWN_PATIENCE));
+        let stopping = CancellationToken::new();
+        for n in 1..=2 {
+            look(&site.deliveries, &site.spool, &stopping);
+            assert_eq!(n_first.load(Ordering::SeqCst), 1);
+            assert_eq!(n_second.load(Ordering::SeqCst), n - 1);
+        }
+    }
+
+    #[test]
+    fn what_is_unknown_is_denied_only_after_a_while_and_nothing_is_answered_while_the_spool_cannot_be_read() {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let (address, n_calls) = refusing();
+        let (clock, hand) = Clock::manual(NOW);
+        let site = site(&runtime, &[("CT1", address)], clock);
+        ask(&site, "CT1", "2.25.1");
+        let stopping = CancellationToken::new();
+        let look = || {
+            look(&site.deliveries, &site.spool, &stopping);
+            n_calls.load(Ordering::SeqCst)
+        };
+        assert_eq!(look(), 0);
+        hand.advance_ms(millis(UNKNOWN_PATIENCE));
+        let index = site._folder.path().join("spool/index.sqlite3");
+        let db = rusqlite::Connection::open(index).unwrap();
+        db.execute_batch("alter table objects rename to elsewhere")
+            .unwrap();
+        assert_eq!(look(), 0);
+        db.execute_batch("alter table elsewhere rename to objects")
+            .unwrap();
+        assert_eq!(look(), 1);
+    }
+}

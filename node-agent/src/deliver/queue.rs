@@ -587,7 +587,7 @@ fn unsigned(number: i64) -> u64 {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::slice;
     use std::time::Duration;
 
@@ -600,14 +600,14 @@ mod tests {
     use crate::dimse::requestor::Callee;
     use crate::spool::ObjectState;
 
-    pub(super) fn queue() -> (TempDir, Queue) {
+    pub(in crate::deliver) fn queue() -> (TempDir, Queue) {
         let folder = tempfile::tempdir().unwrap();
         let queue = Queue::open(&folder.path().join("queue.sqlite3"), &folder.path().join("aside")).unwrap();
         (folder, queue)
     }
 
     /// A destination that commits.
-    pub(super) fn committing() -> Destination {
+    pub(in crate::deliver) fn committing() -> Destination {
         Destination {
             name: "pacs".to_owned(),
             callee: Callee {
@@ -859,6 +859,60 @@ mod tests {
             .unwrap();
         assert_eq!(queue.due("pacs", (50, 1_000_000), 10).unwrap().len(), 1);
         assert_eq!(queue.due("pacs", (50, 999_999), 10).unwrap().len(), 2);
+    }
+
+    #[test]
+    fn an_instance_is_committed_when_the_version_that_came_last_is() {
+        let (_folder, queue) = queue();
+        let destination = committing();
+        let (first, second) = (version(1, 1, 100), version(1, 2, 101));
+        let reference = crate::dimse::commitment::Reference {
+            sop_class_uid: first.sop_class_uid.clone(),
+            sop_instance_uid: first.sop_instance_uid.clone(),
+        };
+        let standing = || queue.standing(&["pacs"], &reference).unwrap();
+        queue.add(&[(&destination, &first)]).unwrap();
+        queue
+            .db()
+            .execute("update deliveries set state = 'committed'", [])
+            .unwrap();
+        assert_eq!(standing(), PromiseStanding::Committed);
+        queue.add(&[(&destination, &second)]).unwrap();
+        assert_eq!(standing(), PromiseStanding::Failed, "the new bytes are withheld");
+        let all = "update deliveries set state = iif(object_id = ?1, 'failed', 'committed')";
+        queue
+            .db()
+            .execute(all, params![first.object_id.as_str()])
+            .unwrap();
+        assert_eq!(standing(), PromiseStanding::Committed);
+    }
+
+    #[test]
+    fn an_answered_promise_keeps_no_instances() {
+        let (_folder, queue) = queue();
+        let promise = Promise {
+            calling_ae: "CT1".to_owned(),
+            transaction_uid: "2.25.1".to_owned(),
+            asked_at_ms: 1,
+            references: vec![crate::dimse::commitment::Reference {
+                sop_class_uid: "1.2".to_owned(),
+                sop_instance_uid: "1.3".to_owned(),
+            }],
+            n_tries: 0,
+        };
+        assert!(queue.promise(&promise).unwrap());
+        queue.postpone_promise(&promise, None, 1_000).unwrap();
+        assert_eq!(queue.due_promises((500, 1_000), 10).unwrap(), []);
+        assert_eq!(
+            queue.due_promises((500, 999), 10).unwrap(),
+            slice::from_ref(&promise)
+        );
+        queue.keep_promise(&promise, 2).unwrap();
+        let kept: String = queue
+            .db()
+            .query_row("select instances from promises", [], |row| row.get(0))
+            .unwrap();
+        assert_eq!(kept, "[]");
     }
 
     #[test]
