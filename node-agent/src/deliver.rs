@@ -35,7 +35,7 @@ use queue::Queue;
 pub use queue::{Figures, ReasonCount};
 
 /// Codes of deliveries that wait or were given up, besides those of a call; each is told in words.
-pub const CODES: [&str; 18] = [
+pub const CODES: [&str; 19] = [
     "peer_out_of_resources",
     "peer_refuses_sop_class",
     "peer_refuses_transfer_syntax",
@@ -47,6 +47,7 @@ pub const CODES: [&str; 18] = [
     "deleted_before_delivery",
     "same_uid_other_bytes",
     "queue_unreadable",
+    "queue_unwritable",
     "other_status",
     "commitment_refused",
     "commitment_unsupported",
@@ -245,7 +246,7 @@ impl Deliveries {
         let mut tasks = JoinSet::new();
         tasks.spawn(feed::run(self.clone(), spool.clone(), stopping.clone()));
         if !self.0.promises.callers.is_empty() {
-            tasks.spawn(promises::run(self.clone(), stopping.clone()));
+            tasks.spawn(promises::run(self.clone(), spool.clone(), stopping.clone()));
         }
         for at in 0..self.0.destinations.len() {
             tasks.spawn(worker::run(self.clone(), at, spool.clone(), stopping.clone()));

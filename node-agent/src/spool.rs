@@ -606,7 +606,7 @@ impl Spool {
 
     /// Deletes receipted objects past their retention now, but those someone else still has to take; gives how many.
     pub async fn delete_expired(&self) -> Result<usize, SpoolError> {
-        keeper::delete_expired(&self.shared).await
+        keeper::delete_expired(&self.shared, true).await
     }
 
     /// Deletes objects receipted before an instant, whatever the retention time; gives how many. For an operator

@@ -112,8 +112,10 @@ fn services(text: &mut String) {
     say!(
         text,
         "Objects are taken in the transfer syntax that is proposed first in a presentation context, whichever it is, and \
-         kept as they come. Messages that the agent reads itself are taken in {}.\n",
-        join(&commitment::TRANSFER_SYNTAXES)
+         kept as they come. Messages that the agent reads itself are taken in {native}, the first of these that is \
+         proposed. So are contexts of storage classes for which a caller of C-GET proposes the SCP role, when one of \
+         these is proposed: objects go back in them.\n",
+        native = join(&commitment::TRANSFER_SYNTAXES)
     );
 }
 
@@ -155,8 +157,9 @@ fn association(text: &mut String, defaults: &Config) {
         (
             "Associations at the same time",
             format!(
-                "{} in all, {} from one address (`dimse.associations_max`, `dimse.associations_per_peer_max`); one to each \
-                 destination of `[[deliver]]`",
+                "{} in all, {} from one address (`dimse.associations_max`, `dimse.associations_per_peer_max`); asked for by \
+                 the agent: one to each destination of `[[deliver]]`, one for each C-MOVE that runs, one to report storage \
+                 commitment",
                 limits.associations_max, limits.associations_per_peer_max
             ),
         ),
@@ -185,7 +188,7 @@ fn association(text: &mut String, defaults: &Config) {
     }
     say!(
         text,
-        "\nCallers are admitted by title and address (`dimse.allow`); without a list the port listens on loopback only.\n"
+        "\nCallers are admitted by title, and by address where one is listed (`dimse.allow`); without a list the port listens on loopback only.\n"
     );
     say!(
         text,
@@ -247,15 +250,20 @@ fn onward(text: &mut String) {
         ("0000", "delivered"),
         ("0001, 0107, 0116, Bxxx", "delivered, with a remark"),
         ("0111", "delivered: the peer has the instance"),
-        ("A7xx", "the destination is tried again later"),
-        ("any other", "the object is tried again later"),
+        (
+            "A7xx",
+            "the object is tried again later; it counts as a refusal when the peer took others meanwhile",
+        ),
+        ("any other", "the object is tried again later: a refusal"),
     ] {
         say!(text, "| {status} | {what} |");
     }
     say!(
         text,
         "\nPauses begin with {} s and double up to {} s. An object that the peer refuses {} times is given up, and a person \
-         is told; a peer that does not answer is tried without end. An instance may be sent again after a power cut; the \
+         is told; an object at which the association breaks is refused when the peer took others meanwhile. When several \
+         objects in a row fail, or no association is accepted, the destination pauses and nothing is given up for it; it is \
+         tried without end. An instance may be sent again after a power cut; the \
          peer knows it by its SOP Instance UID.\n",
         retry.min.as_secs(),
         retry.max.as_secs(),
@@ -272,15 +280,16 @@ fn onward(text: &mut String) {
     say!(
         text,
         "As SCP it is off by default, because a modality may delete what was committed and the agent is no archive. Switched \
-         on, an instance is committed only after every destination with `storage_commitment = true` has committed it. There \
-         is no other retention guarantee. The report is sent on an association of the agent's, with SCP role selection. \
+         on, an instance is committed only after every destination with `storage_commitment = true` that it is delivered to by \
+         its rule has committed the version that came last. There is no other retention guarantee. The report is sent on an association of the agent's, with SCP role selection. \
          Failure reasons:\n"
     );
     say!(text, "| reason | when |\n|---|---|");
     for (reason, when) in [
         (
             commitment::reason::PROCESSING_FAILURE,
-            "a destination did not commit it in `dimse.commitment_patience_ms`",
+            "a destination did not commit it in `dimse.commitment_patience_ms`, or the version that came last was not \
+             delivered",
         ),
         (
             commitment::reason::NO_SUCH_INSTANCE,
@@ -302,13 +311,15 @@ fn queries(text: &mut String) {
     say!(
         text,
         "Only what is still in the agent's spool can be found and had: by default {hours} hours after the relay has it \
-         (`spool.retention_ms`). Objects that are held back because they name another patient are not given.\n"
+         (`spool.retention_ms`). Objects that are held back because they name another patient are neither found nor given; damaged ones are not \
+         found, and fail in a retrieval.\n"
     );
     say!(
         text,
         "Study root; levels STUDY, SERIES and IMAGE; relational queries are not supported. Every attribute of the objects \
-         before their pixels can be asked for and matched, those of a study or series as its first object has them; \
-         sequences and binary numbers other than US come back empty. Computed: Modalities in Study, Number of Study Related \
+         before their pixels can be asked for and matched, those of a study or series as the first of its objects has them \
+         that can be read; attributes in sequences are not read; sequences, binary values, numbers in binary other than US, \
+         and values longer than 65534 bytes come back empty. Computed: Modalities in Study, Number of Study Related \
          Series and Instances, Number of Series Related Instances, Retrieve AE Title, Instance Availability.\n"
     );
     say!(
@@ -319,9 +330,10 @@ fn queries(text: &mut String) {
     );
     say!(
         text,
-        "At most {} answers to a query and {} objects of a study. C-CANCEL ends each of the three; retrievals count their \
-         sub-operations after each.\n",
+        "At most {} answers to a query, and {} studies and {} objects in one retrieval. C-CANCEL ends each of the three; \
+         retrievals count their sub-operations after each.\n",
         query::MATCHES_MAX,
+        query::STUDIES_MAX,
         query::OBJECTS_MAX
     );
     say!(text, "| case | status |\n|---|---|");

@@ -178,7 +178,9 @@ fn delivery_cause(code: &str) -> String {
         "held_for_patient" => "another patient under the same study: look at the technologist's page",
         "deleted_before_delivery" => "it was deleted here before the destination took it: send it again",
         "damaged_in_spool" | "unreadable_in_spool" => "the disk here failed: send it again from the modality",
-        "same_uid_other_bytes" => "the same UID was delivered with other bytes",
+        "same_uid_other_bytes" => {
+            "the same UID is at the destination or on its way with other bytes: see which one is right"
+        }
         "commitment_refused" | "commitment_failed" => {
             "the destination does not commit to storage, look at its log"
         }
@@ -191,6 +193,9 @@ fn delivery_cause(code: &str) -> String {
         "commitment_incomplete" => "the storage commitment does not name the object",
         "commitment_no_such_instance" => "the destination says it does not have the object",
         "queue_unreadable" => "the delivery queue on this disk cannot be read",
+        "queue_unwritable" => {
+            "the delivery queue on this disk cannot be written, so nothing more is delivered"
+        }
         _ => return code.to_owned(),
     };
     format!("{known} ({code})")

@@ -26,7 +26,7 @@ pub use promises::{Promise, Standing as PromiseStanding};
 pub type QueueResult<T> = Result<T, rusqlite::Error>;
 
 /// Version of the tables. A queue of another version is put aside.
-const VERSION: i64 = 1;
+const VERSION: i64 = 2;
 const SCHEMA: &str = "
 create table deliveries (
     delivery_id integer primary key,
@@ -35,6 +35,7 @@ create table deliveries (
     study_instance_uid text not null,
     sop_class_uid text not null,
     sop_instance_uid text not null,
+    original_sha256 blob not null,
     priority integer not null,
     received_at_ms integer not null,
     bytes integer not null,
@@ -42,13 +43,14 @@ create table deliveries (
         'failed', 'withheld', 'gone', 'dismissed')),
     code text,
     n_tries integer not null default 0,
+    n_counted integer not null default 0,
     next_try_at_ms integer not null default 0,
     settled_at_ms integer,
     transaction_uid text,
     n_commit_tries integer not null default 0,
-    unique (destination, object_id)
+    unique (destination, sop_instance_uid, original_sha256)
 );
-create index deliveries_by_work on deliveries (destination, state, priority, delivery_id);
+create index deliveries_by_work on deliveries (destination, state, priority, n_tries, delivery_id);
 create index deliveries_by_state on deliveries (destination, state, code, bytes, received_at_ms);
 create index deliveries_by_object on deliveries (object_id, state);
 create index deliveries_by_instance on deliveries (sop_instance_uid, destination);
@@ -72,6 +74,10 @@ create table promises (
     primary key (calling_ae, transaction_uid)
 );
 ";
+/// Whether a row says that the peer has its bytes, or is about to get them: no others go there under the same SOP
+/// Instance UID then. A peer that would not commit has it, unless it said that it does not.
+const HAS_OR_GETS: &str = "(state in ('waiting', 'uncommitted', 'delivered', 'committed')
+    or (state = 'not_committed' and code <> 'commitment_no_such_instance'))";
 /// How long a statement waits for another connection's lock.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 /// Reasons shown of one destination, the most frequent first.
@@ -84,8 +90,10 @@ pub struct Delivery {
     pub delivery_id: i64,
     /// The object.
     pub object_id: ObjectId,
-    /// How often it failed for a reason of its own.
+    /// How often it was tried and failed, whatever the reason.
     pub n_tries: u32,
+    /// How many of these count towards giving it up.
+    pub n_counted: u32,
 }
 
 /// What became of one try.
@@ -98,13 +106,15 @@ pub enum Outcome {
         /// Whether its storage commitment is to be asked for.
         is_to_be_committed: bool,
     },
-    /// Tried again; `counts` when the object itself is the reason.
+    /// Tried again.
     Later {
         /// Why.
         code: String,
         /// When.
         at_ms: i64,
-        /// Whether it is one of its tries.
+        /// Whether it was tried at all.
+        is_tried: bool,
+        /// Whether the try counts towards giving it up: the object itself is the reason, as far as can be told.
         counts: bool,
     },
     /// Given up until a person has it tried again.
@@ -144,13 +154,13 @@ pub struct Figures {
     pub n_not_committed: u64,
     /// Given up.
     pub n_failed: u64,
-    /// Not delivered, because the same SOP Instance UID was delivered with other bytes.
+    /// Not delivered, because the same SOP Instance UID is there or on its way with other bytes.
     pub n_withheld: u64,
     /// Deleted here before they could be delivered.
     pub n_gone: u64,
     /// Why objects wait or were given up, the most frequent first.
     pub reasons: Vec<ReasonCount>,
-    /// Why most of those were given up that were.
+    /// Why most of those were given up or withheld that were.
     pub reason_lost: Option<String>,
 }
 
@@ -158,7 +168,7 @@ impl Figures {
     /// What a person has to look at.
     #[must_use]
     pub fn n_lost(&self) -> u64 {
-        self.n_failed + self.n_not_committed + self.n_gone
+        self.n_failed + self.n_not_committed + self.n_gone + self.n_withheld
     }
 }
 
@@ -210,8 +220,9 @@ impl Queue {
         self.db.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds objects that destinations want; those it has already stay as they are. An object whose SOP Instance UID is
-    /// on its way there or delivered with other bytes is withheld.
+    /// Adds objects that destinations want; those it has already stay as they are. The same bytes under another
+    /// identifier came again, because the first copy was damaged or deleted: they take its place. An object whose SOP
+    /// Instance UID is on its way there or delivered with other bytes is withheld.
     pub fn add(&self, wanted: &[(&Destination, &OnwardObject)]) -> QueueResult<u64> {
         if wanted.is_empty() {
             return Ok(0);
@@ -221,17 +232,26 @@ impl Queue {
             let mut db = self.db();
             let tx = db.transaction()?;
             for (destination, object) in wanted {
+                // A row that is replaced gets a new number: what is still under way for the old one settles nothing.
                 n_added += tx
-                    .prepare_cached(
+                    .prepare_cached(&format!(
                         "insert into deliveries (destination, object_id, study_instance_uid, sop_class_uid,
-                             sop_instance_uid, priority, received_at_ms, bytes, state, code)
-                         select ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, iif(other, 'withheld', 'waiting'),
+                             sop_instance_uid, priority, received_at_ms, bytes, original_sha256, state, code)
+                         select ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, iif(other, 'withheld', 'waiting'),
                              iif(other, 'same_uid_other_bytes', null)
                          from (select exists (select 1 from deliveries where destination = ?1
-                             and sop_instance_uid = ?5 and object_id <> ?2
-                             and state not in ('withheld', 'gone')) as other)
-                         where true on conflict do nothing",
-                    )?
+                             and sop_instance_uid = ?5 and original_sha256 <> ?9 and {HAS_OR_GETS}) as other)
+                         where true on conflict (destination, sop_instance_uid, original_sha256) do update set
+                             delivery_id = (select max(delivery_id) + 1 from deliveries),
+                             object_id = excluded.object_id, priority = excluded.priority,
+                             received_at_ms = excluded.received_at_ms, n_tries = 0, n_counted = 0,
+                             next_try_at_ms = 0,
+                             code = iif(state in ('uncommitted', 'delivered', 'committed'), code, excluded.code),
+                             n_commit_tries = iif(state = 'uncommitted', n_commit_tries, 0),
+                             transaction_uid = iif(state = 'uncommitted', transaction_uid, null),
+                             state = iif(state in ('uncommitted', 'delivered', 'committed'), state, excluded.state)
+                         where object_id <> excluded.object_id"
+                    ))?
                     .execute(params![
                         destination.name,
                         object.object_id.as_str(),
@@ -241,6 +261,7 @@ impl Queue {
                         object.priority as i64,
                         object.received_at_ms,
                         i64::try_from(object.original_len).unwrap_or(i64::MAX),
+                        object.original_sha256.as_slice(),
                     ])?;
             }
             tx.commit()?;
@@ -251,19 +272,26 @@ impl Queue {
         Ok(n_added as u64)
     }
 
-    /// The next objects for a destination, most urgent and longest waiting first.
-    pub fn due(&self, destination: &str, now_ms: i64, limit: usize) -> QueueResult<Vec<Delivery>> {
+    /// The next objects for a destination: the most urgent first, of these those that failed least, of these the longest
+    /// waiting. What is put off until after `latest_ms` was so by a clock that went wrong, and is due as well.
+    pub fn due(
+        &self,
+        destination: &str,
+        (now_ms, latest_ms): (i64, i64),
+        limit: usize,
+    ) -> QueueResult<Vec<Delivery>> {
         let db = self.db();
         let mut statement = db.prepare_cached(
-            "select delivery_id, object_id, n_tries from deliveries
-             where destination = ?1 and state = 'waiting' and next_try_at_ms <= ?2
-             order by priority, delivery_id limit ?3",
+            "select delivery_id, object_id, n_tries, n_counted from deliveries
+             where destination = ?1 and state = 'waiting' and (next_try_at_ms <= ?2 or next_try_at_ms > ?3)
+             order by priority, n_tries, delivery_id limit ?4",
         )?;
-        let rows = statement.query_map(params![destination, now_ms, limit as i64], |row| {
+        let rows = statement.query_map(params![destination, now_ms, latest_ms, limit as i64], |row| {
             Ok(Delivery {
                 delivery_id: row.get(0)?,
                 object_id: object_id(row, 1)?,
                 n_tries: row.get(2)?,
+                n_counted: row.get(3)?,
             })
         })?;
         rows.collect()
@@ -278,6 +306,16 @@ impl Queue {
             .query_row(params![destination], |row| row.get(0))
     }
 
+    /// Whether an object of a destination waits that was tried before.
+    pub fn has_tried(&self, destination: &str) -> QueueResult<bool> {
+        self.db()
+            .prepare_cached(
+                "select exists (select 1 from deliveries
+                     where destination = ?1 and state = 'waiting' and n_tries > 0)",
+            )?
+            .query_row(params![destination], |row| row.get(0))
+    }
+
     /// Records what became of tries, all or none.
     pub fn settle(&self, outcomes: &[(i64, Outcome)], now_ms: i64) -> QueueResult<()> {
         if outcomes.is_empty() {
@@ -287,7 +325,7 @@ impl Queue {
             let mut db = self.db();
             let tx = db.transaction()?;
             for (delivery_id, outcome) in outcomes {
-                let (state, code, next_ms, counts) = match outcome {
+                let (state, code, next_ms, is_tried, counts) = match outcome {
                     Outcome::Delivered {
                         code,
                         is_to_be_committed,
@@ -297,17 +335,20 @@ impl Queue {
                         } else {
                             "delivered"
                         };
-                        (state, *code, 0, false)
+                        (state, *code, 0, false, false)
                     }
-                    Outcome::Later { code, at_ms, counts } => {
-                        ("waiting", Some(code.as_str()), *at_ms, *counts)
-                    }
-                    Outcome::Failed { code } => ("failed", Some(code.as_str()), 0, true),
-                    Outcome::Gone => ("gone", Some("deleted_before_delivery"), 0, false),
+                    Outcome::Later {
+                        code,
+                        at_ms,
+                        is_tried,
+                        counts,
+                    } => ("waiting", Some(code.as_str()), *at_ms, *is_tried, *counts),
+                    Outcome::Failed { code } => ("failed", Some(code.as_str()), 0, true, true),
+                    Outcome::Gone => ("gone", Some("deleted_before_delivery"), 0, false, false),
                 };
                 tx.prepare_cached(
                     "update deliveries set state = ?2, code = ?3, next_try_at_ms = ?4,
-                         n_tries = n_tries + ?5, settled_at_ms = ?6
+                         n_tries = n_tries + ?5, n_counted = n_counted + ?6, settled_at_ms = ?7
                      where delivery_id = ?1 and state = 'waiting'",
                 )?
                 .execute(params![
@@ -315,9 +356,21 @@ impl Queue {
                     state,
                     code,
                     next_ms,
+                    i64::from(is_tried),
                     i64::from(counts),
                     now_ms
                 ])?;
+                if matches!(outcome, Outcome::Failed { .. } | Outcome::Gone) {
+                    let of: Option<(String, String)> = tx
+                        .prepare_cached(
+                            "select destination, sop_instance_uid from deliveries where delivery_id = ?1",
+                        )?
+                        .query_row(params![delivery_id], |row| Ok((row.get(0)?, row.get(1)?)))
+                        .optional()?;
+                    if let Some((destination, sop)) = of {
+                        release_withheld(&tx, &destination, Some(&sop))?;
+                    }
+                }
             }
             tx.commit()?;
         }
@@ -337,23 +390,40 @@ impl Queue {
         Ok(())
     }
 
-    /// Has everything of a destination that was given up tried again; gives how many.
+    /// Has everything of a destination that was given up or withheld tried again, but what would go over other bytes that
+    /// the peer has; gives how many.
     pub fn try_again(&self, destination: &str) -> QueueResult<u64> {
-        let n = self.db().execute(
-            "update deliveries set state = 'waiting', code = null, n_tries = 0, next_try_at_ms = 0,
-                 n_commit_tries = 0, transaction_uid = null
-             where destination = ?1 and state in ('failed', 'not_committed')",
-            params![destination],
-        )?;
+        let n_released = {
+            let mut db = self.db();
+            let tx = db.transaction()?;
+            tx.execute(
+                &format!(
+                    "update deliveries set state = 'withheld', code = 'same_uid_other_bytes', n_tries = 0, n_counted = 0,
+                         next_try_at_ms = 0, n_commit_tries = 0, transaction_uid = null
+                     where destination = ?1
+                         and (state = 'failed' or (state = 'not_committed' and not {HAS_OR_GETS}))"
+                ),
+                params![destination],
+            )?;
+            let n_uncommitted = tx.execute(
+                "update deliveries set state = 'waiting', code = null, n_tries = 0, n_counted = 0, next_try_at_ms = 0,
+                     n_commit_tries = 0, transaction_uid = null
+                 where destination = ?1 and state = 'not_committed'",
+                params![destination],
+            )?;
+            let n_others = release_withheld(&tx, destination, None)?;
+            tx.commit()?;
+            n_uncommitted + n_others
+        };
         self.note_change();
-        Ok(n as u64)
+        Ok(n_released as u64)
     }
 
-    /// Takes everything of a destination that was given up or is gone off the list; gives how many.
+    /// Takes everything of a destination that was given up, withheld or is gone off the list; gives how many.
     pub fn dismiss(&self, destination: &str) -> QueueResult<u64> {
         let n = self.db().execute(
             "update deliveries set state = 'dismissed'
-             where destination = ?1 and state in ('failed', 'not_committed', 'gone')",
+             where destination = ?1 and state in ('failed', 'not_committed', 'withheld', 'gone')",
             params![destination],
         )?;
         self.note_change();
@@ -374,11 +444,12 @@ impl Queue {
         Ok(())
     }
 
-    /// Which of these objects a destination still waits for, or has not committed yet.
+    /// Which of these objects a destination still waits for or has not committed yet, or a person has to look at.
     pub fn wanted(&self, objects: &[ObjectId]) -> QueueResult<Vec<ObjectId>> {
         let db = self.db();
         let mut statement = db.prepare_cached(
-            "select 1 from deliveries where object_id = ?1 and state in ('waiting', 'uncommitted') limit 1",
+            "select 1 from deliveries where object_id = ?1
+                 and state in ('waiting', 'uncommitted', 'failed', 'not_committed', 'withheld') limit 1",
         )?;
         let mut wanted = Vec::new();
         for object in objects {
@@ -390,14 +461,16 @@ impl Queue {
         Ok(wanted)
     }
 
-    /// Objects whose deliveries need no one any more, at most `limit` after `after`: candidates for
+    /// Objects whose deliveries need no one any more and hold back no other, at most `limit` after `after`: candidates for
     /// [`Queue::forget_objects`] when they left the spool.
     pub fn list_settled(&self, after: &str, limit: usize) -> QueueResult<Vec<ObjectId>> {
         let db = self.db();
         let mut statement = db.prepare_cached(
             "select distinct object_id from deliveries d where object_id > ?1
              and not exists (select 1 from deliveries o where o.object_id = d.object_id
-                 and o.state in ('waiting', 'uncommitted', 'failed', 'not_committed', 'gone'))
+                 and (o.state in ('waiting', 'uncommitted', 'failed', 'not_committed', 'gone')
+                     or exists (select 1 from deliveries w where w.sop_instance_uid = o.sop_instance_uid
+                         and w.destination = o.destination and w.state = 'withheld')))
              order by object_id limit ?2",
         )?;
         statement
@@ -458,13 +531,27 @@ impl Queue {
         figures.reason_lost = db
             .prepare_cached(
                 "select code from deliveries where destination = ?1 and code is not null
-                     and state in ('failed', 'gone', 'not_committed')
+                     and state in ('failed', 'gone', 'not_committed', 'withheld')
                  group by code order by count(*) desc, code limit 1",
             )?
             .query_row(params![destination], |row| row.get(0))
             .optional()?;
         Ok(figures)
     }
+}
+
+/// Has what is withheld go after all when nothing is there or on its way under its SOP Instance UID any more: of several
+/// the last that came. For one SOP Instance UID, or all of the destination; gives how many.
+fn release_withheld(tx: &Connection, destination: &str, sop: Option<&str>) -> QueueResult<usize> {
+    tx.prepare_cached(&format!(
+        "update deliveries as d set state = 'waiting', code = null, next_try_at_ms = 0
+         where destination = ?1 and state = 'withheld' and (?2 is null or sop_instance_uid = ?2)
+             and not exists (select 1 from deliveries where destination = d.destination
+                 and sop_instance_uid = d.sop_instance_uid and {HAS_OR_GETS})
+             and delivery_id = (select max(delivery_id) from deliveries where destination = d.destination
+                 and sop_instance_uid = d.sop_instance_uid and state = 'withheld')"
+    ))?
+    .execute(params![destination, sop])
 }
 
 /// `None` when it is of another version or damaged.
@@ -500,7 +587,8 @@ fn unsigned(number: i64) -> u64 {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
+    use std::slice;
     use std::time::Duration;
 
     use tancho_domain::dicom::{AeTitle, Priority};
@@ -512,14 +600,14 @@ mod tests {
     use crate::dimse::requestor::Callee;
     use crate::spool::ObjectState;
 
-    pub(super) fn queue() -> (TempDir, Queue) {
+    pub(in crate::deliver) fn queue() -> (TempDir, Queue) {
         let folder = tempfile::tempdir().unwrap();
         let queue = Queue::open(&folder.path().join("queue.sqlite3"), &folder.path().join("aside")).unwrap();
         (folder, queue)
     }
 
     /// A destination that commits.
-    pub(super) fn committing() -> Destination {
+    pub(in crate::deliver) fn committing() -> Destination {
         Destination {
             name: "pacs".to_owned(),
             callee: Callee {
@@ -561,7 +649,7 @@ mod tests {
         for n in 0..n_objects {
             queue.add(&[(destination, &object(n))]).unwrap();
         }
-        let due = queue.due(&destination.name, i64::MAX, 1_000).unwrap();
+        let due = queue.due(&destination.name, (i64::MAX, i64::MAX), 1_000).unwrap();
         assert!(!due.is_empty());
         let outcome = Outcome::Delivered {
             code: None,
@@ -585,11 +673,12 @@ mod tests {
         assert_eq!(queue.add(&[(&destination, &first)]).unwrap(), 0);
         let ids = [first.object_id.clone(), second.object_id.clone()];
         assert_eq!(queue.wanted(&ids).unwrap(), ids);
-        let due = queue.due("pacs", 0, 10).unwrap();
+        let due = queue.due("pacs", (0, 100), 10).unwrap();
         assert_eq!(due.len(), 2);
         let later = Outcome::Later {
             code: "peer_aborts".to_owned(),
             at_ms: 50,
+            is_tried: true,
             counts: true,
         };
         queue
@@ -598,9 +687,9 @@ mod tests {
                 1,
             )
             .unwrap();
-        assert_eq!(queue.due("pacs", 49, 10).unwrap(), []);
+        assert_eq!(queue.due("pacs", (49, 100), 10).unwrap(), []);
         assert_eq!(queue.next_due_ms("pacs").unwrap(), Some(50));
-        assert_eq!(queue.due("pacs", 50, 10).unwrap()[0].n_tries, 1);
+        assert_eq!(queue.due("pacs", (50, 100), 10).unwrap()[0].n_tries, 1);
         assert_eq!(queue.wanted(&ids).unwrap(), ids[..1]);
         let figures = queue.figures("pacs").unwrap();
         assert_eq!(
@@ -618,11 +707,222 @@ mod tests {
 
     #[test]
     fn a_queue_of_another_version_is_put_aside() {
-        let (folder, queue) = queue();
-        queue.db().pragma_update(None, "user_version", 1000).unwrap();
-        drop(queue);
-        let aside = folder.path().join("aside");
-        Queue::open(&folder.path().join("queue.sqlite3"), &aside).unwrap();
-        assert!(aside.join("queue.sqlite3").is_file());
+        for version in [VERSION - 1, 1000] {
+            let (folder, queue) = queue();
+            queue.db().pragma_update(None, "user_version", version).unwrap();
+            drop(queue);
+            let aside = folder.path().join("aside");
+            Queue::open(&folder.path().join("queue.sqlite3"), &aside).unwrap();
+            assert!(aside.join("queue.sqlite3").is_file());
+        }
+    }
+
+    /// The object `object(n)` in its `revision`th version, as it came under an identifier.
+    fn version(n: u128, revision: u8, id: u128) -> OnwardObject {
+        OnwardObject {
+            object_id: ObjectId::new(Uuid::from_u128(id)),
+            original_sha256: [revision; 32],
+            revision: u64::from(revision),
+            ..object(n)
+        }
+    }
+
+    fn settle(queue: &Queue, outcome: &Outcome) {
+        let due = queue.due("pacs", (0, 100), 10).unwrap();
+        let outcomes: Vec<_> = due.iter().map(|one| (one.delivery_id, outcome.clone())).collect();
+        queue.settle(&outcomes, 1).unwrap();
+    }
+
+    fn given_up() -> Outcome {
+        Outcome::Failed {
+            code: "damaged_in_spool".to_owned(),
+        }
+    }
+
+    fn due(queue: &Queue) -> Vec<ObjectId> {
+        let due = queue.due("pacs", (0, 100), 10).unwrap();
+        due.into_iter().map(|one| one.object_id).collect()
+    }
+
+    #[test]
+    fn the_same_bytes_that_come_again_take_the_place_of_those_that_were_given_up_or_deleted() {
+        for outcome in [given_up(), Outcome::Gone] {
+            for is_dismissed in [false, true] {
+                let (_folder, queue) = queue();
+                let destination = committing();
+                queue.add(&[(&destination, &version(1, 1, 100))]).unwrap();
+                settle(&queue, &outcome);
+                if is_dismissed {
+                    queue.dismiss("pacs").unwrap();
+                }
+                let again = version(1, 1, 101);
+                assert_eq!(queue.add(&[(&destination, &again)]).unwrap(), 1);
+                assert_eq!(due(&queue), slice::from_ref(&again.object_id));
+                assert_eq!(queue.figures("pacs").unwrap().n_lost(), 0);
+            }
+        }
+        // What the peer has it keeps.
+        let (_folder, queue) = queue();
+        delivered(&queue, &committing(), 1);
+        let again = OnwardObject {
+            object_id: ObjectId::new(Uuid::from_u128(77)),
+            ..object(0)
+        };
+        queue.add(&[(&committing(), &again)]).unwrap();
+        assert_eq!(due(&queue), []);
+        assert_eq!(queue.figures("pacs").unwrap().n_uncommitted, 1);
+    }
+
+    #[test]
+    fn what_was_withheld_goes_once_the_other_version_does_not_and_a_person_is_told_until_then() {
+        for outcome in [given_up(), Outcome::Gone] {
+            let (_folder, queue) = queue();
+            let destination = committing();
+            let corrected = version(1, 3, 102);
+            for one in [&version(1, 1, 100), &version(1, 2, 101), &corrected] {
+                queue.add(&[(&destination, one)]).unwrap();
+            }
+            let figures = queue.figures("pacs").unwrap();
+            assert_eq!((figures.n_waiting, figures.n_lost()), (1, 2));
+            assert_eq!(figures.reason_lost.as_deref(), Some("same_uid_other_bytes"));
+            settle(&queue, &outcome);
+            // Of two the last that came.
+            assert_eq!(due(&queue), slice::from_ref(&corrected.object_id));
+        }
+        for is_dismissed in [false, true] {
+            let (_folder, queue) = queue();
+            let destination = committing();
+            queue.add(&[(&destination, &version(1, 1, 100))]).unwrap();
+            settle(&queue, &given_up());
+            if is_dismissed {
+                queue.dismiss("pacs").unwrap();
+            }
+            let corrected = version(1, 2, 101);
+            queue.add(&[(&destination, &corrected)]).unwrap();
+            assert_eq!(due(&queue), slice::from_ref(&corrected.object_id));
+        }
+    }
+
+    #[test]
+    fn trying_again_sends_nothing_over_other_bytes_that_the_peer_has() {
+        let (_folder, queue) = queue();
+        let destination = committing();
+        let first = version(1, 1, 100);
+        queue.add(&[(&destination, &first)]).unwrap();
+        settle(&queue, &given_up());
+        queue.add(&[(&destination, &version(1, 2, 101))]).unwrap();
+        let delivered = Outcome::Delivered {
+            code: None,
+            is_to_be_committed: false,
+        };
+        settle(&queue, &delivered);
+        assert_eq!(queue.try_again("pacs").unwrap(), 0);
+        assert_eq!(due(&queue), []);
+        let figures = queue.figures("pacs").unwrap();
+        assert_eq!(
+            (figures.n_withheld, figures.n_failed, figures.n_delivered),
+            (1, 0, 1)
+        );
+        // Both are remembered until a person takes the withheld one off the list, and its file is kept.
+        assert_eq!(queue.list_settled("", 10).unwrap(), []);
+        let wanted = slice::from_ref(&first.object_id);
+        assert_eq!(queue.wanted(wanted).unwrap(), wanted);
+        assert_eq!(queue.dismiss("pacs").unwrap(), 1);
+        assert_eq!(queue.figures("pacs").unwrap().n_lost(), 0);
+        assert_eq!(queue.list_settled("", 10).unwrap().len(), 2);
+    }
+
+    #[test]
+    fn what_failed_goes_behind_what_did_not_and_a_clock_that_went_wrong_holds_nothing_back() {
+        let (_folder, queue) = queue();
+        let destination = committing();
+        queue
+            .add(&[(&destination, &object(1)), (&destination, &object(2))])
+            .unwrap();
+        let later = |at_ms| Outcome::Later {
+            code: "peer_aborts".to_owned(),
+            at_ms,
+            is_tried: true,
+            counts: false,
+        };
+        let first = queue.due("pacs", (0, 100), 1).unwrap();
+        queue.settle(&[(first[0].delivery_id, later(50))], 0).unwrap();
+        let order: Vec<u32> = queue
+            .due("pacs", (50, 100), 10)
+            .unwrap()
+            .iter()
+            .map(|one| one.n_tries)
+            .collect();
+        assert_eq!(order, [0, 1]);
+        queue
+            .settle(&[(first[0].delivery_id, later(1_000_000))], 0)
+            .unwrap();
+        assert_eq!(queue.due("pacs", (50, 1_000_000), 10).unwrap().len(), 1);
+        assert_eq!(queue.due("pacs", (50, 999_999), 10).unwrap().len(), 2);
+    }
+
+    #[test]
+    fn an_instance_is_committed_when_the_version_that_came_last_is() {
+        let (_folder, queue) = queue();
+        let destination = committing();
+        let (first, second) = (version(1, 1, 100), version(1, 2, 101));
+        let reference = crate::dimse::commitment::Reference {
+            sop_class_uid: first.sop_class_uid.clone(),
+            sop_instance_uid: first.sop_instance_uid.clone(),
+        };
+        let standing = || queue.standing(&["pacs"], &reference).unwrap();
+        queue.add(&[(&destination, &first)]).unwrap();
+        queue
+            .db()
+            .execute("update deliveries set state = 'committed'", [])
+            .unwrap();
+        assert_eq!(standing(), PromiseStanding::Committed);
+        queue.add(&[(&destination, &second)]).unwrap();
+        assert_eq!(standing(), PromiseStanding::Failed, "the new bytes are withheld");
+        let all = "update deliveries set state = iif(object_id = ?1, 'failed', 'committed')";
+        queue
+            .db()
+            .execute(all, params![first.object_id.as_str()])
+            .unwrap();
+        assert_eq!(standing(), PromiseStanding::Committed);
+    }
+
+    #[test]
+    fn an_answered_promise_keeps_no_instances() {
+        let (_folder, queue) = queue();
+        let promise = Promise {
+            calling_ae: "CT1".to_owned(),
+            transaction_uid: "2.25.1".to_owned(),
+            asked_at_ms: 1,
+            references: vec![crate::dimse::commitment::Reference {
+                sop_class_uid: "1.2".to_owned(),
+                sop_instance_uid: "1.3".to_owned(),
+            }],
+            n_tries: 0,
+        };
+        assert!(queue.promise(&promise).unwrap());
+        queue.postpone_promise(&promise, None, 1_000).unwrap();
+        assert_eq!(queue.due_promises((500, 1_000), 10).unwrap(), []);
+        assert_eq!(
+            queue.due_promises((500, 999), 10).unwrap(),
+            slice::from_ref(&promise)
+        );
+        queue.keep_promise(&promise, 2).unwrap();
+        let kept: String = queue
+            .db()
+            .query_row("select instances from promises", [], |row| row.get(0))
+            .unwrap();
+        assert_eq!(kept, "[]");
+    }
+
+    #[test]
+    fn what_was_given_up_is_kept_until_a_person_decides() {
+        let (_folder, queue) = queue();
+        queue.add(&[(&committing(), &object(1))]).unwrap();
+        settle(&queue, &given_up());
+        let ids = [object(1).object_id];
+        assert_eq!(queue.wanted(&ids).unwrap(), ids);
+        queue.dismiss("pacs").unwrap();
+        assert_eq!(queue.wanted(&ids).unwrap(), []);
     }
 }

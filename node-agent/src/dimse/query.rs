@@ -9,6 +9,7 @@ mod matching;
 mod find;
 mod retrieve;
 
+use std::collections::{BTreeSet, HashSet};
 use std::time::Instant;
 
 use tancho_domain::dicom::TransferSyntaxUid;
@@ -18,8 +19,8 @@ use super::fragments::{Message, MessageReader, ReceiveError, send_command};
 use super::negotiation::Accepted;
 use super::pdu_stream::PduStream;
 use super::requestor::Callee;
-use crate::spool::Spool;
 use crate::spool::onward::OnwardObject;
+use crate::spool::{ObjectState, Spool, SpoolError};
 
 use keys::{Keys, Level};
 
@@ -33,6 +34,8 @@ pub const GET: &str = "1.2.840.10008.5.1.4.1.2.2.3";
 pub const MATCHES_MAX: usize = 5_000;
 /// Most objects of one study that are looked at, and of one retrieval.
 pub const OBJECTS_MAX: usize = 20_000;
+/// Most studies of one retrieval.
+pub const STUDIES_MAX: usize = 1_000;
 
 /// Statuses (PS3.4 sections C.4.1.1.4, C.4.2.1.5 and C.4.3.1.4).
 mod answer {
@@ -42,18 +45,22 @@ mod answer {
     pub const CANCELLED: u16 = 0xFE00;
     /// More matches than are given.
     pub const OUT_OF_RESOURCES: u16 = 0xA700;
+    /// The matches cannot be counted.
+    pub const CANNOT_COUNT: u16 = 0xA701;
     /// None of the sub-operations could be done.
     pub const NO_SUB_OPERATIONS: u16 = 0xA702;
     /// Move destination unknown.
     pub const DESTINATION_UNKNOWN: u16 = 0xA801;
     /// Identifier does not match SOP class.
     pub const IDENTIFIER: u16 = 0xA900;
+    /// Unable to process.
+    pub const UNABLE: u16 = 0xC001;
     /// Some sub-operations failed or had something to remark.
     pub const SOME_FAILED: u16 = 0xB000;
 }
 
 /// Every last status with its case.
-pub const STATUSES: [(&str, u16); 8] = [
+pub const STATUSES: [(&str, u16); 11] = [
     ("done", super::status::SUCCESS),
     ("going on", answer::PENDING),
     ("cancelled", answer::CANCELLED),
@@ -62,8 +69,14 @@ pub const STATUSES: [(&str, u16); 8] = [
         "the identifier has no level we know, or no unique key of it",
         answer::IDENTIFIER,
     ),
+    ("C-FIND: the spool cannot be read", answer::UNABLE),
+    ("C-MOVE, C-GET: the spool cannot be read", answer::CANNOT_COUNT),
     (
-        "some instances could not be sent, or the peer had a remark",
+        "C-MOVE, C-GET: more studies or objects than are given; nothing is sent",
+        answer::CANNOT_COUNT,
+    ),
+    (
+        "some instances could not be sent (damaged here, or not taken), or the peer had a remark",
         answer::SOME_FAILED,
     ),
     ("no instance could be sent", answer::NO_SUB_OPERATIONS),
@@ -188,32 +201,55 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// Objects of a study that may leave, each SOP Instance UID once; none when the index cannot be read.
-    fn objects_of(&self, study: &str) -> Vec<OnwardObject> {
-        let listed = self.desk.spool.objects_of_study(study, OBJECTS_MAX);
-        let mut objects = listed.unwrap_or_else(|error| {
-            tracing::error!(%error, "the spool's index cannot be read");
-            Vec::new()
-        });
-        let mut seen = std::collections::HashSet::new();
-        objects.retain(|object| object.may_leave() && seen.insert(object.sop_instance_uid.clone()));
-        objects
+    /// Objects of a study that nobody has to decide about first, each SOP Instance UID once, those that came first before
+    /// others and whole ones before damaged ones; one more than [`OBJECTS_MAX`] when there are more.
+    fn objects_of(&self, study: &str) -> Result<Vec<OnwardObject>, SpoolError> {
+        let mut objects = self.desk.spool.objects_of_study(study, OBJECTS_MAX + 1)?;
+        objects.retain(|object| object.state != ObjectState::Held);
+        objects.sort_by_key(|object| !object.may_leave());
+        let mut seen = HashSet::new();
+        objects.retain(|object| seen.insert(object.sop_instance_uid.clone()));
+        Ok(objects)
     }
 
-    /// The objects that unique keys name, down to their level; `None` when a key is missing.
-    fn select(&self, keys: &Keys) -> Option<Vec<OnwardObject>> {
-        let studies = keys.uids(keys::STUDY_UID)?;
-        let mut objects: Vec<OnwardObject> =
-            studies.iter().flat_map(|study| self.objects_of(study)).collect();
+    /// The objects that unique keys name, down to their level; damaged ones are among them. Else the status and comment
+    /// to answer with.
+    fn select(&self, keys: &Keys) -> Result<Vec<OnwardObject>, (u16, &'static str)> {
+        let missing = (answer::IDENTIFIER, "unique key missing");
+        let too_many = (answer::CANNOT_COUNT, "too many objects: ask for less");
+        let studies = keys.uids(keys::STUDY_UID).ok_or(missing)?;
+        let mut series = None;
+        let mut instances = None;
         if keys.level >= Level::Series {
-            let series = keys.uids(keys::SERIES_UID)?;
-            objects.retain(|object| series.contains(&object.series_instance_uid));
+            series = Some(keys.uids(keys::SERIES_UID).ok_or(missing)?);
         }
         if keys.level == Level::Image {
-            let instances = keys.uids(keys::INSTANCE_UID)?;
-            objects.retain(|object| instances.contains(&object.sop_instance_uid));
+            instances = Some(keys.uids(keys::INSTANCE_UID).ok_or(missing)?);
         }
-        objects.truncate(OBJECTS_MAX);
-        Some(objects)
+        if studies.len() > STUDIES_MAX {
+            return Err(too_many);
+        }
+        let mut selected = Vec::new();
+        for study in studies {
+            let mut objects = self.objects_of(study).map_err(|error| {
+                tracing::error!(%error, "the spool's index cannot be read");
+                (answer::CANNOT_COUNT, "the spool cannot be read")
+            })?;
+            if objects.len() > OBJECTS_MAX {
+                return Err(too_many);
+            }
+            objects.retain(|object| {
+                let is_named = |uids: &Option<BTreeSet<&str>>, uid: &str| {
+                    uids.as_ref().is_none_or(|uids| uids.contains(uid))
+                };
+                is_named(&series, &object.series_instance_uid)
+                    && is_named(&instances, &object.sop_instance_uid)
+            });
+            selected.extend(objects);
+            if selected.len() > OBJECTS_MAX {
+                return Err(too_many);
+            }
+        }
+        Ok(selected)
     }
 }

@@ -63,6 +63,24 @@ impl Outgoing {
             originator,
         })
     }
+
+    /// Whether it can go in `transfer_syntax`, one of [`transfer_syntaxes`]: before its command leaves, while the
+    /// association can still take another object.
+    pub fn check(&self, transfer_syntax: &str) -> Result<(), StoreError> {
+        let file = self.file.try_clone().map_err(StoreError::Disk)?;
+        let mut data = DataSet::new(file, self.len).map_err(StoreError::Disk)?;
+        if data.sha256().map_err(StoreError::Disk)? != self.sha256 {
+            return Err(StoreError::Damaged);
+        }
+        if transfer_syntax == self.transfer_syntax.as_str() {
+            return Ok(());
+        }
+        data.rewind().map_err(StoreError::Disk)?;
+        let written = written_in(&self.transfer_syntax, transfer_syntax)?;
+        let source = BufReader::with_capacity(READ_BYTES, data);
+        transcode::rewrite_native(source, &self.transfer_syntax, written, &mut io::sink())
+            .map_err(|_| StoreError::NotConvertible)
+    }
 }
 
 /// What became of it.
@@ -203,10 +221,7 @@ fn rewrite(
     to: &str,
     writer: &mut FragmentWriter<'_>,
 ) -> Result<(), StoreError> {
-    let written = match Written::other_than(from.as_str()) {
-        Some((written, other)) if other == to => written,
-        _ => return Err(StoreError::NotConvertible),
-    };
+    let written = written_in(from, to)?;
     let source = BufReader::with_capacity(READ_BYTES, data);
     let mut sink = Sink { writer, failed: None };
     match transcode::rewrite_native(source, from, written, &mut sink) {
@@ -215,6 +230,13 @@ fn rewrite(
             Some(error) => Err(call_error(error)),
             None => Err(StoreError::NotConvertible),
         },
+    }
+}
+
+fn written_in(from: &TransferSyntaxUid, to: &str) -> Result<Written, StoreError> {
+    match Written::other_than(from.as_str()) {
+        Some((written, other)) if other == to => Ok(written),
+        _ => Err(StoreError::NotConvertible),
     }
 }
 

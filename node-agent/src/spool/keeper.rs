@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use std::fs;
 use std::io;
 use std::sync::{Arc, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tancho_domain::dicom::Priority;
 use tancho_domain::ids::ObjectId;
@@ -18,6 +18,11 @@ use super::{Shared, Spool, SpoolError, index};
 const QUIET_CHECK: Duration = Duration::from_millis(250);
 /// How often expired objects are looked for.
 const RETENTION_CHECK: Duration = Duration::from_secs(60);
+/// How far the clock may gain on the machine's uptime between two looks before it was set forward. Milliseconds.
+const CLOCK_GAIN_MAX_MS: i64 = 10 * 60_000;
+/// How long after a start, or after the clock was set forward, nothing is deleted that someone still has to take: a wrong
+/// clock is set right by then.
+const CLOCK_DOUBT: Duration = Duration::from_secs(3_600);
 /// Objects deleted per look.
 const DELETE_BATCH_MAX: usize = 500;
 /// Most deleted instances that are remembered, about 60 bytes each; beyond that the oldest studies are forgotten early.
@@ -31,12 +36,15 @@ pub async fn run(spool: Spool) {
     for interval in [&mut quiet, &mut retention] {
         interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     }
+    let started = Instant::now();
+    let mut doubt = ClockDoubt::default();
     loop {
         tokio::select! {
             () = shared.stopping.cancelled() => return,
             _ = quiet.tick() => close_quiet_studies(&spool).await,
             _ = retention.tick() => {
-                if let Err(error) = delete_expired(&shared).await {
+                let is_sure = doubt.is_over(shared.clock.now_ms(), started.elapsed());
+                if let Err(error) = delete_expired(&shared, is_sure).await {
                     tracing::warn!(%error, "expired objects could not be deleted; tried again in a minute");
                 }
                 let before_ms = shared.clock.now_ms() - shared.options.delivered_memory_ms;
@@ -45,6 +53,28 @@ pub async fn run(spool: Spool) {
                 }
             }
         }
+    }
+}
+
+/// Whether the clock can be believed to have passed a long retention time.
+#[derive(Debug, Default)]
+struct ClockDoubt {
+    /// What the clock said and how long this had run at the last look.
+    last: Option<(i64, Duration)>,
+    /// How long this had run when the clock was last set forward.
+    since: Duration,
+}
+
+impl ClockDoubt {
+    /// Looks at the clock after this has run for `uptime`.
+    fn is_over(&mut self, now_ms: i64, uptime: Duration) -> bool {
+        if let Some((last_ms, last_uptime)) = self.last.replace((now_ms, uptime)) {
+            let passed_ms = i64::try_from((uptime - last_uptime).as_millis()).unwrap_or(i64::MAX);
+            if now_ms - last_ms > passed_ms.saturating_add(CLOCK_GAIN_MAX_MS) {
+                self.since = uptime;
+            }
+        }
+        uptime - self.since >= CLOCK_DOUBT
     }
 }
 
@@ -76,12 +106,16 @@ async fn close_quiet_studies(spool: &Spool) {
     }
 }
 
-/// Deletes receipted objects past their retention, but those someone else still has to take; gives how many.
-pub async fn delete_expired(shared: &Arc<Shared>) -> Result<usize, SpoolError> {
+/// Deletes receipted objects past their retention, but those someone else still has to take; those, too, past a longer
+/// one when the clock `is_sure`. Gives how many.
+pub async fn delete_expired(shared: &Arc<Shared>, is_sure: bool) -> Result<usize, SpoolError> {
     let now_ms = shared.clock.now_ms();
     let options = &shared.options;
     let latest_ms = options.retention_ms.max(options.undelivered_retention_ms);
-    let n_latest = delete_receipted_before(shared, now_ms - latest_ms).await?;
+    let n_latest = match is_sure {
+        true => delete_receipted_before(shared, now_ms - latest_ms).await?,
+        false => 0,
+    };
     let expired = list_unwanted(shared, now_ms - options.retention_ms).await?;
     Ok(n_latest + delete(shared, expired).await?)
 }
@@ -175,4 +209,25 @@ pub async fn forget_delivered_before(shared: &Arc<Shared>, before_ms: i64) -> Re
         answer.await.map_err(|_| SpoolError::Stopped)??;
     }
     Ok(n_studies)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_is_in_doubt_after_a_start_and_after_it_was_set_forward() {
+        let mut doubt = ClockDoubt::default();
+        let minute = |n: u64| Duration::from_secs(60 * n);
+        assert!(!doubt.is_over(0, minute(0)));
+        assert!(!doubt.is_over(59 * 60_000, minute(59)));
+        assert!(doubt.is_over(60 * 60_000, minute(60)));
+        // Set back, and forward a little: no object is deleted for that.
+        assert!(doubt.is_over(0, minute(61)));
+        assert!(doubt.is_over(10 * 60_000, minute(62)));
+        let year_ms = 365 * 24 * 3_600_000;
+        assert!(!doubt.is_over(year_ms, minute(63)));
+        assert!(!doubt.is_over(year_ms + 59 * 60_000, minute(122)));
+        assert!(doubt.is_over(year_ms + 60 * 60_000, minute(123)));
+    }
 }

@@ -2,6 +2,7 @@
 
 use std::io::Cursor;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -221,6 +222,112 @@ fn an_object_the_pacs_cannot_bear_does_not_hold_up_the_others() {
     until(&agent, "n_failed", 0);
 }
 
+/// An agent that got these slices of a study before it had anyone to deliver them to, and delivers now.
+fn delivering_all_at_once(folder: &Path, study: &str, n_slices: u32, destination: Destination) -> TestAgent {
+    let mut agent = TestAgent::start_in(folder, |_| {}).unwrap();
+    for n in 1..=n_slices {
+        store(&agent, study, n);
+    }
+    agent.stop();
+    TestAgent::start_in(folder, to(destination)).unwrap()
+}
+
+#[test]
+fn two_objects_the_pacs_aborts_at_do_not_hold_up_the_others_and_are_given_up_in_the_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let receiver = Receiver::start(vec![Behaviour::AbortAt(&["2.25.730.1.1", "2.25.730.1.2"])]);
+    let agent = delivering_all_at_once(folder.path(), "2.25.730", 3, pacs(receiver.address));
+    until(&agent, "n_delivered", 1);
+    // Each that is taken says that the peer is well, and that the others fail for a reason of their own.
+    let given_up = (4..200).find(|n| {
+        store(&agent, "2.25.730", *n);
+        until(&agent, "n_delivered", u64::from(n - 2))["n_failed"] == 2
+    });
+    assert!(given_up.is_some());
+    let one = until(&agent, "n_failed", 2);
+    assert_eq!(one["reasons"], json!([{ "code": "peer_aborts", "n": 2 }]));
+    assert_eq!(one["n_waiting"], 0);
+}
+
+#[test]
+fn a_pacs_that_refuses_everything_for_a_while_has_nothing_given_up() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut behaviours = vec![Behaviour::Status(0x0110); 20];
+    behaviours.push(Behaviour::Take(None));
+    let receiver = Receiver::start(behaviours);
+    let agent = delivering_all_at_once(folder.path(), "2.25.731", 5, pacs(receiver.address));
+    let one = until(&agent, "n_delivered", 5);
+    assert_eq!(
+        (&one["n_failed"], &one["failing_since_ms"]),
+        (&json!(0), &json!(null))
+    );
+}
+
+#[test]
+fn nothing_is_delivered_again_while_its_delivery_cannot_be_recorded() {
+    let folder = tempfile::tempdir().unwrap();
+    let receiver = Receiver::start(vec![Behaviour::Take(None)]);
+    let agent = TestAgent::start_in(folder.path(), to(pacs(receiver.address))).unwrap();
+    let queue = rusqlite::Connection::open(folder.path().join("spool/deliveries.sqlite3")).unwrap();
+    queue
+        .execute_batch(
+            "create trigger full_disk before update of state on deliveries
+             begin select raise(fail, 'disk full'); end",
+        )
+        .unwrap();
+    store(&agent, "2.25.732", 1);
+    until_error(&agent, "queue_unwritable");
+    store(&agent, "2.25.732", 2);
+    let first = agent.state()["deliveries"][0]["last_error"]["at_ms"].clone();
+    agent.until_page("it was tried again", |state| {
+        (state["deliveries"][0]["last_error"]["at_ms"] != first).then_some(())
+    });
+    assert_eq!(receiver.taken().len(), 1);
+    queue.execute_batch("drop trigger full_disk").unwrap();
+    until(&agent, "n_delivered", 2);
+    assert_eq!(receiver.taken().len(), 2);
+}
+
+#[test]
+fn a_pacs_without_storage_commitment_gets_everything_at_once() {
+    let receiver = Receiver::start(vec![Behaviour::TakeStorage]);
+    let mut destination = pacs(receiver.address);
+    destination.storage_commitment = true;
+    destination.retry.min = Duration::from_secs(3_600);
+    destination.retry.max = Duration::from_secs(3_600);
+    let agent = TestAgent::start_with(to(destination));
+    for n in 1..=5 {
+        store(&agent, "2.25.733", n);
+        until(&agent, "n_delivered", u64::from(n));
+    }
+    until_error(&agent, "commitment_refused");
+    assert_eq!(until(&agent, "n_not_committed", 0)["n_uncommitted"], 5);
+}
+
+#[test]
+fn an_object_whose_modality_cannot_be_read_is_not_lost_without_a_word() {
+    for (n, code) in [(0, "damaged_in_spool"), (1, "unreadable_in_spool")] {
+        let folder = tempfile::tempdir().unwrap();
+        let mut agent = TestAgent::start_in(folder.path(), |_| {}).unwrap();
+        store(&agent, "2.25.734", 1);
+        agent.outbound(1);
+        let file = agent.object_files().remove(0);
+        agent.stop();
+        if n == 0 {
+            std::fs::write(&file, vec![0; 4096]).unwrap();
+        } else {
+            std::fs::remove_file(&file).unwrap();
+            std::fs::create_dir(&file).unwrap();
+        }
+        let receiver = Receiver::start(vec![Behaviour::Take(None)]);
+        let mut destination = pacs(receiver.address);
+        destination.rule.modalities = Some(vec!["CT".to_owned()]);
+        let agent = TestAgent::start_in(folder.path(), to(destination)).unwrap();
+        let one = until(&agent, "n_failed", 1);
+        assert_eq!(one["reasons"][0]["code"], code);
+    }
+}
+
 #[test]
 fn deliveries_go_on_after_a_restart_and_nothing_goes_twice() {
     let folder = tempfile::tempdir().unwrap();
@@ -359,21 +466,45 @@ fn flt_035_what_is_still_to_be_delivered_outlives_the_retention_time() {
     assert!(agent.object_files().is_empty());
 }
 
-#[test]
-fn flt_028_bytes_that_changed_on_the_disk_never_become_an_object_at_the_pacs() {
-    let folder = tempfile::tempdir().unwrap();
-    let mut agent = TestAgent::start_in(folder.path(), |_| {}).unwrap();
-    store(&agent, "2.25.728", 1);
-    agent.outbound(1);
+/// Changes the last byte of the only object file.
+fn damage(agent: &TestAgent) {
     let file = agent.object_files().remove(0);
-    agent.stop();
     let mut bytes = std::fs::read(&file).unwrap();
     let last = bytes.len() - 1;
     bytes[last] ^= 1;
     std::fs::write(&file, bytes).unwrap();
-    let receiver = Receiver::start(vec![Behaviour::Take(None)]);
-    let agent = TestAgent::start_in(folder.path(), to(pacs(receiver.address))).unwrap();
-    let one = until(&agent, "n_failed", 1);
-    assert_eq!(one["reasons"][0]["code"], "damaged_in_spool");
-    assert!(receiver.taken().is_empty());
+}
+
+#[test]
+fn flt_028_bytes_that_changed_on_the_disk_never_become_an_object_at_the_pacs_and_those_sent_again_do() {
+    let folder = tempfile::tempdir().unwrap();
+    for (n, is_receipted) in [(0, false), (1, true)] {
+        let folder = folder.path().join(n.to_string());
+        let mut agent = TestAgent::start_in(&folder, |_| {}).unwrap();
+        let (uid, data) = store(&agent, "2.25.728", 1);
+        let object = agent.outbound(1).remove(0);
+        if is_receipted {
+            agent
+                .block_on(agent.spool().record_receipt(receipt(&object)))
+                .unwrap();
+        }
+        agent.stop();
+        damage(&agent);
+        let receiver = Receiver::start(vec![Behaviour::Take(None)]);
+        let agent = TestAgent::start_in(&folder, to(pacs(receiver.address))).unwrap();
+        let one = until(&agent, "n_failed", 1);
+        assert_eq!(one["reasons"][0]["code"], "damaged_in_spool");
+        assert!(receiver.taken().is_empty());
+        store_in(&agent, EXPLICIT_LE, &uid, &data);
+        let one = until(&agent, "n_delivered", 1);
+        assert_eq!((&one["n_failed"], &one["n_withheld"]), (&json!(0), &json!(0)));
+        assert_eq!(receiver.taken()[0].data, data);
+        // The damaged copy is gone, and the study has one image as before.
+        let files = agent.object_files();
+        let headers = files
+            .iter()
+            .filter(|path| path.extension().is_some_and(|one| one == "obj"));
+        assert_eq!(headers.count(), 1, "{files:?}");
+        assert_eq!(agent.spool().studies()[0].instances.n_instances, 1);
+    }
 }

@@ -30,6 +30,10 @@ pub enum Behaviour {
     Reject(u8, u8, u8),
     /// Aborts after the first fragment of an object.
     AbortInObject,
+    /// Takes everything but these SOP Instance UIDs: there it aborts.
+    AbortAt(&'static [&'static str]),
+    /// Takes every storage class and nothing else.
+    TakeStorage,
     /// Takes the object and answers with this status.
     Status(u16),
     /// Takes the object and answers to a message that was never sent.
@@ -149,6 +153,7 @@ fn accept(stream: &mut TcpStream, request: &AssociationRQ, behaviour: &Behaviour
         let is_taken = match behaviour {
             Behaviour::Take(Some(only)) => syntax == *only,
             Behaviour::TakeNoClass => false,
+            Behaviour::TakeStorage => context.abstract_syntax.starts_with("1.2.840.10008.5.1.4.1.1."),
             _ => true,
         };
         let reason = if is_taken {
@@ -212,7 +217,15 @@ fn take_objects(
                 continue;
             }
             data.extend(value.data);
-            if matches!(behaviour, Behaviour::AbortInObject) {
+            let aborts = match behaviour {
+                Behaviour::AbortInObject => true,
+                Behaviour::AbortAt(uids) => {
+                    let request = command.as_deref().expect("a command before the data set");
+                    uids.contains(&text(request, 0x1000).as_str())
+                }
+                _ => false,
+            };
+            if aborts {
                 stream.write_all(&[7, 0, 0, 0, 0, 4, 0, 0, 2, 0]).ok();
                 return;
             }

@@ -13,10 +13,10 @@ use tancho_domain::dicom::TransferSyntaxUid;
 
 use crate::container::Container;
 pub use crate::elements::{ElementsError, Extent};
-use crate::elements::{bounded, walk, walk_container};
+use crate::elements::{Visitor as _, bounded, walk, walk_container};
 use crate::limits::ScanLimits;
 use crate::scan::ScanError;
-use crate::walk::{AnyWalker, Element, inflate_error, open};
+use crate::walk::{AnyWalker, Element, Event, inflate_error, open};
 use build::Builder;
 use bulk::BulkFinder;
 
@@ -56,6 +56,36 @@ pub fn dicom_json(
     let walker = open(Cursor::new(head), transfer_syntax, &limits)?.stop_at_pixel_data();
     walk(walker, &mut builder)?;
     Ok(builder.finish())
+}
+
+/// The DICOM JSON model of the elements of a whole data set `src` that are in no sequence, before its pixels. Binary values
+/// and those longer than `value_bytes_max` are left out, so that memory does not grow with the object.
+///
+/// # Errors
+/// When the bytes cannot be walked.
+pub fn top_level_json<R: Read + Seek>(
+    src: R,
+    transfer_syntax: &TransferSyntaxUid,
+    value_bytes_max: u64,
+) -> Result<Value, ScanError> {
+    let options = MetadataOptions::default();
+    let mut builder = Builder::new(&options);
+    let limits = bounded(&options.limits);
+    let mut walker = open(src, transfer_syntax, &limits)?.stop_at_pixel_data();
+    loop {
+        let event = walker.step().map_err(inflate_error)?;
+        match event {
+            Event::End | Event::PixelDataHeader(_) => return Ok(builder.finish()),
+            Event::Element(element)
+                if element.depth == 0
+                    && !element.vr.is_bulk()
+                    && element.len.is_some_and(|len| len <= value_bytes_max) =>
+            {
+                builder.step(&mut walker, event)?;
+            }
+            _ => {}
+        }
+    }
 }
 
 /// The DICOM JSON model of the object in a container. Memory is bounded by the limits, not by the object.

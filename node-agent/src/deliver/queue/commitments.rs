@@ -160,6 +160,7 @@ impl Queue {
                     code,
                     now_ms
                 ])?;
+                super::release_withheld(&tx, &destination, Some(&one.sop_instance_uid))?;
             }
             // Instances the report does not name.
             tx.execute(

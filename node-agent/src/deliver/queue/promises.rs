@@ -66,15 +66,17 @@ impl Queue {
         Ok(true)
     }
 
-    /// Promises without an answer whose turn it is, the oldest first.
-    pub fn due_promises(&self, now_ms: i64, limit: usize) -> QueueResult<Vec<Promise>> {
+    /// Promises without an answer whose turn it is, those that waited longest for it first. What is put off until after
+    /// `latest_ms` was so by a clock that went wrong, and is due as well.
+    pub fn due_promises(&self, (now_ms, latest_ms): (i64, i64), limit: usize) -> QueueResult<Vec<Promise>> {
         let db = self.db();
         let mut statement = db.prepare_cached(
             "select calling_ae, transaction_uid, asked_at_ms, instances, n_tries from promises
-             where answered_at_ms is null and next_try_at_ms <= ?1 order by asked_at_ms limit ?2",
+             where answered_at_ms is null and (next_try_at_ms <= ?1 or next_try_at_ms > ?2)
+             order by next_try_at_ms, asked_at_ms limit ?3",
         )?;
         statement
-            .query_map(params![now_ms, limit as i64], |row| {
+            .query_map(params![now_ms, latest_ms, limit as i64], |row| {
                 Ok(Promise {
                     calling_ae: row.get(0)?,
                     transaction_uid: row.get(1)?,
@@ -86,11 +88,13 @@ impl Queue {
             .collect()
     }
 
-    /// How an instance stands with these destinations.
+    /// How an instance stands with these destinations: at each the version counts that came last.
     pub fn standing(&self, destinations: &[&str], reference: &Reference) -> QueueResult<Standing> {
         let db = self.db();
         let mut statement = db.prepare_cached(
-            "select destination, state, sop_class_uid from deliveries where sop_instance_uid = ?1",
+            "select destination, state, sop_class_uid from deliveries d where sop_instance_uid = ?1
+                 and delivery_id = (select max(delivery_id) from deliveries where sop_instance_uid = ?1
+                     and destination = d.destination)",
         )?;
         let mut rows = statement.query(params![reference.sop_instance_uid])?;
         let (mut is_known, mut is_open) = (false, false);
@@ -115,10 +119,10 @@ impl Queue {
         })
     }
 
-    /// The answer to a promise was given.
+    /// The answer to a promise was given: its instances are needed no more.
     pub fn keep_promise(&self, promise: &Promise, now_ms: i64) -> QueueResult<()> {
         self.db().execute(
-            "update promises set answered_at_ms = ?3 where calling_ae = ?1 and transaction_uid = ?2",
+            "update promises set answered_at_ms = ?3, instances = '[]' where calling_ae = ?1 and transaction_uid = ?2",
             params![promise.calling_ae, promise.transaction_uid, now_ms],
         )?;
         self.note_change();

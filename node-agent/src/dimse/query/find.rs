@@ -1,16 +1,15 @@
 //! C-FIND (PS3.4 section C.4.1): what is in the spool, level by level, one answer after another.
 
-use std::collections::BTreeMap;
-use std::io::{BufReader, Read, Seek, SeekFrom};
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::BufReader;
 
 use serde_json::{Value, json};
 use tancho_domain::dicom::TransferSyntaxUid;
 use tancho_imaging::dictionary::vr_of;
 use tancho_imaging::element::{Tag, Vr};
-use tancho_imaging::limits::ScanLimits;
-use tancho_imaging::metadata::{MetadataOptions, dicom_json};
-use tancho_imaging::scan::scan;
+use tancho_imaging::metadata::top_level_json;
 use tancho_imaging::synthetic::ElementWriter;
+use tancho_imaging::text::{CharacterSets, encode};
 
 use super::keys::{INSTANCE_UID, Keys, LEVEL, Level, SERIES_UID, STUDY_UID};
 use super::matching::{fits, name_groups, text};
@@ -19,7 +18,7 @@ use crate::dimse::command::WITH_DATA_SET;
 use crate::dimse::fragments::send_message;
 use crate::spool::object_file::DataSet;
 use crate::spool::onward::OnwardObject;
-use crate::spool::{Spool, StudyPicture};
+use crate::spool::{Spool, SpoolError, StudyPicture};
 
 const RETRIEVE_AE_TITLE: Tag = Tag(0x0008, 0x0054);
 const AVAILABILITY: Tag = Tag(0x0008, 0x0056);
@@ -27,8 +26,11 @@ const MODALITIES: Tag = Tag(0x0008, 0x0061);
 const N_SERIES_OF_STUDY: Tag = Tag(0x0020, 0x1206);
 const N_INSTANCES_OF_STUDY: Tag = Tag(0x0020, 0x1208);
 const N_INSTANCES_OF_SERIES: Tag = Tag(0x0020, 0x1209);
-/// Longest part of an object that is read for its attributes. Bytes.
-const HEAD_BYTES_MAX: u64 = 1024 * 1024;
+const SOP_CLASS_UID: Tag = Tag(0x0008, 0x0016);
+/// Longest value of an element whose length is written in 16 bits; longer ones are neither read nor given. Bytes.
+const SHORT_VALUE_MAX: usize = 65_534;
+/// Objects of a study or series that are tried before its attributes are left out.
+const READ_MAX: usize = 5;
 
 /// Character sets that answers are written in, the first that has every character: those that old workstations know
 /// come first.
@@ -46,14 +48,20 @@ type Attributes = BTreeMap<Tag, Value>;
 /// Answers a query.
 pub(super) fn run(work: &mut Work<'_>, keys: &Keys) -> Result<(), Broken> {
     let mut n_matches = 0;
-    let Some(candidates) = candidates(work, keys) else {
-        return work.end(answer::IDENTIFIER, "unique key of the level above missing");
+    let candidates = match candidates(work, keys) {
+        Ok(Some(candidates)) => candidates,
+        Ok(None) => return work.end(answer::IDENTIFIER, "unique key of the level above missing"),
+        Err(error) => return unreadable(work, &error),
     };
     for candidate in candidates {
         if work.is_cancelled()? {
             return work.end(answer::CANCELLED, "");
         }
-        let attributes = candidate.read(work);
+        let attributes = match candidate.read(work) {
+            Ok(Some(attributes)) => attributes,
+            Ok(None) => continue,
+            Err(error) => return unreadable(work, &error),
+        };
         let value = |tag: &Tag| attributes.get(tag).unwrap_or(&Value::Null);
         let mut matched = keys.keys.iter().filter(|(tag, _)| !is_computed(**tag));
         if !matched.all(|(tag, key)| fits(key, value(tag))) {
@@ -71,6 +79,11 @@ pub(super) fn run(work: &mut Work<'_>, keys: &Keys) -> Result<(), Broken> {
     work.end(super::super::status::SUCCESS, "")
 }
 
+fn unreadable(work: &mut Work<'_>, error: &SpoolError) -> Result<(), Broken> {
+    tracing::error!(%error, "the spool's index cannot be read");
+    work.end(answer::UNABLE, "the spool cannot be read")
+}
+
 /// Keys that are no attribute of the objects; they are returned and not matched.
 fn is_computed(tag: Tag) -> bool {
     matches!(
@@ -80,70 +93,136 @@ fn is_computed(tag: Tag) -> bool {
 }
 
 /// What may match, before its object is read.
-struct Candidate {
-    known: Attributes,
-    representative: Option<OnwardObject>,
+enum Candidate<'a> {
+    /// A study, whose objects are not looked up yet.
+    Study(Box<StudyPicture>),
+    /// A series.
+    Series(&'a str, Vec<OnwardObject>),
+    /// An instance.
+    Instance(&'a str, Box<OnwardObject>),
 }
 
-impl Candidate {
-    /// With the attributes of the object that stands for it.
-    fn read(self, work: &Work<'_>) -> Attributes {
-        let object = self.representative.as_ref();
-        let read = object.and_then(|object| attributes_of(work.desk.spool, object));
-        let mut attributes = read.unwrap_or_default();
-        attributes.extend(self.known);
-        attributes
+impl Candidate<'_> {
+    /// With the attributes of the first of its objects that can be read; what the index knows is there in any case.
+    /// `None` when none of its objects is here.
+    fn read(self, work: &Work<'_>) -> Result<Option<Attributes>, SpoolError> {
+        let mut known = Attributes::from([
+            (RETRIEVE_AE_TITLE, json!([work.desk.ae_title])),
+            (AVAILABILITY, json!(["ONLINE"])),
+        ]);
+        let (mut attributes, objects) = match self {
+            Self::Study(study) => {
+                let objects = whole_objects(work, &study.study_instance_uid)?;
+                let series: BTreeSet<&str> = objects
+                    .iter()
+                    .map(|object| object.series_instance_uid.as_str())
+                    .collect();
+                known.extend([
+                    (STUDY_UID, json!([study.study_instance_uid])),
+                    (MODALITIES, json!(study.label.modalities)),
+                    (N_SERIES_OF_STUDY, json!([series.len()])),
+                    (N_INSTANCES_OF_STUDY, json!([objects.len()])),
+                ]);
+                (label(&study), objects)
+            }
+            Self::Series(study, objects) => {
+                let series = objects.first().map(|object| object.series_instance_uid.clone());
+                known.extend([
+                    (STUDY_UID, json!([study])),
+                    (SERIES_UID, json!([series])),
+                    (N_INSTANCES_OF_SERIES, json!([objects.len()])),
+                ]);
+                (Attributes::new(), objects)
+            }
+            Self::Instance(study, object) => {
+                known.extend([
+                    (STUDY_UID, json!([study])),
+                    (SERIES_UID, json!([object.series_instance_uid])),
+                    (INSTANCE_UID, json!([object.sop_instance_uid])),
+                    (SOP_CLASS_UID, json!([object.sop_class_uid])),
+                ]);
+                (Attributes::new(), vec![*object])
+            }
+        };
+        if objects.is_empty() {
+            return Ok(None);
+        }
+        let mut tried = objects.iter().take(READ_MAX);
+        let read = tried.find_map(|object| attributes_of(work.desk.spool, object));
+        attributes.extend(read.unwrap_or_default());
+        attributes.extend(known);
+        Ok(Some(attributes))
     }
+}
+
+/// Objects of a study that may leave.
+fn whole_objects(work: &Work<'_>, study: &str) -> Result<Vec<OnwardObject>, SpoolError> {
+    let mut objects = work.objects_of(study)?;
+    objects.retain(OnwardObject::may_leave);
+    Ok(objects)
+}
+
+/// What the spool knows of a study without reading an object.
+fn label(study: &StudyPicture) -> Attributes {
+    let (label, patient) = (&study.label, &study.label.patient);
+    let texts = [
+        (Tag(0x0008, 0x0020), &label.study_date),
+        (Tag(0x0008, 0x0030), &label.study_time),
+        (Tag(0x0008, 0x1030), &label.description),
+        (Tag(0x0010, 0x0020), &patient.patient_id),
+        (Tag(0x0010, 0x0030), &patient.birth_date),
+        (Tag(0x0010, 0x0040), &patient.sex),
+    ];
+    let some = texts.into_iter().filter(|(_, text)| !text.is_empty());
+    let mut attributes: Attributes = some.map(|(tag, text)| (tag, json!([text]))).collect();
+    let name = json!([{
+        "Alphabetic": patient.alphabetic,
+        "Ideographic": patient.ideographic,
+        "Phonetic": patient.phonetic,
+    }]);
+    attributes.insert(Tag(0x0010, 0x0010), name);
+    attributes
 }
 
 /// Candidates of the level; `None` when the level above is not named.
-fn candidates(work: &Work<'_>, keys: &Keys) -> Option<Vec<Candidate>> {
+fn candidates<'a>(work: &Work<'_>, keys: &'a Keys) -> Result<Option<Vec<Candidate<'a>>>, SpoolError> {
     if keys.level == Level::Study {
-        let studies = work.desk.spool.studies();
-        let fitting = studies.iter().filter(|study| may_fit(study, keys));
-        return Some(fitting.filter_map(|study| study_candidate(work, study)).collect());
+        let studies = work.desk.spool.studies().into_iter();
+        let fitting = studies.filter(|study| may_fit(study, keys));
+        return Ok(Some(
+            fitting.map(|study| Candidate::Study(Box::new(study))).collect(),
+        ));
     }
-    let studies = keys.uids(STUDY_UID).filter(|uids| uids.len() == 1)?;
-    let objects = work.objects_of(&studies[0]);
+    let Some(study) = keys.uid(STUDY_UID) else {
+        return Ok(None);
+    };
+    let series = keys.uid(SERIES_UID);
+    if keys.level == Level::Image && series.is_none() {
+        return Ok(None);
+    }
+    let objects = whole_objects(work, study)?;
     if keys.level == Level::Series {
-        let mut series: BTreeMap<String, Vec<OnwardObject>> = BTreeMap::new();
+        let mut by_series: BTreeMap<String, Vec<OnwardObject>> = BTreeMap::new();
         for object in objects {
-            series
-                .entry(object.series_instance_uid.clone())
-                .or_default()
-                .push(object);
+            let series = by_series.entry(object.series_instance_uid.clone());
+            series.or_default().push(object);
         }
-        let candidates = series.into_values().filter_map(|objects| {
-            let n = objects.len();
-            let first = objects.into_iter().next()?;
-            let known = Attributes::from([
-                (RETRIEVE_AE_TITLE, json!([work.desk.ae_title])),
-                (AVAILABILITY, json!(["ONLINE"])),
-                (N_INSTANCES_OF_SERIES, json!([n])),
-            ]);
-            Some(Candidate {
-                known,
-                representative: Some(first),
-            })
-        });
-        return Some(candidates.collect());
+        let candidates = by_series
+            .into_values()
+            .map(|objects| Candidate::Series(study, objects));
+        return Ok(Some(candidates.collect()));
     }
-    let series = keys.uids(SERIES_UID).filter(|uids| uids.len() == 1)?;
     let instances = keys.uids(INSTANCE_UID);
     let wanted = objects.into_iter().filter(|object| {
-        object.series_instance_uid == series[0]
-            && instances
-                .as_ref()
-                .is_none_or(|uids| uids.contains(&object.sop_instance_uid))
+        let uid = object.sop_instance_uid.as_str();
+        series == Some(object.series_instance_uid.as_str())
+            && instances.as_ref().is_none_or(|uids| uids.contains(uid))
     });
-    let candidates = wanted.map(|object| Candidate {
-        known: Attributes::from([
-            (RETRIEVE_AE_TITLE, json!([work.desk.ae_title])),
-            (AVAILABILITY, json!(["ONLINE"])),
-        ]),
-        representative: Some(object),
-    });
-    Some(candidates.collect())
+    Ok(Some(
+        wanted
+            .map(|object| Candidate::Instance(study, Box::new(object)))
+            .collect(),
+    ))
 }
 
 /// Whether a study can fit the keys the spool knows without reading an object.
@@ -159,37 +238,12 @@ fn may_fit(study: &StudyPicture, keys: &Keys) -> bool {
     })
 }
 
-fn study_candidate(work: &Work<'_>, study: &StudyPicture) -> Option<Candidate> {
-    let objects = work.objects_of(&study.study_instance_uid);
-    let series: std::collections::BTreeSet<&str> = objects
-        .iter()
-        .map(|object| object.series_instance_uid.as_str())
-        .collect();
-    let known = Attributes::from([
-        (RETRIEVE_AE_TITLE, json!([work.desk.ae_title])),
-        (AVAILABILITY, json!(["ONLINE"])),
-        (MODALITIES, json!(study.label.modalities)),
-        (N_SERIES_OF_STUDY, json!([series.len()])),
-        (N_INSTANCES_OF_STUDY, json!([objects.len()])),
-    ]);
-    let representative = Some(objects.into_iter().next()?);
-    Some(Candidate {
-        known,
-        representative,
-    })
-}
-
-/// The attributes of an object before its pixels; `None` when it cannot be read.
+/// The attributes of an object before its pixels, without its sequences; `None` when it cannot be read.
 fn attributes_of(spool: &Spool, object: &OnwardObject) -> Option<Attributes> {
     let file = spool.open_object(object).ok()?;
-    let mut data = BufReader::new(DataSet::new(file, object.original_len).ok()?);
+    let data = BufReader::new(DataSet::new(file, object.original_len).ok()?);
     let syntax = TransferSyntaxUid::parse(&object.transfer_syntax).ok()?;
-    let found = scan(&mut data, &syntax, &ScanLimits::default()).ok()?;
-    let len = found.layout.head_len.min(HEAD_BYTES_MAX);
-    data.seek(SeekFrom::Start(0)).ok()?;
-    let mut head = Vec::new();
-    data.take(len).read_to_end(&mut head).ok()?;
-    let json = dicom_json(&head, &syntax, &MetadataOptions::default()).ok()?;
+    let json = top_level_json(data, &syntax, SHORT_VALUE_MAX as u64).ok()?;
     let elements = json.as_object()?.iter();
     Some(
         elements
@@ -247,7 +301,7 @@ fn write_element(
         let numbers = values
             .iter()
             .filter_map(|value| u16::try_from(value.as_u64()?).ok());
-        writer.us(tag, &numbers.collect::<Vec<u16>>());
+        writer.us(tag, &numbers.take(SHORT_VALUE_MAX / 2).collect::<Vec<u16>>());
         return Some(());
     }
     // Sequences and numbers in binary are given back empty: nobody lists by them.
@@ -263,12 +317,37 @@ fn write_element(
         })
         .collect();
     let joined = texts.join("\\");
-    if joined.is_ascii() {
-        writer.ascii(tag, vr, &joined);
-        return Some(());
-    }
-    if sets.is_empty() {
+    let encoded = if joined.is_ascii() {
+        joined.into_bytes()
+    } else if sets.is_empty() {
         return None;
+    } else {
+        encode(&joined, vr, &CharacterSets::parse(sets.as_bytes())).ok()?
+    };
+    let fits = vr.has_long_header() || encoded.len() <= SHORT_VALUE_MAX;
+    writer.bytes(tag, vr, if fits { &encoded } else { b"" });
+    Some(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_does_not_fit_a_short_length_is_given_back_empty() {
+        let syntax = TransferSyntaxUid::parse(tancho_imaging::syntax::EXPLICIT_LITTLE).unwrap();
+        let written = |vr, values: &[Value], sets| {
+            let mut writer = ElementWriter::new(&syntax);
+            write_element(&mut writer, (Tag(0x0020, 0x4000), vr), values, sets).unwrap();
+            writer.finish().len() - 8
+        };
+        let text = |n: usize| json!("x".repeat(n));
+        assert_eq!(written(Vr::LT, &[text(SHORT_VALUE_MAX)], ""), SHORT_VALUE_MAX);
+        assert_eq!(written(Vr::LT, &[text(SHORT_VALUE_MAX + 1)], ""), 0);
+        // Each change of the character set takes bytes of its own.
+        let mixed = json!("a道".repeat(10_000));
+        assert_eq!(written(Vr::LT, &[mixed], "\\ISO 2022 IR 87"), 0);
+        let numbers = vec![json!(1); SHORT_VALUE_MAX];
+        assert_eq!(written(Vr::US, &numbers, ""), SHORT_VALUE_MAX);
     }
-    writer.text(tag, vr, &joined).ok().map(drop)
 }

@@ -1,6 +1,6 @@
 //! The identifier of a request: its level and its keys, decoded in the character sets it declares.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 use tancho_domain::dicom::{TransferSyntaxUid, is_uid};
@@ -92,15 +92,22 @@ impl Keys {
         Some(Self { level, keys })
     }
 
-    /// The UIDs of a unique key; `None` when it is missing, empty, or names something else.
+    /// The UIDs of a unique key, each once; `None` when it is missing, empty, or names something else.
     #[must_use]
-    pub fn uids(&self, tag: Tag) -> Option<Vec<String>> {
+    pub fn uids(&self, tag: Tag) -> Option<BTreeSet<&str>> {
         let values = self.keys.get(&tag)?.values.as_array()?;
         let uids = values.iter().map(|value| {
             let text = value.as_str()?.trim();
-            is_uid(text).then(|| text.to_owned())
+            is_uid(text).then_some(text)
         });
-        uids.collect::<Option<Vec<String>>>()
+        uids.collect::<Option<BTreeSet<&str>>>()
             .filter(|uids| !uids.is_empty())
+    }
+
+    /// The one UID of a unique key.
+    #[must_use]
+    pub fn uid(&self, tag: Tag) -> Option<&str> {
+        let uids = self.uids(tag)?;
+        uids.first().copied().filter(|_| uids.len() == 1)
     }
 }

@@ -1,5 +1,7 @@
 //! C-MOVE and C-GET (PS3.4 sections C.4.2 and C.4.3): C-STORE sub-operations, counted, cancelled when asked.
 
+use std::collections::{HashSet, VecDeque};
+use std::io;
 use std::time::Instant;
 
 use super::keys::Keys;
@@ -15,8 +17,8 @@ use tancho_imaging::element::{Tag, Vr};
 use tancho_imaging::synthetic::ElementWriter;
 
 const FAILED_INSTANCES: Tag = Tag(0x0008, 0x0058);
-/// Counts fit 16 bits.
-const SUB_OPERATIONS_MAX: usize = u16::MAX as usize;
+/// So many associations that a move destination breaks in a row end a retrieval.
+const BROKEN_MAX: usize = 3;
 
 /// How far a retrieval is.
 #[derive(Debug, Default)]
@@ -34,6 +36,12 @@ impl Counts {
             Some(status::SUCCESS) => self.completed += 1,
             Some(0x0001 | 0x0107 | 0x0116 | 0xB000..=0xBFFF) => self.remarked += 1,
             _ => self.failed.push(object.sop_instance_uid.clone()),
+        }
+    }
+
+    fn fail<'a>(&mut self, objects: impl IntoIterator<Item = &'a OnwardObject>) {
+        for object in objects {
+            self.take(object, None);
         }
     }
 
@@ -58,18 +66,19 @@ pub(super) fn move_to(work: &mut Work<'_>, keys: &Keys) -> Result<(), Broken> {
     let Some(callee) = listed.find(|callee| callee.ae_title.as_str() == wanted) else {
         return work.end(answer::DESTINATION_UNKNOWN, "move destination not configured");
     };
-    let Some(objects) = work.select(keys) else {
-        return work.end(answer::IDENTIFIER, "unique key missing");
+    let mut waiting: VecDeque<OnwardObject> = match work.select(keys) {
+        Ok(objects) => objects.into(),
+        Err((status, comment)) => return work.end(status, comment),
     };
     let mut counts = Counts {
-        remaining: objects.len().min(SUB_OPERATIONS_MAX),
+        remaining: waiting.len(),
         ..Counts::default()
     };
-    let mut waiting = objects.into_iter().take(SUB_OPERATIONS_MAX).peekable();
-    while waiting.peek().is_some() && !work.is_cancelled()? {
+    let mut n_broken = 0;
+    while !waiting.is_empty() && !work.is_cancelled()? {
         // As many as one association has contexts for.
-        let lot = next_lot(&mut waiting);
-        let contexts = contexts(&lot);
+        let mut lot = next_lot(&mut waiting);
+        let contexts = contexts(lot.make_contiguous());
         let opened = Association::request(callee, &contexts, work.pdus.stopping());
         let mut association = match opened {
             Ok(association) => association,
@@ -79,34 +88,44 @@ pub(super) fn move_to(work: &mut Work<'_>, keys: &Keys) -> Result<(), Broken> {
                     code = error.code(),
                     "a move destination failed"
                 );
-                for object in lot.iter().chain(&waiting.by_ref().collect::<Vec<_>>()) {
-                    counts.take(object, None);
-                }
+                lot.extend(waiting.drain(..));
+                counts.fail(&lot);
                 break;
             }
         };
-        let mut lot = lot.into_iter();
-        for object in lot.by_ref() {
+        let mut is_broken = false;
+        while let Some(object) = lot.pop_front() {
             if work.is_cancelled()? {
                 break;
             }
-            let stored = store(work, callee, &mut association, &object);
-            match stored {
-                Ok(status) => counts.take(&object, status),
+            match store(work, callee, &mut association, &object) {
+                Ok(status) => {
+                    n_broken = status.map_or(n_broken, |_| 0);
+                    counts.take(&object, status);
+                }
                 Err(()) => {
                     counts.take(&object, None);
-                    break;
+                    is_broken = true;
                 }
             }
             pending(work, &counts)?;
-        }
-        // Those behind an association that broke; after a cancel they remain.
-        if !work.cancelled {
-            for object in lot {
-                counts.take(&object, None);
+            if is_broken {
+                break;
             }
         }
-        association.release();
+        if !is_broken {
+            association.release();
+            continue;
+        }
+        association.abort();
+        n_broken += 1;
+        // Those behind the object go on another association, unless it is the peer that cannot bear any.
+        lot.extend(waiting.drain(..));
+        waiting = lot;
+        if n_broken >= BROKEN_MAX {
+            counts.fail(&waiting);
+            break;
+        }
     }
     finish(work, &counts)
 }
@@ -126,7 +145,7 @@ fn store(
         ae_title: work.desk.accepted.calling_ae.as_str().to_owned(),
         message_id: work.message.command.message_id,
     };
-    let Ok(outgoing) = Outgoing::of(work.desk.spool, object, Some(originator)) else {
+    let Some(outgoing) = checked(work, object, syntaxes[at], Some(originator)) else {
         return Ok(None);
     };
     match store_scu::store(association, (context_id, syntaxes[at]), outgoing) {
@@ -138,18 +157,45 @@ fn store(
     }
 }
 
-fn next_lot(waiting: &mut std::iter::Peekable<impl Iterator<Item = OnwardObject>>) -> Vec<OnwardObject> {
-    let mut lot: Vec<OnwardObject> = Vec::new();
-    let mut n_contexts = 0;
-    while let Some(object) = waiting.peek() {
-        let is_new = !lot.iter().any(|other| {
-            (&other.sop_class_uid, &other.transfer_syntax) == (&object.sop_class_uid, &object.transfer_syntax)
-        });
-        n_contexts += if is_new { 2 } else { 0 };
-        if n_contexts > crate::dimse::negotiation::CONTEXTS_MAX {
+/// An object that can go in `transfer_syntax`; what is damaged is recorded.
+fn checked(
+    work: &Work<'_>,
+    object: &OnwardObject,
+    transfer_syntax: &str,
+    originator: Option<Originator>,
+) -> Option<Outgoing> {
+    if !object.may_leave() {
+        return None;
+    }
+    let spool = work.desk.spool;
+    let error = match Outgoing::of(spool, object, originator).map_err(StoreError::Disk) {
+        Ok(outgoing) => match outgoing.check(transfer_syntax) {
+            Ok(()) => return Some(outgoing),
+            Err(error) => error,
+        },
+        Err(error) => error,
+    };
+    tracing::error!(object.id = %object.object_id, ?error, "an object in the spool cannot be sent");
+    let is_damaged = match &error {
+        StoreError::Damaged => true,
+        StoreError::Disk(error) => error.kind() == io::ErrorKind::InvalidData,
+        StoreError::NotConvertible | StoreError::Call(_) => false,
+    };
+    if is_damaged && let Err(error) = spool.record_damage(&object.object_id) {
+        tracing::error!(%error, "the spool's index cannot be written");
+    }
+    None
+}
+
+fn next_lot(waiting: &mut VecDeque<OnwardObject>) -> VecDeque<OnwardObject> {
+    let mut lot: VecDeque<OnwardObject> = VecDeque::new();
+    let mut kinds: HashSet<(String, String)> = HashSet::new();
+    while let Some(object) = waiting.front() {
+        kinds.insert((object.sop_class_uid.clone(), object.transfer_syntax.clone()));
+        if 2 * kinds.len() > crate::dimse::negotiation::CONTEXTS_MAX {
             break;
         }
-        lot.extend(waiting.next());
+        lot.extend(waiting.pop_front());
     }
     lot
 }
@@ -172,15 +218,16 @@ fn contexts(lot: &[OnwardObject]) -> Vec<Context> {
 
 /// Answers C-GET, on the association it came on.
 pub(super) fn get(work: &mut Work<'_>, keys: &Keys) -> Result<(), Broken> {
-    let Some(objects) = work.select(keys) else {
-        return work.end(answer::IDENTIFIER, "unique key missing");
+    let objects = match work.select(keys) {
+        Ok(objects) => objects,
+        Err((status, comment)) => return work.end(status, comment),
     };
     let mut counts = Counts {
-        remaining: objects.len().min(SUB_OPERATIONS_MAX),
+        remaining: objects.len(),
         ..Counts::default()
     };
     let mut message_id = work.message.command.message_id;
-    for object in objects.into_iter().take(SUB_OPERATIONS_MAX) {
+    for object in objects {
         if work.is_cancelled()? {
             break;
         }
@@ -207,7 +254,7 @@ fn get_one(work: &mut Work<'_>, object: &OnwardObject, message_id: u16) -> Resul
     else {
         return Ok(None);
     };
-    let Ok(outgoing) = Outgoing::of(work.desk.spool, object, None) else {
+    let Some(outgoing) = checked(work, object, syntax, None) else {
         return Ok(None);
     };
     let (pdu_bytes, patience) = (work.desk.pdu_bytes, work.desk.patience);

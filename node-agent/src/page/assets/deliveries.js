@@ -35,7 +35,7 @@ export function deliveryTable(list, tools) {
   const { text, clock, size } = tools;
   const words = text.deliveries;
   const row = (one) => {
-    const lost = one.n_failed + one.n_not_committed + one.n_gone;
+    const lost = one.n_failed + one.n_not_committed + one.n_gone + one.n_withheld;
     const reasons = one.reasons.map((reason) => h('li', {}, words.reason(reason.n, deliveryReason(text, reason.code))));
     return h('tr', { 'data-destination': one.name },
       h('td', {}, one.name, h('br'), h('span', { class: 'sub' }, `${one.ae_title} ${one.address}`)),

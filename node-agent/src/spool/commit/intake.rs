@@ -47,17 +47,26 @@ impl Writer {
         };
         let mut numbering = delivered.unwrap_or(Numbering::Above(0));
         let mut inserted = index::insert_object(&self.db, &object, folder, numbering)?;
+        let mut replaces = false;
         if inserted.is_none()
-            && let Some(revision) = index::forget_damaged_copy(&self.db, &object)?
+            && let Some(copy) = index::forget_damaged_copy(&self.db, &object)?
         {
+            let layout = &self.shared.layout;
+            batch
+                .leftovers
+                .push(layout.container_file(copy.folder, &copy.object_id));
+            batch
+                .leftovers
+                .push(layout.object_file(copy.folder, &copy.object_id));
             batch.effects.push(Effect::Moved {
                 study: study.to_owned(),
-                from: ObjectState::Damaged,
+                from: copy.state,
                 to: None,
                 original_bytes: object.original_len,
-                container_bytes: 0,
+                container_bytes: copy.container_len,
             });
-            numbering = Numbering::Again(revision);
+            replaces = true;
+            numbering = Numbering::Again(copy.revision);
             inserted = index::insert_object(&self.db, &object, folder, numbering)?;
         }
         let Some(revision) = inserted else {
@@ -78,7 +87,7 @@ impl Writer {
             state: object.state,
             original_bytes: object.original_len,
             is_revision: revision > 1,
-            is_first: object.state != ObjectState::Held && !is_counted && delivered.is_none(),
+            is_first: object.state != ObjectState::Held && !is_counted && !replaces && delivered.is_none(),
             at_ms: object.received_at_ms,
         });
         if is_new_study || object.state == ObjectState::Held {

@@ -35,6 +35,10 @@ impl Writer {
     ) -> Result<(), SpoolError> {
         let object = index::find_object(&self.db, object_id)?.ok_or(SpoolError::NotFound)?;
         if object.state == ObjectState::Receipted {
+            // The relay has it. That the copy here is damaged is remembered, so that the same bytes take its place.
+            if state == ObjectState::Damaged {
+                index::set_state(&self.db, object_id, object.state, Some(code), None)?;
+            }
             return Ok(());
         }
         index::set_state(&self.db, object_id, state, Some(code), None)?;

@@ -121,19 +121,42 @@ pub fn insert_object(
     )
 }
 
-/// Removes the row of a damaged copy of the same bytes, so that a good copy can take its place; gives its revision.
-pub fn forget_damaged_copy(db: &IndexDb, object: &NewObject) -> IndexResult<Option<u64>> {
-    let revision: Option<i64> = find(
+/// A copy whose bytes on the disk are no longer those received.
+#[derive(Debug, Clone)]
+pub struct DamagedCopy {
+    /// Our identifier.
+    pub object_id: ObjectId,
+    /// Numbered folder.
+    pub folder: i64,
+    /// `Damaged`, or `Receipted` when the relay has it.
+    pub state: ObjectState,
+    /// Its number.
+    pub revision: u64,
+    /// Bytes of the container, 0 before it is coded.
+    pub container_len: u64,
+}
+
+/// Removes the row of a damaged copy of the same bytes, so that a good copy can take its place; gives what it was.
+pub fn forget_damaged_copy(db: &IndexDb, object: &NewObject) -> IndexResult<Option<DamagedCopy>> {
+    find(
         db,
-        "delete from objects where sop_instance_uid = ?1 and original_sha256 = ?2 and state = 'damaged'
-         returning revision",
+        "delete from objects where sop_instance_uid = ?1 and original_sha256 = ?2
+             and (state = 'damaged' or (state = 'receipted' and reason = 'damaged_in_spool'))
+         returning object_id, folder, state, revision, coalesce(container_len, 0)",
         params![
             object.sop_instance_uid.as_str(),
             object.original_sha256.as_slice()
         ],
-        |row| Ok(row.get(0)?),
-    )?;
-    Ok(revision.map(unsigned))
+        |row| {
+            Ok(DamagedCopy {
+                object_id: object_id(row, 0)?,
+                folder: row.get(1)?,
+                state: object_state(row, 2)?,
+                revision: unsigned(row.get(3)?),
+                container_len: unsigned(row.get(4)?),
+            })
+        },
+    )
 }
 
 /// Whether another object of this SOP Instance UID is in the study, those held back not counted.

@@ -219,3 +219,27 @@ fn each_item_may_have_its_own_character_sets() {
     assert_eq!(name_of(2), &"\u{FFFD}".repeat(6));
     assert_eq!(model["00400254"]["Value"][0], "山田");
 }
+
+#[test]
+fn the_top_level_of_an_object_without_pixels_is_read_without_its_sequences_and_long_values() {
+    for uid in [syntax::EXPLICIT_LITTLE, syntax::IMPLICIT_LITTLE] {
+        let mut writer = ElementWriter::new(&ts(uid));
+        writer
+            .ascii(Tag(0x0008, 0x0060), Vr::CS, "SR")
+            .begin_sequence(Tag(0x0008, 0x1111))
+            .begin_item()
+            .ascii(Tag(0x0008, 0x1155), Vr::UI, "1.2.3")
+            .end_item()
+            .end_sequence()
+            .ascii(Tag(0x0020, 0x0013), Vr::IS, "7")
+            .ascii(Tag(0x0040, 0xA160), Vr::UT, &"x".repeat(1001))
+            .ascii(Tag(0x0040, 0xA491), Vr::CS, "COMPLETE");
+        let model = top_level_json(Cursor::new(writer.finish()), &ts(uid), 1000).unwrap();
+        let tags: Vec<&String> = model.as_object().unwrap().keys().collect();
+        assert_eq!(tags, ["00080060", "00200013", "0040A491"]);
+        assert_eq!(model["00200013"]["Value"][0], 7);
+        let ct = CtSlice::default().data_set(&ts(uid)).unwrap();
+        let whole = dicom_json(&ct, &ts(uid), &MetadataOptions::default()).unwrap();
+        assert_eq!(top_level_json(Cursor::new(ct), &ts(uid), 1000).unwrap(), whole);
+    }
+}
