@@ -1,18 +1,23 @@
 //! QIDO-RS over 100,000 studies on each database: the slowest of a hundred answers to each kind of search.
 
-use std::path::Path;
+use std::ffi::OsStr;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, ensure};
 use jiff::ToSpan;
 use jiff::civil::date;
 use reqwest::blocking::Client;
+use sha2::{Digest, Sha256};
 use tancho_domain::access::{Reach, Scope};
 use tancho_domain::dicom::{
     Priority, SeriesInstanceUid, SopClassUid, SopInstanceUid, StudyInstanceUid, TransferSyntaxUid,
 };
 use tancho_domain::ids::{InstanceId, NodeId, SeriesId, StudyId};
 use tancho_e2e::hospital::{Network, NetworkPlan, SITES};
+use tancho_e2e::phantom::{Phantom, hex};
+use tancho_e2e::program::run_command;
 use tancho_store::studies::{
     self, ArrivingInstance, InstanceFacts, Origin, Relation, SeriesFacts, StudyFacts, VerifiedInstance,
 };
@@ -29,6 +34,8 @@ const BATCH: u32 = 2_000;
 const ANSWERS: usize = 100;
 const TIME_MAX: Duration = Duration::from_secs(15);
 const TARGET_MS: &str = "50";
+/// Names that a file is given; ext4 allows 65,000.
+const LINKS_MAX: u32 = 50_000;
 
 const FAMILIES: [(&str, &str, &str); 8] = [
     ("YAMADA", "山田", "ヤマダ"),
@@ -87,7 +94,7 @@ pub fn measure(folder: &Path) -> anyhow::Result<Table> {
         &["search", "database", "found", "median ms", "p99 ms", "target ms"],
     );
     for database in ["SQLite", "PostgreSQL"] {
-        let mut plan = NetworkPlan::in_folder(&folder.join(format!("search-{database}")), 0);
+        let mut plan = NetworkPlan::in_folder(&folder.join(format!("search-{database}")), 1);
         if database == "PostgreSQL" {
             plan.relay.database = Some(postgres::fresh_database_url().context("PostgreSQL is switched off")?);
         }
@@ -97,11 +104,19 @@ pub fn measure(folder: &Path) -> anyhow::Result<Table> {
             .database
             .clone()
             .unwrap_or_else(|| format!("sqlite:{}", file.display()));
-        std::fs::create_dir_all(&plan.folder)?;
+        fs::create_dir_all(&plan.folder)?;
+        let place = plan.folder.clone();
+        let blobs = plan.relay.data_dir.join("blobs");
         let mut network = Network::start(plan)?;
+        let image = Phantom::stroke("search")
+            .with_slices(1)
+            .write(&place.join("image"))?;
+        let mut send = network.nodes[0].command(&["send", "--wait", "--json"]);
+        run_command(send.arg(&image.folder), None)?;
         network.relay.stop()?;
         let began = Instant::now();
         tokio::runtime::Runtime::new()?.block_on(fill(&url))?;
+        give_images(&blobs)?;
         println!(
             "{STUDIES} studies in {database}: {:.0} s",
             began.elapsed().as_secs_f64()
@@ -192,6 +207,54 @@ async fn fill(url: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Digest of the container of study `n`.
+fn container_of(n: u32) -> String {
+    hex(&Sha256::digest(n.to_be_bytes()))
+}
+
+/// Lets every study's container be that of the one image that was sent: answers have attributes from headers too.
+fn give_images(blobs: &Path) -> anyhow::Result<()> {
+    let sent = find_file(blobs)?.context("the image that was sent")?;
+    let ending = sent
+        .extension()
+        .and_then(OsStr::to_str)
+        .context("a name with an ending")?;
+    let network = sent
+        .parent()
+        .and_then(Path::parent)
+        .context("the network's folder")?;
+    let mut source = sent.clone();
+    for n in 0..STUDIES {
+        let name = container_of(n);
+        let folder = network.join(&name[..2]);
+        fs::create_dir_all(&folder)?;
+        let file = folder.join(format!("{name}.{ending}"));
+        // A file has only so many names.
+        if n % LINKS_MAX == 0 {
+            fs::copy(&sent, &file)?;
+            source = file;
+        } else {
+            fs::hard_link(&source, &file)?;
+        }
+    }
+    Ok(())
+}
+
+fn find_file(folder: &Path) -> anyhow::Result<Option<PathBuf>> {
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        let found = if path.is_dir() {
+            find_file(&path)?
+        } else {
+            Some(path)
+        };
+        if found.is_some() {
+            return Ok(found);
+        }
+    }
+    Ok(None)
+}
+
 async fn add(tx: &mut tancho_store::Tx, origin: &Origin, n: u32, now_ms: i64) -> anyhow::Result<()> {
     let family = FAMILIES[n as usize % FAMILIES.len()];
     let given = GIVEN[n as usize / FAMILIES.len() % GIVEN.len()];
@@ -220,7 +283,7 @@ async fn add(tx: &mut tancho_store::Tx, origin: &Origin, n: u32, now_ms: i64) ->
         sop_instance_uid: SopInstanceUid::parse(&format!("2.25.77.{n}.1.1"))?,
         sop_class_uid: SopClassUid::parse("1.2.840.10008.5.1.4.1.1.2")?,
         transfer_syntax_uid: TransferSyntaxUid::parse("1.2.840.10008.1.2.1")?,
-        container_sha256: format!("{n:064x}"),
+        container_sha256: container_of(n),
         container_len: 1,
         original_sha256: format!("{n:064x}"),
         original_len: 1,

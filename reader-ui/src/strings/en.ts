@@ -598,6 +598,8 @@ export const en: Strings = {
     nothingWritten: 'No findings are written yet. What is needed for signing is shown here once there are some.',
   },
   report: {
+    newVersion: (version: number) => `Version ${version} has come. It is not the one that stood here before: look at what it says.`,
+    newSeen: 'I have seen it',
     title: 'Report',
     none: 'There is no report yet. It appears here once it is signed.',
     acknowledge: 'Acknowledge',

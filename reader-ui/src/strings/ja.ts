@@ -612,6 +612,8 @@ export const ja = {
     nothingWritten: '所見がまだ書かれていません。「所見」に入力すると、署名に必要な項目をここに示します。',
   },
   report: {
+    newVersion: (version: number) => `第${version}版が届きました。前に表示していた版と異なります。内容を確認してください。`,
+    newSeen: '確認しました',
     title: '報告書',
     none: '報告書はまだありません。署名されると、ここに表示されます。',
     acknowledge: '受領確認',

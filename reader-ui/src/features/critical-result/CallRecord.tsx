@@ -34,7 +34,7 @@ export function CallRecord({ call, canAdd, onChanged }: Props) {
   return (
     <section aria-label={words.title} className="flex flex-col gap-3 rounded-md border border-line-strong p-3">
       <div className="flex flex-wrap items-center gap-2">
-        <Badge tone={isClosed(call) ? 'green' : 'orange'}>{strings.code(call.state)}</Badge>
+        <Badge tone={call.state === 'closed' ? 'green' : 'orange'}>{strings.code(call.state)}</Badge>
         {said?.readback_ok === true && <Badge tone="green">✓ {strings.code('readback_ok')}</Badge>}
         {said?.readback_ok === false && <Badge tone="red">! {strings.code('readback_mismatch')}</Badge>}
         <span className="text-sm">

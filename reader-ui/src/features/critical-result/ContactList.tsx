@@ -23,10 +23,12 @@ export function ContactList({ call, request, disabled, onChanged, onFailure }: P
   const [other, setOther] = useState('');
   const [otherRole, setOtherRole] = useState('');
   const contacts = contactsOf(request);
-  const dial = ({ number, name, site }: Contact, role: string) => {
+  const dial = (contact: Contact, role: string) => {
+    const { number, name, site } = contact;
     onFailure(null);
-    // A site's own name is no person's.
-    const person = name !== '' && name !== site;
+    // A site's own name is no person's, and whoever is asked for in another role is another person.
+    const told = roleAt(contact, request);
+    const person = name !== '' && name !== site && (told === null || told === role);
     startAttempt(call.id, { number_dialed: number, channel, callee_role: role, ...(person ? { callee_name: name } : {}) }).then(onChanged, onFailure);
   };
   return (

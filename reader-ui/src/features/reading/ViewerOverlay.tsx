@@ -15,13 +15,15 @@ interface Props {
   state: ViewerState;
   viewer: StackViewer | null;
   series: StudySeries | null;
+  /** Whether there are frames that are just being asked for. */
+  opening: boolean;
   arrival: Arrival;
   /** Why the series as a whole cannot be shown. */
   failure: ViewerFailureCode | null;
 }
 
 /** What is said on the picture. It describes the image that is drawn, and covers it when it is not the wanted one. */
-export function ViewerOverlay({ state, viewer, series, arrival, failure }: Props) {
+export function ViewerOverlay({ state, viewer, series, opening, arrival, failure }: Props) {
   const strings = useStrings();
   const { viewer: words } = strings;
   const { shown } = state;
@@ -71,7 +73,7 @@ export function ViewerOverlay({ state, viewer, series, arrival, failure }: Props
       )}
       {!shown && (
         <div role="status" className="absolute inset-0 flex items-center justify-center text-sm text-muted">
-          {state.loading ? words.loading : isArriving(arrival) ? words.waiting : words.noImages}
+          {state.loading || opening ? words.loading : isArriving(arrival) ? words.waiting : words.noImages}
         </div>
       )}
       {viewer && state.count > 1 && (

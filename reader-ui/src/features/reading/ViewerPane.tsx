@@ -31,7 +31,7 @@ export function ViewerPane({ request, handle, onPick }: Props) {
   const { session } = useSession();
   const { viewer, state } = handle;
   const studyId = request.study.id ?? '';
-  const { data, error } = useQuery(studyInstancesQuery(studyId));
+  const { data, error, isPending } = useQuery(studyInstancesQuery(studyId));
   const [chosenUid, setChosenUid] = useState<string | null>(null);
   const [failure, setFailure] = useState<ViewerFailureCode | null>(null);
   // Once a series is on screen it stays, even when another one grows past it.
@@ -79,6 +79,8 @@ export function ViewerPane({ request, handle, onPick }: Props) {
   // Before the images too: what can be shown decides where the stack is entered.
   useEffect(() => viewer?.setStates(states), [viewer, states]);
 
+  const hasFrames = series?.instances.some(({ number_of_frames: frames }) => frames > 0) ?? false;
+  const opening = isPending || (hasFrames && state.count === 0);
   const images = viewer?.images;
   const gaps = useMemo(() => stackGaps(images ?? []), [images]);
 
@@ -93,7 +95,7 @@ export function ViewerPane({ request, handle, onPick }: Props) {
       )}
       <div className="relative min-h-0 flex-1">
         <div ref={handle.host} className="absolute inset-0 overflow-hidden" />
-        <ViewerOverlay state={state} viewer={viewer} series={series ?? null} arrival={request.arrival} failure={error ? failureOf(error) : failure} />
+        <ViewerOverlay state={state} viewer={viewer} series={series ?? null} opening={opening} arrival={request.arrival} failure={error ? failureOf(error) : failure} />
       </div>
     </section>
   );

@@ -3,6 +3,7 @@ import { renderToStaticMarkup } from 'react-dom/server';
 import { beforeEach, describe, expect, it, vi } from 'vitest';
 import type { Arrival } from '../../api/types.ts';
 import { exampleRequest } from '../../testing/example-request.ts';
+import { ja } from '../../strings/ja.ts';
 import { LanguageProvider } from '../../strings/language.tsx';
 import type { DisplayImage } from '../../viewer/images.ts';
 import { toDisplayImages } from '../../viewer/images.ts';
@@ -65,12 +66,12 @@ const preview: ViewerState = { ...original, preview: true, measurable: false };
 
 beforeEach(() => localStorage.clear());
 
-function shown(state: ViewerState, language: 'ja' | 'en' = 'ja', ohif: string | null = null): string {
+function shown(state: ViewerState, language: 'ja' | 'en' = 'ja', ohif: string | null = null, opening = false): string {
   localStorage.setItem('tancho.language', language);
   return renderToStaticMarkup(
     <LanguageProvider>
       <ViewerToolbar handle={{ host: { current: null }, viewer: null, state }} onPick={() => undefined} ohif={ohif} />
-      <ViewerOverlay state={state} viewer={null} series={null} arrival={arrival} failure={null} />
+      <ViewerOverlay state={state} viewer={null} series={null} opening={opening} arrival={arrival} failure={null} />
     </LanguageProvider>,
   );
 }
@@ -89,6 +90,12 @@ describe('what is said on a preview', () => {
     const page = shown(preview, 'en');
     expect(page).toContain('Preview (low resolution)');
     expect(page).toContain('cannot be measured');
+  });
+
+  it('says that frames are being asked for, and otherwise that they are awaited', () => {
+    const nothing: ViewerState = { ...original, shown: null, count: 0, loadedCount: 0 };
+    expect(shown(nothing, 'ja', null, true)).toContain(ja.viewer.loading);
+    expect(shown(nothing)).toContain(ja.viewer.waiting);
   });
 
   it('is gone with the original, and so is what it forbade', () => {

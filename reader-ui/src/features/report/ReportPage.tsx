@@ -8,6 +8,7 @@ import { dateTime } from '../../lib/dates.ts';
 import { useVisible } from '../../lib/use-visible.ts';
 import { useStrings } from '../../strings/language.tsx';
 import { Banner } from '../../ui/Banner.tsx';
+import { Button } from '../../ui/Button.tsx';
 import { Empty, Waiting } from '../../ui/Waiting.tsx';
 import { forgetImages } from '../../viewer/engine.ts';
 import { CallRecord } from '../critical-result/CallRecord.tsx';
@@ -45,9 +46,14 @@ function Loaded({ request }: { request: ReadingRequestDetail }) {
   const versions = newestFirst([...request.reports, ...(report?.versions ?? [])]);
   const [latest, ...older] = versions;
   const [olderOpen, setOlderOpen] = useState(false);
+  // What was there when someone opened the page. A version that comes later is drawn at once, and read when someone says so:
+  // the page may stand open before nobody.
+  const [seen, setSeen] = useState(() => latest?.version ?? 0);
+  const isNew = latest !== undefined && latest.version > seen;
   // Without them a report would be drawn in codes, and nobody reads those.
   const { isPending: unnamed, error: templatesProblem, refetch: askAgain } = useQuery(templatesQuery());
-  useMarkRead(request, unnamed ? [] : olderOpen ? versions : versions.slice(0, 1));
+  const drawn = olderOpen ? versions : versions.slice(0, 1);
+  useMarkRead(request, unnamed ? [] : drawn.filter(({ version }) => version <= seen));
   const acknowledgement = report?.acknowledgements.find(({ version }) => version === latest?.version);
   const calls = request.calls.filter(isClosed);
   const callBackIf = latest?.body.disposition.map((one) => one.call_again_if).find((text) => typeof text === 'string') ?? null;
@@ -70,6 +76,18 @@ function Loaded({ request }: { request: ReadingRequestDetail }) {
         <div className="mx-auto grid max-w-7xl gap-6 p-5 lg:grid-cols-[minmax(0,1fr)_24rem]">
           <div className="flex flex-col gap-6">
             <ProblemBanner error={templatesProblem} retry={() => void askAgain()} />
+            {isNew && (
+              <Banner
+                tone="warning"
+                action={
+                  <Button small onClick={() => setSeen(latest.version)}>
+                    {strings.report.newSeen}
+                  </Button>
+                }
+              >
+                {strings.report.newVersion(latest.version)}
+              </Banner>
+            )}
             {latest ? <ReportView request={request} version={latest} /> : <NoReport request={request} mayAnswer={ownSite} />}
             {calls.length > 0 && (
               <div className="flex flex-col gap-3">
@@ -91,7 +109,7 @@ function Loaded({ request }: { request: ReadingRequestDetail }) {
             )}
           </div>
           <aside className="flex flex-col gap-5">
-            {acknowledgement ? <AcknowledgedBanner acknowledgement={acknowledgement} /> : latest && mayAcknowledge && <AcknowledgeForm key={latest.id} version={latest} callBackIf={callBackIf} />}
+            {acknowledgement ? <AcknowledgedBanner acknowledgement={acknowledgement} /> : latest && !isNew && mayAcknowledge && <AcknowledgeForm key={latest.id} version={latest} callBackIf={callBackIf} />}
             <div className="panel p-4">
               <ContextPanel request={request} />
             </div>

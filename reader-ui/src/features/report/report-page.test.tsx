@@ -42,3 +42,21 @@ it('is drawn, and counts as read, once its codes have words', async () => {
   expect(rendered.button(ja.report.acknowledge)).toBeDefined();
   expect(readNotification).toHaveBeenCalledWith('n');
 });
+
+it('draws a version that comes while the page is open, and takes it for read when someone says so', async () => {
+  vi.mocked(readNotification).mockClear();
+  const second = { ...exampleVersion, id: 'v2', version: 2 };
+  const request = requestWith({ state: 'final', report_status: 'final', reports: [exampleVersion], notices: [{ ...notice, read_at_ms: 2 }] });
+  const templates = { items: [{ id: 'disposition', version: '1.0.0', kind: 'disposition', title: observe.label, fields: [observe] }] };
+  rendered = await render(<ReportPage />, { data: [[['templates'], templates], [keys.request('q'), request], [keys.report('rep'), { versions: [exampleVersion], acknowledgements: [] }]] });
+  expect(rendered.page.textContent).not.toContain(ja.report.newVersion(2));
+  const grown = { ...request, reports: [exampleVersion, second], notices: [...request.notices, { ...notice, id: 'n2', version: 2 }] };
+  await act(async () => rendered.queries.setQueryData(keys.request('q'), grown));
+  expect(rendered.page.textContent).toContain(ja.report.newVersion(2));
+  expect(readNotification).not.toHaveBeenCalled();
+  expect(rendered.button(ja.report.acknowledge), 'not before it was looked at').toBeUndefined();
+  await act(async () => rendered.button(ja.report.newSeen)?.click());
+  expect(readNotification).toHaveBeenCalledWith('n2');
+  expect(rendered.page.textContent).not.toContain(ja.report.newVersion(2));
+  expect(rendered.button(ja.report.acknowledge)).toBeDefined();
+});
