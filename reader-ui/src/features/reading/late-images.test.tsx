@@ -5,25 +5,12 @@ import { beforeEach, describe, expect, it } from 'vitest';
 import type { Arrival } from '../../api/types.ts';
 import { ja } from '../../strings/ja.ts';
 import { LanguageProvider } from '../../strings/language.tsx';
+import { wholeArrival } from '../../testing/example-request.ts';
 import { LateImagesBanner } from './LateImagesBanner.tsx';
 
 beforeEach(() => localStorage.clear());
 
-const whole: Arrival = {
-  announced: 245,
-  received: 245,
-  verified: 245,
-  previews: 0,
-  held: 0,
-  withheld: [],
-  closed: true,
-  bytes_per_s: null,
-  remaining_ms: null,
-  last_data_at_ms: null,
-  first_arrival_at_ms: 1,
-  last_arrival_at_ms: 2,
-  bytes: 1,
-};
+const whole: Arrival = { ...wholeArrival, announced: 245, received: 245, verified: 245 };
 
 describe('images that come after a study was complete', () => {
   const draw = () => {
