@@ -294,7 +294,10 @@ impl Blobs {
         }
         make_private_dir(&folder)?;
         self.sync_folder(&network)?;
-        self.sync_folder(&self.root)?;
+        if !self.folders().durable.contains(&network) {
+            self.sync_folder(&self.root)?;
+            self.folders().durable.insert(network);
+        }
         self.folders().durable.insert(folder.clone());
         Ok(folder)
     }

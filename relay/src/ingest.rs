@@ -40,7 +40,4 @@ pub use listener::serve;
 pub use readable::Readable;
 pub use registry::Registry;
 pub use telling::Tellings;
-
-/// Verifications at once: each hashes and unpacks a whole container, so more would only wait for the processor, and
-/// some wait for the disk meanwhile.
-pub const VERIFICATIONS_AT_ONCE_MAX: usize = 4;
+pub use verify::Verifications;

@@ -68,8 +68,8 @@ pub struct Shared {
     pub dictionaries: Arc<ingest::Dictionaries>,
     /// Verified instances on their way to their transaction.
     pub commits: ingest::CommitQueue,
-    /// Turns of verifications, which cost processor time and memory.
-    pub verifications: Semaphore,
+    /// Turns of verifications.
+    pub verifications: ingest::Verifications,
     /// What is known of the audit trail outside the database.
     pub checkpoints: Checkpoints,
     /// The turn to walk an audit chain, which reads all of it.
@@ -130,7 +130,7 @@ impl AppState {
             tellings: ingest::Tellings::default(),
             focuses: ingest::Focuses::default(),
             commits: ingest::CommitQueue::default(),
-            verifications: Semaphore::new(ingest::VERIFICATIONS_AT_ONCE_MAX),
+            verifications: ingest::Verifications::default(),
             checkpoints,
             audit_walks: Semaphore::new(1),
             ohif,

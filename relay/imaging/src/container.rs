@@ -24,7 +24,7 @@ use tancho_domain::dicom::{
 
 pub use dictionary::Dictionary;
 pub use header::parse_header;
-pub use reader::{Container, LowFrame};
+pub use reader::{Container, LowFrame, Scratch};
 pub use samples::FrameGeometry;
 pub use turns::{CodingTurns, Urgent};
 pub use writer::{Coding, Encoder, Object, encode};

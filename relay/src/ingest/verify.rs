@@ -2,15 +2,18 @@
 //!
 //! Streaming: memory stays below the largest section however large the object is. Runs on blocking threads.
 
+use std::fmt;
 use std::fs::File;
 use std::io::{self, Seek};
 use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tancho_imaging::compare;
-use tancho_imaging::container::{self, Container, ContainerError};
+use tancho_imaging::container::{self, Container, ContainerError, Scratch};
 use tancho_imaging::limits::ScanLimits;
 use tancho_store::studies::Relation;
 use tancho_wire::frame::OfferItem;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::dictionaries::HeadDigest;
 use super::head::Heads;
@@ -32,11 +35,65 @@ pub enum VerifyFault {
     Io(#[from] io::Error),
 }
 
-/// Verifies a whole container against its offer; gives the dictionary that its head needs. Blocks.
-pub fn verify_container(
+/// Verifications at once: each hashes and unpacks a whole container, so more would only wait for the processor, and
+/// some wait for the disk meanwhile.
+pub const AT_ONCE_MAX: usize = 4;
+
+/// Turns of verifications, which cost processor time and memory, and the memory they work in.
+pub struct Verifications {
+    turns: Semaphore,
+    scratch: Mutex<Vec<Scratch>>,
+}
+
+impl Default for Verifications {
+    fn default() -> Self {
+        Self {
+            turns: Semaphore::new(AT_ONCE_MAX),
+            scratch: Mutex::default(),
+        }
+    }
+}
+
+impl fmt::Debug for Verifications {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Verifications")
+            .field("turns", &self.turns)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Verifications {
+    /// One of the turns, free again when it is dropped.
+    pub async fn turn(&self) -> SemaphorePermit<'_> {
+        self.turns.acquire().await.expect("the turns are never closed")
+    }
+
+    /// Verifies a whole container against its offer; gives the dictionary that its head needs. Blocks.
+    ///
+    /// # Errors
+    /// When it is not taken.
+    pub fn verify(
+        &self,
+        file: File,
+        item: &OfferItem,
+        heads: &Heads,
+    ) -> Result<Option<HeadDigest>, VerifyFault> {
+        let mut scratch = self.scratch().pop().unwrap_or_default();
+        let verified = verify_container(file, item, heads, &mut scratch);
+        self.scratch().push(scratch);
+        verified
+    }
+
+    fn scratch(&self) -> MutexGuard<'_, Vec<Scratch>> {
+        self.scratch.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn verify_container(
     mut file: File,
     item: &OfferItem,
     heads: &Heads,
+    scratch: &mut Scratch,
 ) -> Result<Option<HeadDigest>, VerifyFault> {
     if file.metadata()?.len() != item.container_len {
         return Err(VerifyFault::ContainerDigest);
@@ -53,7 +110,7 @@ pub fn verify_container(
     }
     let dictionary_sha256 = header.dictionary_sha256;
     // Rebuilding reads every section against its digest, then compares the whole.
-    let rebuilt = container.rebuild(&mut io::sink()).map_err(fault)?;
+    let rebuilt = container.rebuild_with(&mut io::sink(), scratch).map_err(fault)?;
     if rebuilt == item.original_sha256.0 {
         Ok(dictionary_sha256)
     } else {

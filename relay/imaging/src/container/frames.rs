@@ -17,7 +17,7 @@ const LOW_HALVINGS: u8 = 2;
 const CODER_SAMPLE_BYTES: usize = 10;
 
 /// Buffers are kept from frame to frame up to this length of a frame. Bytes.
-const KEPT_FRAME_BYTES: usize = 1024 * 1024;
+pub(super) const KEPT_FRAME_BYTES: usize = 1024 * 1024;
 
 /// How the frames of an object lie in their bytes.
 #[derive(Debug, Clone, Copy)]

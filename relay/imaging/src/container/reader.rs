@@ -124,7 +124,21 @@ impl<R: Read + Seek> Container<R> {
     /// # Errors
     /// When a section or the whole differs; what was written must then not be used.
     pub fn rebuild<W: Write>(&mut self, out: &mut W) -> Result<[u8; 32], ContainerError> {
-        self.rebuild_admitted(out, || Ok(()))
+        self.rebuild_with(out, &mut Scratch::default())
+    }
+
+    /// As [`Self::rebuild`], in memory that serves container after container.
+    ///
+    /// # Errors
+    /// As [`Self::rebuild`].
+    pub fn rebuild_with<W: Write>(
+        &mut self,
+        out: &mut W,
+        scratch: &mut Scratch,
+    ) -> Result<[u8; 32], ContainerError> {
+        let rebuilt = self.rebuild_sections(out, scratch, || Ok(()));
+        scratch.trim();
+        rebuilt
     }
 
     /// As [`Self::rebuild`]; what `admit` gives is held while a frame is decoded, so that it can wait for memory.
@@ -134,13 +148,21 @@ impl<R: Read + Seek> Container<R> {
     pub fn rebuild_admitted<W: Write, A>(
         &mut self,
         out: &mut W,
+        admit: impl FnMut() -> io::Result<A>,
+    ) -> Result<[u8; 32], ContainerError> {
+        self.rebuild_sections(out, &mut Scratch::default(), admit)
+    }
+
+    fn rebuild_sections<W: Write, A>(
+        &mut self,
+        out: &mut W,
+        scratch: &mut Scratch,
         mut admit: impl FnMut() -> io::Result<A>,
     ) -> Result<[u8; 32], ContainerError> {
         let mut hashed = Hashed {
             out,
             sha: Sha256::new(),
         };
-        let mut buffers = Buffers::default();
         for idx in 0..self.header.sections.len() {
             let section = self.header.sections[idx];
             if section.kind.is_rest() {
@@ -150,7 +172,7 @@ impl<R: Read + Seek> Container<R> {
                 self.stream_stored(idx, &mut hashed)?;
             } else {
                 let admitted = if section.frame != 0 { Some(admit()?) } else { None };
-                let expanded = self.expand(idx, &mut buffers)?;
+                let expanded = self.expand(idx, scratch)?;
                 drop(admitted);
                 hashed.write_all(expanded)?;
             }
@@ -181,9 +203,9 @@ impl<R: Read + Seek> Container<R> {
             return Err(ContainerError::TooLarge(bytes_max));
         }
         let mut head = Vec::new();
-        let mut buffers = Buffers::default();
+        let mut scratch = Scratch::default();
         for idx in 0..sections {
-            head.extend_from_slice(self.expand(idx, &mut buffers)?);
+            head.extend_from_slice(self.expand(idx, &mut scratch)?);
         }
         Ok(head)
     }
@@ -200,9 +222,9 @@ impl<R: Read + Seek> Container<R> {
         let len: u64 = parts.iter().map(|idx| sections[*idx].expanded_len).sum();
         let mut tail = Vec::new();
         if len <= bytes_max {
-            let mut buffers = Buffers::default();
+            let mut scratch = Scratch::default();
             for idx in parts {
-                tail.extend_from_slice(self.expand(idx, &mut buffers)?);
+                tail.extend_from_slice(self.expand(idx, &mut scratch)?);
             }
         }
         Ok(tail)
@@ -213,7 +235,7 @@ impl<R: Read + Seek> Container<R> {
         Expanding {
             container: self,
             next: 0,
-            buffers: Buffers::default(),
+            scratch: Scratch::default(),
             at: 0,
             len: 0,
             fault: None,
@@ -249,15 +271,15 @@ impl<R: Read + Seek> Container<R> {
     /// [`ContainerError::NoSuchFrame`], or when a section differs from its digest.
     pub fn frame(&mut self, number: u32) -> Result<Vec<u8>, ContainerError> {
         let mut frame = Vec::new();
-        let mut buffers = Buffers::default();
+        let mut scratch = Scratch::default();
         for idx in self.firsts_of(number)? {
             if self.header.sections[idx].kind == SectionKind::Fragment {
                 self.stream_stored(idx, &mut frame)?;
             } else if frame.is_empty() {
-                self.expand(idx, &mut buffers)?;
-                frame = std::mem::take(&mut buffers.expanded);
+                self.expand(idx, &mut scratch)?;
+                frame = std::mem::take(&mut scratch.expanded);
             } else {
-                frame.extend_from_slice(self.expand(idx, &mut buffers)?);
+                frame.extend_from_slice(self.expand(idx, &mut scratch)?);
             }
         }
         Ok(frame)
@@ -365,56 +387,56 @@ impl<R: Read + Seek> Container<R> {
         Ok(())
     }
 
-    /// The original bytes of a section that is not a fragment; they are in `buffers.expanded` as well.
-    fn expand<'b>(&mut self, idx: usize, buffers: &'b mut Buffers) -> Result<&'b [u8], ContainerError> {
+    /// The original bytes of a section that is not a fragment; they are in `scratch.expanded` as well.
+    fn expand<'b>(&mut self, idx: usize, scratch: &'b mut Scratch) -> Result<&'b [u8], ContainerError> {
         let section = self.header.sections[idx];
-        buffers.expanded.clear();
+        scratch.expanded.clear();
         match section.kind {
             SectionKind::Fragment => return Err(ContainerError::Malformed("fragment without frame")),
             SectionKind::Htj2kRest | SectionKind::SideBits => {}
-            SectionKind::Htj2kLow => self.expand_htj2k(idx, buffers)?,
+            SectionKind::Htj2kLow => self.expand_htj2k(idx, scratch)?,
             SectionKind::HeadWithDictionary => {
                 let dictionary = self.dictionary()?;
-                self.read_stored(idx, &mut buffers.packed)?;
-                let expanded = &mut buffers.expanded;
+                self.read_stored(idx, &mut scratch.packed)?;
+                let expanded = &mut scratch.expanded;
                 code::unpack_with(
                     dictionary.bytes(),
-                    &buffers.packed,
+                    &scratch.packed,
                     section.expanded_len,
                     expanded,
                 )?;
             }
             _ => {
-                self.read_stored(idx, &mut buffers.packed)?;
+                self.read_stored(idx, &mut scratch.packed)?;
                 if section.sample_bytes > 1 {
-                    code::unpack(&buffers.packed, section.expanded_len, &mut buffers.plain)?;
+                    code::unpack(&scratch.packed, section.expanded_len, &mut scratch.plain)?;
                     let sample_bytes = usize::from(section.sample_bytes);
-                    code::join(&buffers.plain, sample_bytes, &mut buffers.expanded);
+                    code::join(&scratch.plain, sample_bytes, &mut scratch.expanded);
                 } else {
-                    code::unpack(&buffers.packed, section.expanded_len, &mut buffers.expanded)?;
+                    code::unpack(&scratch.packed, section.expanded_len, &mut scratch.expanded)?;
                 }
             }
         }
-        Ok(&buffers.expanded)
+        Ok(&scratch.expanded)
     }
 
-    fn expand_htj2k(&mut self, idx: usize, buffers: &mut Buffers) -> Result<(), ContainerError> {
+    fn expand_htj2k(&mut self, idx: usize, scratch: &mut Scratch) -> Result<(), ContainerError> {
         let geometry = self
             .header
             .geometry
             .ok_or(ContainerError::Malformed("frame geometry"))?;
-        self.read_codestream(idx, &mut buffers.packed)?;
+        self.read_codestream(idx, &mut scratch.packed)?;
         let side = self.rest_of(idx, SectionKind::SideBits);
         let mut packed_side = Vec::new();
         if let Some(side) = side {
             self.read_stored(side, &mut packed_side)?;
         }
         let packed_side = side.map(|_| packed_side.as_slice());
-        let (codestream, expanded) = (&buffers.packed, &mut buffers.expanded);
-        buffers
+        let (codestream, expanded) = (&scratch.packed, &mut scratch.expanded);
+        scratch
             .frames
             .rebuild(&geometry, codestream, packed_side, expanded)?;
-        code::swap(&mut buffers.expanded, usize::from(self.header.swap_bytes));
+        code::swap(&mut scratch.expanded, usize::from(self.header.swap_bytes));
         Ok(())
     }
 
@@ -455,12 +477,28 @@ impl<R: Read + Seek> Container<R> {
     }
 }
 
+/// Working memory of reading: about ten bytes for each sample of a frame. Kept between containers it saves the pages that
+/// a fresh one would have to be given.
 #[derive(Default)]
-struct Buffers {
+pub struct Scratch {
     packed: Vec<u8>,
     plain: Vec<u8>,
     expanded: Vec<u8>,
     frames: frames::FrameRebuilder,
+}
+
+impl Scratch {
+    /// Gives the memory back that a large frame took.
+    fn trim(&mut self) {
+        let largest = self
+            .packed
+            .capacity()
+            .max(self.plain.capacity())
+            .max(self.expanded.capacity());
+        if largest > frames::KEPT_FRAME_BYTES {
+            *self = Self::default();
+        }
+    }
 }
 
 /// A writer that hashes what passes.
@@ -485,7 +523,7 @@ impl<W: Write> Write for Hashed<'_, W> {
 pub(crate) struct Expanding<'a, R> {
     container: &'a mut Container<R>,
     next: usize,
-    buffers: Buffers,
+    scratch: Scratch,
     at: usize,
     len: usize,
     /// Why reading failed.
@@ -496,7 +534,7 @@ impl<R: Read + Seek> Read for Expanding<'_, R> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         if self.at == self.len && self.next < self.container.header.sections.len() {
             self.at = 0;
-            self.len = match self.container.expand(self.next, &mut self.buffers) {
+            self.len = match self.container.expand(self.next, &mut self.scratch) {
                 Ok(expanded) => expanded.len(),
                 Err(fault) => {
                     self.fault = Some(fault);
@@ -506,7 +544,7 @@ impl<R: Read + Seek> Read for Expanding<'_, R> {
             self.next += 1;
         }
         let got = (self.len - self.at).min(buf.len());
-        buf[..got].copy_from_slice(&self.buffers.expanded[self.at..self.at + got]);
+        buf[..got].copy_from_slice(&self.scratch.expanded[self.at..self.at + got]);
         self.at += got;
         Ok(got)
     }

@@ -93,6 +93,10 @@ pub struct Encoder {
     raw: Vec<u8>,
     packed: Vec<u8>,
     proof: Vec<u8>,
+    /// Frames as read, of one batch.
+    raws: Vec<Vec<u8>>,
+    /// Where the sections of an object with one frame wait for their place.
+    gathered: Vec<u8>,
 }
 
 /// One section to be: how it is coded and how many bytes of the source it takes.
@@ -126,6 +130,8 @@ impl Encoder {
             raw: Vec::new(),
             packed: Vec::new(),
             proof: Vec::new(),
+            raws: Vec::new(),
+            gathered: Vec::new(),
         })
     }
 
@@ -147,9 +153,12 @@ impl Encoder {
         out.seek(SeekFrom::Start(0))?;
         match frame_form(object.scan, coding) {
             Some((form, frames)) => {
-                let mut memory = Cursor::new(Vec::new());
+                let mut memory = Cursor::new(std::mem::take(&mut self.gathered));
+                memory.get_mut().clear();
                 let scratch: &mut dyn Scratch = if frames == 1 { &mut memory } else { scratch };
                 self.gather(src, object, coding, &form, scratch, &mut header, out)?;
+                self.gathered = memory.into_inner();
+                self.trim();
             }
             None => self.stream(src, object, coding, &mut header, out)?,
         }
@@ -159,6 +168,16 @@ impl Encoder {
             head_end: header.head_end(),
             header,
         })
+    }
+
+    /// Gives the memory back that more or larger frames took than one image has.
+    fn trim(&mut self) {
+        self.raws.truncate(1);
+        for kept in self.raws.iter_mut().chain([&mut self.gathered]) {
+            if kept.capacity() > frames::KEPT_FRAME_BYTES {
+                *kept = Vec::new();
+            }
+        }
     }
 
     /// Section by section from the source into the output; the header is written over a gap at the end.
@@ -268,9 +287,10 @@ impl Encoder {
             self.frames.push(FrameCoder::new()?);
         }
         let turns = Arc::clone(&self.turns);
-        let mut raws: Vec<Vec<u8>> = vec![Vec::new(); per_batch.min(of_frames.len())];
+        let n_raws = self.raws.len().max(per_batch.min(of_frames.len()));
+        self.raws.resize_with(n_raws, Vec::new);
         for batch in of_frames.chunks(per_batch) {
-            for (planned, raw) in batch.iter().zip(&mut raws) {
+            for (planned, raw) in batch.iter().zip(&mut self.raws) {
                 read_exactly(src, planned.len, raw)?;
                 original.update(&raw);
             }
@@ -286,7 +306,7 @@ impl Encoder {
             let mut shares: Vec<_> = self
                 .frames
                 .iter_mut()
-                .zip(raws[..batch.len()].chunks(per_thread))
+                .zip(self.raws[..batch.len()].chunks(per_thread))
                 .collect();
             let coded: Vec<_> = if shares.len() == 1 {
                 let (coder, raws) = shares.remove(0);

@@ -233,6 +233,7 @@ async fn try_store(app: &AppState, request: &Request, file: NamedTempFile) -> Re
     let first = first.and_then(|first| Digest::parse_hex(&first.container_sha256));
     let (blobs, network_id) = (app.blobs.clone(), origin.network_id.clone());
     let scratch = app.incoming.dir().to_owned();
+    let verifying = app.clone();
     let (coded, head, relation) = blocking(move || {
         let refused = |coded: &Coded| {
             Fault::Refused(Failure {
@@ -242,7 +243,9 @@ async fn try_store(app: &AppState, request: &Request, file: NamedTempFile) -> Re
         };
         let open = |coded: &Coded| File::open(coded.container.path());
         // The proof that a receipt over the line needs.
-        let proved = verify::verify_container(open(&coded)?, &coded.offered.item, &heads);
+        let proved = verifying
+            .verifications
+            .verify(open(&coded)?, &coded.offered.item, &heads);
         proved.map_err(|fault| match fault {
             VerifyFault::Io(error) => Fault::from(error),
             _ => refused(&coded),

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::dicomweb::stow::{CODINGS_AT_ONCE_MAX, REQUESTS_AT_ONCE_MAX};
+use crate::ingest::verify::AT_ONCE_MAX;
 
 const TYPE: &str = "multipart/related; type=\"application/dicom\"; boundary=edge";
 /// Failure Reasons.
@@ -299,8 +300,8 @@ async fn what_is_no_part_does_not_fill_the_memory() {
 async fn storing_waits_for_no_turn_of_the_line() {
     let relay = Relay::new().await;
     let token = relay.referrer().await;
-    let n_turns = crate::ingest::VERIFICATIONS_AT_ONCE_MAX as u32;
-    let _line = relay.app.verifications.acquire_many(n_turns).await.unwrap();
+    let verifications = &relay.app.verifications;
+    let _line = futures_util::future::join_all((0..AT_ONCE_MAX).map(|_| verifications.turn())).await;
     let good = file(&native(1, syntax::EXPLICIT_LITTLE), syntax::EXPLICIT_LITTLE);
     let answer = relay.send(&token, "studies", TYPE, body(&[&good])).await;
     assert_eq!(answer.status, StatusCode::OK);

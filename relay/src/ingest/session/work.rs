@@ -389,10 +389,9 @@ impl Session {
             );
             return self.with_receiver(|receiver| receiver.finish(&digest, Finish::Refused(refusal)));
         };
-        let finish = match self.app.verifications.acquire().await {
-            Ok(_turn) => self.verify_and_commit(&offered).await,
-            Err(_) => Finish::Refused(store_away(digest)),
-        };
+        let turn = self.app.verifications.turn().await;
+        let finish = self.verify_and_commit(&offered).await;
+        drop(turn);
         match &finish {
             Finish::Durable(_) => self.app.flows.on_settled(&key, true),
             Finish::Again => self.app.flows.on_lost(&key),
@@ -498,8 +497,8 @@ impl Session {
         whole: Whole,
         item: &OfferItem,
     ) -> Result<Result<Option<HeadDigest>, VerifyFault>, tokio::task::JoinError> {
-        let (item, at_hand) = (item.clone(), self.heads_at_hand());
-        tokio::task::spawn_blocking(move || verify::verify_container(whole.open()?, &item, &at_hand)).await
+        let (app, item, at_hand) = (self.app.clone(), item.clone(), self.heads_at_hand());
+        tokio::task::spawn_blocking(move || app.verifications.verify(whole.open()?, &item, &at_hand)).await
     }
 
     /// Makes the dictionary of a verified container durable, because its receipt promises that it can be given back.
