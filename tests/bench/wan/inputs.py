@@ -7,8 +7,11 @@ from pathlib import Path
 
 import pydicom
 
+# The studies of the part `lines`.
+INPUTS = "ct ct100 generated100 mr"
 # A study of thin slices, as a scanner of today makes of a head.
 THIN_SLICES = 100
+THIN_SLICE_MM = 1.25
 # Slices of the study that an agent has sent before, so that it knows its line.
 EARLIER_SLICES = 12
 # Of each study of the routine load.
@@ -78,6 +81,27 @@ def copies(folder, target, n):
         for uid in uids(file):
             whole = whole.replace(uid.encode(), changed(uid, n).encode())
         (target / file.name).write_bytes(whole)
+    return target
+
+
+def thin_slices(folder, target, n_slices):
+    """A study of one series out of the slices in `folder` in turn: what each image is coded to stays, only UIDs, number
+    and position differ."""
+    target.mkdir(parents=True, exist_ok=True)
+    files = dicom_files(folder)
+
+    def other(uid, n=0):
+        return pydicom.uid.generate_uid(entropy_srcs=[uid, str(n)])
+
+    study, series, _ = uids(files[0])
+    for n in range(n_slices):
+        image = pydicom.dcmread(files[n % len(files)])
+        image.StudyInstanceUID, image.SeriesInstanceUID = other(study), other(series)
+        image.SOPInstanceUID = image.file_meta.MediaStorageSOPInstanceUID = other(image.SOPInstanceUID, n)
+        image.InstanceNumber = n + 1
+        x, y, _ = image.ImagePositionPatient
+        image.ImagePositionPatient, image.SliceLocation = [x, y, n * THIN_SLICE_MM], n * THIN_SLICE_MM
+        image.save_as(target / f"{n + 1:03}.dcm", enforce_file_format=True)
     return target
 
 

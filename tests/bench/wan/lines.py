@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import peers
 from bench import SEED, median
-from inputs import EARLIER_SLICES, phantom
+from inputs import EARLIER_SLICES, INPUTS, phantom
 from link import PROFILES, Link
 from tancho import Tancho, at, last, steps
 from wait import let_run
@@ -19,7 +19,7 @@ STARTS = ("cold", "remembered")
 def run(bench):
     lines = os.environ.get("PROFILES", "ABCDE")
     with_peers = os.environ.get("PEERS", "ABCDE")
-    wanted = os.environ.get("INPUTS", "ct ct100 mr").split()
+    wanted = os.environ.get("INPUTS", INPUTS).split()
     for study in (one for one in bench.studies if one.key in wanted):
         files = study.files
         bench.keep(f"study/{study.key}", name=study.name, images=len(files), bytes=study.n_bytes)

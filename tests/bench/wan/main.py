@@ -13,7 +13,8 @@ Needs root, and `WANLINK=path` for the emulator. A full run takes about an hour 
       memory            one object of 2 GiB
       coder             how fast the agent codes
       page              nothing is measured, the page is written again
-    INPUTS="ct ct100" only these studies in `lines`: ct, ct100, mr
+    INPUTS="ct ct100" only these studies in `lines`: ct, ct100 (as many slices as a thin-slice head, those of STUDY in
+                      turn), generated100 (the same of the generated head), mr
     PROFILES=AB       only these lines in `lines` and `controller`
     PEERS=B           only on these lines the peers as well, 0 for none; PEER="storescu bbr" for some of
                       storescu, orthanc, cubic, bbr
@@ -38,7 +39,7 @@ import memory
 import page
 import stat_study
 from bench import Bench
-from inputs import THIN_SLICES, Study, phantom
+from inputs import INPUTS, THIN_SLICES, Study, phantom, thin_slices
 
 ROOT = Path(__file__).resolve().parents[3]
 # Slices of the generated head when no study is given: as many as the real one of the targets.
@@ -84,9 +85,12 @@ def studies(bench):
     else:
         ct = Study("ct", "generated head CT", phantom(bench, "head", HEAD_SLICES))
     found = [ct]
-    wanted = os.environ.get("INPUTS", "ct ct100 mr").split()
-    if "ct100" in wanted:
-        found.append(Study("ct100", "generated head CT, thin slices", phantom(bench, "thin", THIN_SLICES)))
+    wanted = os.environ.get("INPUTS", INPUTS).split()
+    if "ct100" in wanted and "STUDY" in os.environ:
+        folder = thin_slices(ct.folder, bench.place("thin-slices"), THIN_SLICES)
+        found.append(Study("ct100", f"slices of {ct.name} in turn", folder))
+    if "generated100" in wanted:
+        found.append(Study("generated100", "generated head CT, thin slices", phantom(bench, "thin", THIN_SLICES)))
     if "mr" in wanted and "MR" in os.environ:
         found.append(Study("mr", Path(os.environ["MR"]).name, Path(os.environ["MR"])))
     return found

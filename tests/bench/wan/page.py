@@ -2,6 +2,7 @@
 
 from controller import CONTROLLERS, LINES
 from faults import COST_MAX_S, LINE_FAULTS
+from inputs import INPUTS
 from lines import STARTS
 from link import PROFILES
 from memory import AGENT_MIB_MAX, RELAY_MIB_MAX
@@ -9,8 +10,8 @@ from plot import plot
 from coder import TARGET_MBITS
 from stat_study import TARGET as STAT_TARGET
 
-# Whole-stack preview of a head scan, complete against the limit, times faster than storescu, and most of the strongest
-# peer's time.
+# Of CT: whole-stack preview of a head scan, complete against the limit, times faster than storescu, and most of the strongest
+# peer's time. MR is to be smaller by a factor and faster than the strongest peer.
 TARGETS = {
     "A": (4.0, 1.08, 2.8, 1.15), "B": (1.2, 1.10, 9, 1.15), "C": (0.6, 1.3, 14, 1.0), "D": (1.2, 1.2, 35, 1.0),
     "E": (3.0, 1.5, 25, 1.0),
@@ -43,6 +44,7 @@ study before, and the line was idle for some seconds.
 with gzip what Orthanc offers. The strongest combination that anyone could put \
 together by hand is STOW-RS to Orthanc over four connections, of JPEG-LS files that were made beforehand and whose \
 coding is not counted, with BBR at both ends.
+- A study of 100 slices is made of real ones in turn, since their noise is what a coder has to carry: that of the generated head is white, and JPEG-LS makes it 15 % smaller than HTJ2K does.
 """
 
 
@@ -76,7 +78,7 @@ def measured(entries):
 def write(bench):
     results = bench.results
     text = HEAD + "".join(line_row(profile) for profile in PROFILES.values()) + NOTES
-    for key in ("ct", "ct100", "mr"):
+    for key in INPUTS.split():
         text += "\n" + study_part(results, key)
     text += "\n" + plots(bench)
     for part in (stat_part, faults_part, controller_part, machine_part):
@@ -125,6 +127,8 @@ def study_part(results, key):
 
 def ours_row(results, key, name, study, table):
     stack_max, ratio_max, _, _ = TARGETS[name]
+    if key == "mr":
+        ratio_max = None
     is_head = key == "ct" and study["images"] == 28
     for start in STARTS:
         one = results.get(f"lines/{key}/{name}/{start}")
@@ -136,7 +140,8 @@ def ours_row(results, key, name, study, table):
         table.row(name, start, fits("{:.2f}", one["first_preview"], True),
                   fits("{:.2f}", one["stack"], not is_head or one["stack"] <= stack_max, stack_target),
                   fits("{:.2f}", one["first"], True), fits("{:.2f}", one["complete"], True),
-                  fits("{:.2f}", ratio, ratio <= ratio_max, f"{ratio_max:g}"), f"{one['limit']:.2f}",
+                  fits("{:.2f}", ratio, not ratio_max or ratio <= ratio_max, f"{ratio_max:g}" if ratio_max else ""),
+                  f"{one['limit']:.2f}",
                   f"{one['sent'] / 1e6:.2f}", f"{one['wire'] / 1e6:.2f}")
 
 
@@ -148,7 +153,7 @@ def peers_row(results, key, name, table):
     table.used += [one for one in found.values() if one]
     _, _, faster_min, strongest_max = TARGETS[name]
     if key == "mr":
-        strongest_max = 1.0
+        faster_min, strongest_max = 0, 1.0
     seconds = {peer: one and one["seconds"] for peer, one in found.items()}
     complete = [seconds[peer] for peer in ("cubic", "bbr") if seconds[peer]]
     strongest = min(complete) if complete else None
