@@ -80,6 +80,19 @@ impl Config {
         Ok(config)
     }
 
+    /// For a command that has nothing to do where no relay ever ran.
+    ///
+    /// # Errors
+    /// When the data folder is not there.
+    pub fn demand_data_dir(&self) -> anyhow::Result<()> {
+        anyhow::ensure!(
+            self.data_dir.is_dir(),
+            "there is no data folder {}: name the relay's with --data-dir, or its configuration file with --config",
+            self.data_dir.display()
+        );
+        Ok(())
+    }
+
     fn read(source: &mut Source, data_dir: Option<&Path>) -> Self {
         let from_file = source.root().path("data_dir");
         let data_dir = data_dir

@@ -184,12 +184,16 @@ pub fn socket_path(data_dir: &Path) -> PathBuf {
     data_dir.join("control.sock")
 }
 
-/// Asks the running relay, or does it here when none runs.
+/// Asks the running relay, or does it here when none runs. Only a first site may make the data folder: anything else in
+/// a folder that is not there is a folder misnamed.
 pub async fn ask(common: &cli::Common, request: Request) -> anyhow::Result<Reply> {
     let config = common.load_config()?;
     #[cfg(unix)]
     if let Some(stream) = socket::connect(&socket_path(&config.data_dir)).await? {
         return socket::ask(stream, &request).await;
+    }
+    if !matches!(request, Request::SiteAdd(_)) {
+        config.demand_data_dir()?;
     }
     let app = AppState::open(config, std::sync::Arc::new(crate::clock::SystemClock)).await?;
     let reply = carry_out(&app, request).await;

@@ -11,7 +11,9 @@ use crate::state::AppState;
 /// Opens the store, which brings its schema up to date, and closes it. `serve` does the same when it starts; this is
 /// for whoever wants to see it succeed first.
 pub async fn run(common: &Common) -> anyhow::Result<()> {
-    let app = AppState::open(common.load_config()?, Arc::new(SystemClock)).await?;
+    let config = common.load_config()?;
+    config.demand_data_dir()?;
+    let app = AppState::open(config, Arc::new(SystemClock)).await?;
     app.db.close().await;
     common.print(&json!({ "ok": true }), "the store is up to date")
 }

@@ -209,6 +209,26 @@ async fn a_refused_command_says_why_and_fails() {
 }
 
 #[tokio::test]
+async fn a_command_in_a_folder_that_is_not_there_makes_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let data_dir = folder.path().join("misnamed");
+    let commands: [&[&str]; 4] = [
+        &["site", "list"],
+        &["migrate"],
+        &["blobs", "verify"],
+        &["audit", "verify"],
+    ];
+    for arguments in commands {
+        let (good, printed) = tancho_relay(&data_dir, arguments, "").await;
+        assert!(
+            !good && printed.contains("there is no data folder"),
+            "{arguments:?}: {printed}"
+        );
+        assert!(!data_dir.exists(), "{arguments:?}");
+    }
+}
+
+#[tokio::test]
 async fn flt_030_a_second_relay_on_the_same_data_refuses_to_start() {
     let relay = TestRelay::start().await;
     let (good, printed) = tancho_relay(relay.data_dir(), &["migrate"], "").await;
