@@ -303,6 +303,18 @@ describe('the technologist’s page', () => {
     asked.close();
   });
 
+  it('names the form by what it is for: to ask, to add what lacks, to change what is there', () => {
+    const word = (request: object | null) => {
+      show({ ...picture, studies: [{ ...study, request }] });
+      return document.querySelector('#studies [data-act=request]')?.textContent;
+    };
+    const known = { pending: false, refused: null, case_code: '4723', state: 'requested', reader_name: null, clinical_context_complete: true, form: null };
+    expect(word(null)).toBe(en.request);
+    expect(word({ ...known, clinical_context_complete: false })).toBe(en.completeRequest);
+    expect(word(known)).toBe(en.changeRequest);
+    expect(word({ ...known, returned: { reason: '', by: '', at_ms: START } })).toBe(en.completeRequest);
+  });
+
   const openForm = (patch: object) => {
     show({ ...picture, studies: [{ ...study, ...patch }] });
     press(document.getElementById('studies') as HTMLElement, '[data-act=request]');

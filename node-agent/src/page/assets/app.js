@@ -203,6 +203,12 @@ function shown(study) {
   return h('p', { class: 'why' }, t().shown(Math.min(seen, study.n_received), study.n_received, Math.max(0, seen - study.n_durable)));
 }
 
+// What the form is for, as the request stands: to ask, to add what the reader lacks, or to correct.
+function formWord(r) {
+  if (!r?.case_code) return t().request;
+  return r.clinical_context_complete && !r.returned ? t().changeRequest : t().completeRequest;
+}
+
 function studyCard(study) {
   const left = study.bytes_total - study.bytes_sent;
   const moving = state.link.state === 'connected' && study.bytes_per_second > 0 && left > 0;
@@ -232,7 +238,7 @@ function studyCard(study) {
       request(study),
       leftOut(study.request)),
     h('div', { class: 'acts' },
-      h('button', { type: 'button', class: 'main', onclick: open, 'data-act': 'request' }, study.request?.case_code ? t().completeRequest : t().request),
+      h('button', { type: 'button', class: 'main', onclick: open, 'data-act': 'request' }, formWord(study.request)),
       h('button', { type: 'button', class: 'stat', 'data-act': 'stat', disabled: Boolean(noStat), onclick: async () => say((await post('/api/studies/priority', { study_instance_uid: uid, priority: 'stat' })) ?? t().announce.stat) }, t().makeStat),
       noStat ? h('p', { class: 'sub' }, noStat) : null,
       study.closed ? null : h('button', { type: 'button', onclick: async () => say((await post('/api/studies/close', { study_instance_uid: uid })) ?? t().announce.closed) }, t().closeNow)));

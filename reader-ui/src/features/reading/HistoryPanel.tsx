@@ -55,7 +55,8 @@ export function NoticeFacts({ notice }: { notice: Notice }) {
   const facts = [
     { label: reading.delivered, atMs: notice.delivered_at_ms, who: undefined },
     { label: reading.read, atMs: notice.read_at_ms, who: notice.read_by?.name },
-    { label: reading.acknowledgedFact, atMs: notice.acknowledged_at_ms, who: notice.acknowledged_by?.name },
+    // Only a report is acknowledged; what was sent back is answered.
+    ...(notice.version === null ? [] : [{ label: reading.acknowledgedFact, atMs: notice.acknowledged_at_ms, who: notice.acknowledged_by?.name }]),
   ];
   return (
     <div className="rounded-md border border-line px-3 py-2 text-sm">

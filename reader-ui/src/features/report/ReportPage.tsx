@@ -1,11 +1,9 @@
-import { useQuery, useQueryClient } from '@tanstack/react-query';
+import { useQuery } from '@tanstack/react-query';
 import { useParams } from '@tanstack/react-router';
 import { useEffect, useState } from 'react';
-import { readNotification } from '../../api/client.ts';
-import { keys, reportQuery, requestQuery, templatesQuery } from '../../api/queries.ts';
+import { reportQuery, requestQuery, templatesQuery } from '../../api/queries.ts';
 import type { Acknowledgement, ReadingRequestDetail, ReportVersion } from '../../api/types.ts';
 import { dateTime } from '../../lib/dates.ts';
-import { useVisible } from '../../lib/use-visible.ts';
 import { useStrings } from '../../strings/language.tsx';
 import { Banner } from '../../ui/Banner.tsx';
 import { Button } from '../../ui/Button.tsx';
@@ -18,6 +16,7 @@ import { PatientBanner } from '../reading/PatientBanner.tsx';
 import { ContextPanel } from '../reading/ContextPanel.tsx';
 import { HistoryPanel } from '../reading/HistoryPanel.tsx';
 import { ReturnedNotice } from '../requests/ReturnedNotice.tsx';
+import { useMarkRead } from '../requests/use-mark-read.ts';
 import { ProblemBanner } from '../session/ProblemBanner.tsx';
 import { useSession } from '../session/session-context.ts';
 import { AcknowledgeForm } from './AcknowledgeForm.tsx';
@@ -145,23 +144,4 @@ function AcknowledgedBanner({ acknowledgement }: { acknowledgement: Acknowledgem
 /** The request and its report are asked for one after the other; whichever knows of a newer version is right. */
 function newestFirst(versions: readonly ReportVersion[]): ReportVersion[] {
   return [...new Map(versions.map((version) => [version.version, version])).values()].toSorted((a, b) => b.version - a.version);
-}
-
-/** "Read" means that the version the notice is about was in front of someone: drawn, in a visible tab, not under the lock. */
-function useMarkRead(request: ReadingRequestDetail, shown: readonly ReportVersion[]): void {
-  const { session, covered } = useSession();
-  const visible = useVisible();
-  const queries = useQueryClient();
-  const isShown = (version: number | null) => version === null || shown.some((one) => one.version === version);
-  const unread = request.notices
-    .filter(({ recipient, read_at_ms, version }) => recipient.id === session.user.id && read_at_ms === null && isShown(version))
-    .map(({ id }) => id)
-    .join();
-  useEffect(() => {
-    if (unread === '' || covered || !visible) return;
-    void Promise.allSettled(unread.split(',').map((id) => readNotification(id))).then(() => {
-      void queries.invalidateQueries({ queryKey: keys.notifications });
-      return queries.invalidateQueries({ queryKey: keys.request(request.id) });
-    });
-  }, [unread, covered, visible, queries, request.id]);
 }

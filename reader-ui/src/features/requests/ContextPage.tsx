@@ -13,6 +13,7 @@ import { PatientBanner } from '../reading/PatientBanner.tsx';
 import { ProblemBanner } from '../session/ProblemBanner.tsx';
 import { ContextFields } from './ContextFields.tsx';
 import { ReturnedNotice } from './ReturnedNotice.tsx';
+import { useMarkRead } from './use-mark-read.ts';
 
 /** Completes what a request lacks, for the physician who knows the patient. */
 export function Page() {
@@ -33,6 +34,8 @@ function Loaded({ request }: { request: ReadingRequestDetail }) {
   const { reading, requests } = strings;
   const queries = useQueryClient();
   const navigate = useNavigate();
+  // The notice that it was sent back is what stands on this page.
+  useMarkRead(request, []);
   const [values, setValues] = useState<FieldValues>(request.clinical_context);
   const [contact, setContact] = useState({
     callback_number: request.callback_number ?? '',

@@ -1,11 +1,12 @@
 // @vitest-environment happy-dom
 import type { ReactNode } from 'react';
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
+import { readNotification } from '../../api/client.ts';
 import { keys, requestsQuery } from '../../api/queries.ts';
-import type { ReadingRequestDetail } from '../../api/types.ts';
+import type { Notice, ReadingRequestDetail } from '../../api/types.ts';
 import { en } from '../../strings/en.ts';
 import { ja } from '../../strings/ja.ts';
-import { listed, requestWith } from '../../testing/example-request.ts';
+import { listed, referrerSession, requestWith } from '../../testing/example-request.ts';
 import type { Rendered } from '../../testing/render.tsx';
 import { render } from '../../testing/render.tsx';
 import { HistoryPanel } from '../reading/HistoryPanel.tsx';
@@ -18,6 +19,7 @@ vi.mock('@tanstack/react-router', () => ({
   useParams: () => ({ requestId: 'q' }),
   useNavigate: () => () => undefined,
 }));
+vi.mock('../../api/client.ts', async (original) => ({ ...(await original<object>()), readNotification: vi.fn(() => Promise.resolve()), getReadingRequest: vi.fn(() => new Promise(() => undefined)) }));
 vi.mock('../../viewer/engine.ts', () => ({ forgetImages: () => undefined }));
 vi.mock('../../viewer/key-image.ts', () => ({}));
 
@@ -49,6 +51,17 @@ it('is told in the list of requests, with the reason, who asks and where to answ
 it('is told above the fields that answer it', async () => {
   const page = await drawn(<ContextPage />);
   expect(page.querySelector('[role=alert]')?.textContent).toContain(reason);
+});
+
+it('counts as read where it is answered, and is not acknowledged', async () => {
+  const notice = { id: 'n', kind: 'request_returned', version: null, recipient: { id: referrerSession.user.id, name: '北 健二', role: 'referrer', site: '' }, deliveries: [], read_at_ms: null, delivered_at_ms: 1, acknowledged_at_ms: null } as unknown as Notice;
+  const request = { ...returned, notices: [notice] };
+  await drawn(<ContextPage />, request);
+  expect(readNotification).toHaveBeenCalledWith('n');
+  await rendered.leave();
+  const page = await drawn(<HistoryPanel request={request} />, request);
+  expect(page.textContent).toContain(ja.reading.read);
+  expect(page.textContent).not.toContain(ja.reading.acknowledgedFact);
 });
 
 it('is told on the page of the case, which waits for no reader then', async () => {

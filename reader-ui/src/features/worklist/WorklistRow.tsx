@@ -84,7 +84,7 @@ export const WorklistRow = memo(function WorklistRow({ request, selected, ownId,
       <td className="px-3 py-2.5">
         <div className="flex flex-wrap items-center gap-1">
           <span className={mine ? 'font-semibold text-accent' : 'text-sm'}>
-            {claim ? <bdi>{mine ? `${claim.reader.name}(${worklist.you})` : claim.reader.name}</bdi> : <span className="text-muted">{worklist.unclaimed}</span>}
+            {claim ? <bdi>{mine ? `${claim.reader.name}(${worklist.you})` : claim.reader.name}</bdi> : isClaimable(request) && <span className="text-muted">{worklist.unclaimed}</span>}
           </span>
         </div>
         <div className="mt-0.5 flex flex-wrap gap-1">
