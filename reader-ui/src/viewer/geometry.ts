@@ -75,3 +75,8 @@ export function pixelToWorld([column, row]: Point2, plane: Plane, spacing: reado
   const at = (i: 0 | 1 | 2) => plane.origin[i] + plane.row[i] * column * spacing[1] + plane.column[i] * row * spacing[0];
   return [at(0), at(1), at(2)];
 }
+
+/** How far a plane lies from the origin of the Frame of Reference along its own normal. mm. */
+export function positionMm(plane: Plane): number {
+  return dot(plane.origin, normal(plane));
+}

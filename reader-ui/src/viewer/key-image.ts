@@ -1,6 +1,7 @@
 import type { StoredAnnotation } from './annotations.ts';
 import { loadOriginal, startEngine } from './engine.ts';
 import { ViewerFailure } from './failure.ts';
+import type { DisplayImage } from './images.ts';
 import { loadSeries } from './series.ts';
 import type { PickedImage } from './stack-viewer.ts';
 import { percentileWindow } from './percentile.ts';
@@ -9,6 +10,7 @@ import { greyLevel, toRange } from './windows.ts';
 
 /** The grey picture of a key image in its stored window, from the same decoded pixels the viewer draws. */
 export interface KeyImagePicture {
+  image: DisplayImage;
   pixels: ImageData;
   annotations: readonly StoredAnnotation[];
 }
@@ -30,7 +32,7 @@ export async function loadKeyImage(study: string, picked: PickedImage): Promise<
     }
     pixels.data[at * 4 + 3] = 255;
   }
-  return { pixels, annotations: picked.annotations };
+  return { image, pixels, annotations: picked.annotations };
 }
 
 function windowOf({ window_center: center, window_width: width }: PickedImage): Window | null {

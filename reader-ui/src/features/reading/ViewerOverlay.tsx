@@ -3,13 +3,13 @@ import { useStrings } from '../../strings/language.tsx';
 import { Badge } from '../../ui/Badge.tsx';
 import { HeaderText } from '../../ui/HeaderText.tsx';
 import type { ViewerFailureCode } from '../../viewer/failure.ts';
-import { dot, normal } from '../../viewer/geometry.ts';
+import { positionMm } from '../../viewer/geometry.ts';
 import type { DisplayImage } from '../../viewer/images.ts';
-import { edgesOf } from '../../viewer/orientation.ts';
 import type { StackViewer, ViewerState } from '../../viewer/stack-viewer.ts';
 import { ArrivalFacts, Withheld } from '../worklist/ArrivalBadge.tsx';
 import { isArriving, isComplete, withheldText } from '../worklist/arrival-facts.ts';
 import { announcedText } from '../worklist/order.ts';
+import { Orientation } from './Orientation.tsx';
 
 interface Props {
   state: ViewerState;
@@ -58,7 +58,7 @@ export function ViewerOverlay({ state, viewer, series, opening, arrival, failure
             {state.preview && <Badge tone="yellow">! {words.previewWhy}</Badge>}
             {!state.preview && !state.measurable && <Badge tone="orange">! {words.notMeasurable}</Badge>}
           </div>
-          <Orientation image={shown} />
+          {shown.plane && <Orientation plane={shown.plane} rail />}
         </>
       )}
       <div className="absolute right-9 bottom-2 flex flex-col items-end gap-1">
@@ -114,24 +114,9 @@ function PositionLines({ image }: { image: DisplayImage }) {
   const { plane, sliceThicknessMm, gantryTiltDegrees } = image;
   return (
     <>
-      {plane && <div>{words.position(dot(plane.origin, normal(plane)).toFixed(1))}</div>}
+      {plane && <div>{words.position(positionMm(plane).toFixed(1))}</div>}
       {sliceThicknessMm !== null && <div>{words.thickness(number(sliceThicknessMm))}</div>}
       {gantryTiltDegrees !== null && Math.abs(gantryTiltDegrees) > 0.05 && <div>{words.tilt(number(gantryTiltDegrees))}</div>}
-    </>
-  );
-}
-
-function Orientation({ image }: { image: DisplayImage }) {
-  const { viewer: words } = useStrings();
-  if (!image.plane) return null;
-  const edges = edgesOf(image.plane);
-  const place = 'absolute text-base font-semibold text-accent';
-  return (
-    <>
-      <span className={`${place} top-1/2 left-3 -translate-y-1/2`}>{words[edges.left]}</span>
-      <span className={`${place} top-1/2 right-9 -translate-y-1/2`}>{words[edges.right]}</span>
-      <span className={`${place} top-2 left-1/2 -translate-x-1/2`}>{words[edges.top]}</span>
-      <span className={`${place} bottom-2 left-1/2 -translate-x-1/2`}>{words[edges.bottom]}</span>
     </>
   );
 }
