@@ -12,6 +12,13 @@ export function ownOpenCalls(request: { calls: readonly Call[] }, userId: string
   return request.calls.filter((call) => !isClosed(call) && call.recorded_by.id === userId);
 }
 
+/** Whether the read-back of the last call that has one was not what had been told. */
+export function readBackDiffers({ calls }: { calls: readonly Call[] }): boolean {
+  const inTurn = calls.filter(isClosed).toSorted((a, b) => a.started_at_ms - b.started_at_ms);
+  const answers = inTurn.map(({ conversation }) => conversation?.readback_ok);
+  return answers.findLast((answer) => typeof answer === 'boolean') === false;
+}
+
 /** The attempt that has no outcome yet. */
 export function runningAttempt(call: Call) {
   return call.attempts.find(({ outcome }) => outcome === null) ?? null;

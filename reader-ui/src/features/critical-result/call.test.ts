@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import type { Call, ReadingRequestDetail } from '../../api/types.ts';
 import { en } from '../../strings/en.ts';
 import { ja } from '../../strings/ja.ts';
-import { callClockSinceMs, callSpan, contactsOf, telLink } from './call-facts.ts';
+import { callClockSinceMs, callSpan, contactsOf, readBackDiffers, telLink } from './call-facts.ts';
 import { missingName } from './conversation-facts.ts';
 import { emptyConversation, readConversation, toWire } from './conversation-form.ts';
 import * as vocabulary from './vocabulary.ts';
@@ -30,6 +30,21 @@ describe('phone links', () => {
     expect(contactsOf(request)[0]?.role).toBe('callback');
     expect(vocabulary.calleeRoles).not.toContain('callback');
     for (const strings of [ja, en]) expect(strings.code('callback')).not.toBe('callback');
+  });
+});
+
+describe('the read-back', () => {
+  const call = (started_at_ms: number, readback_ok: boolean | null, state = 'closed') => ({ state, started_at_ms, conversation: { readback_ok } }) as unknown as Call;
+
+  it('is that of the last call that has one', () => {
+    expect(readBackDiffers({ calls: [] })).toBe(false);
+    expect(readBackDiffers({ calls: [call(1, false)] })).toBe(true);
+    expect(readBackDiffers({ calls: [call(2, true), call(1, false)] })).toBe(false);
+    expect(readBackDiffers({ calls: [call(1, false), { ...call(2, null), conversation: null }] })).toBe(true);
+  });
+
+  it('does not count while the record is open', () => {
+    expect(readBackDiffers({ calls: [call(1, false, 'readback_mismatch')] })).toBe(false);
   });
 });
 

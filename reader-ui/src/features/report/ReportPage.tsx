@@ -10,7 +10,7 @@ import { Button } from '../../ui/Button.tsx';
 import { Empty, Waiting } from '../../ui/Waiting.tsx';
 import { forgetImages } from '../../viewer/engine.ts';
 import { CallRecord } from '../critical-result/CallRecord.tsx';
-import { isClosed } from '../critical-result/call-facts.ts';
+import { isClosed, readBackDiffers } from '../critical-result/call-facts.ts';
 import { safeLines } from '../fields/FieldFacts.tsx';
 import { PatientBanner } from '../reading/PatientBanner.tsx';
 import { ContextPanel } from '../reading/ContextPanel.tsx';
@@ -87,6 +87,7 @@ function Loaded({ request }: { request: ReadingRequestDetail }) {
                 {strings.report.newVersion(latest.version)}
               </Banner>
             )}
+            {latest && readBackDiffers(request) && <Banner tone="danger">{strings.report.readBackDiffers}</Banner>}
             {latest ? <ReportView request={request} version={latest} /> : <NoReport request={request} mayAnswer={ownSite} />}
             {calls.length > 0 && (
               <div className="flex flex-col gap-3">

@@ -8,9 +8,11 @@ import type { Strings } from '../../strings/ja.ts';
 import { useStrings } from '../../strings/language.tsx';
 import { Banner } from '../../ui/Banner.tsx';
 import { Button } from '../../ui/Button.tsx';
+import { ownOpenCalls, readBackDiffers } from '../critical-result/call-facts.ts';
 import { useTemplates } from '../fields/templates.ts';
 import { useLive } from '../live/live-context.ts';
 import { ProblemBanner } from '../session/ProblemBanner.tsx';
+import { useSession } from '../session/session-context.ts';
 import { withheldText } from '../worklist/arrival-facts.ts';
 import { announcedText } from '../worklist/order.ts';
 import { SignDialog } from './SignDialog.tsx';
@@ -31,6 +33,7 @@ export function SignPanel({ request, draft, disabled }: Props) {
   const strings = useStrings();
   const { sign, reading, language } = strings;
   const { connected } = useLive();
+  const { user } = useSession().session;
   const queries = useQueryClient();
   const [asking, setAsking] = useState<Status | null>(null);
   const [busy, setBusy] = useState(false);
@@ -80,6 +83,8 @@ export function SignPanel({ request, draft, disabled }: Props) {
       {connected === false && <Banner tone="warning">{sign.offline}</Banner>}
       {request.warnings.includes('patient_mismatch_held') && <Banner tone="danger">{reading.mismatchHeld(arrival.held)}</Banner>}
       {withheld && <Banner tone="danger">{withheld}</Banner>}
+      {readBackDiffers(request) && <Banner tone="danger">{sign.readBackDiffers}</Banner>}
+      {ownOpenCalls(request, user.id).length > 0 && <Banner tone="warning">{sign.openCall}</Banner>}
       <p className="text-sm text-soft">{sign.images(arrival.verified, announcedText(arrival.announced))}</p>
       {kinds.map((kind) => (
         <SignChoice

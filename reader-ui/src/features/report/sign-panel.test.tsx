@@ -4,7 +4,7 @@ import { afterEach, beforeEach, expect, it, vi } from 'vitest';
 import { signReport } from '../../api/client.ts';
 import { Problem } from '../../api/http.ts';
 import { keys } from '../../api/queries.ts';
-import type { Blocker, Draft, ReadingRequestDetail } from '../../api/types.ts';
+import type { Blocker, Call, Draft, ReadingRequestDetail } from '../../api/types.ts';
 import { ja } from '../../strings/ja.ts';
 import { readerSession, requestWith } from '../../testing/example-request.ts';
 import type { Rendered } from '../../testing/render.tsx';
@@ -46,6 +46,15 @@ it('shows what blocks signing as of the newest answer of the relay', async () =>
   expect(text).not.toContain(call.message_ja);
   expect(text).toContain(ja.sign.ready);
   expect(rendered.button(ja.sign.final)?.disabled).toBe(false);
+});
+
+it('says at once that a call record is open, and that a read-back did not match', async () => {
+  const open = { id: 'c', state: 'connected', recorded_by: readerSession.user, started_at_ms: 1, attempts: [], conversation: null } as unknown as Call;
+  expect(await show({ draft: draft([]), calls: [open] })).toContain(ja.sign.openCall);
+  const closed = { ...open, state: 'closed', conversation: { readback_ok: false } } as unknown as Call;
+  const text = await show({ draft: draft([call]), calls: [closed] });
+  expect(text).not.toContain(ja.sign.openCall);
+  expect(text).toContain(ja.sign.readBackDiffers);
 });
 
 it('names the disposition that a blocker is about', async () => {
