@@ -70,11 +70,7 @@ export function Shell() {
           </Button>
         </div>
       </header>
-      {connected === false && (
-        <div className="px-3 pt-2">
-          <Banner tone="warning">{strings.live.offline}</Banner>
-        </div>
-      )}
+      {connected === false && <OfflineBanner sinceMs={lostSinceMs} />}
       <div id="content" className="min-h-0 flex-1">
         <Outlet />
       </div>
@@ -93,6 +89,20 @@ export function LineState({ connected, lostSinceMs }: Pick<LiveState, 'connected
       <span role="status">{lost ? live.lost : connected ? live.connected : live.connecting}</span>
       {lost && lostSinceMs !== null && <LostFor sinceMs={lostSinceMs} />}
     </span>
+  );
+}
+
+/** A line that comes back by itself within this time moves nothing on the page; the state in the corner tells it at once. */
+const offlineAfterMs = 6_000;
+
+export function OfflineBanner({ sinceMs }: { sinceMs: number | null }) {
+  const { live } = useStrings();
+  const now = useServerTime();
+  if (sinceMs !== null && now - sinceMs < offlineAfterMs) return null;
+  return (
+    <div className="px-3 pt-2">
+      <Banner tone="warning">{live.offline}</Banner>
+    </div>
   );
 }
 
