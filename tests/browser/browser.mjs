@@ -34,7 +34,7 @@ const escaped = (text) => text.replace(/[.*+?^${}()|[\]\\]/g, '\\$&');
 
 /** The control that belongs to a label, whatever mark stands behind its words. */
 async function control(scope, label) {
-  const words = scope.locator('label').filter({ hasText: new RegExp(`^${escaped(label)}\\s*(必須|条件により必須)?$`) });
+  const words = scope.locator('label').filter({ hasText: new RegExp(`^${escaped(label)}\\s*(必須)?$`) });
   const id = await words.first().getAttribute('for');
   return scope.locator(`[id="${id}"]`);
 }

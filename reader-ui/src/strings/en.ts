@@ -131,7 +131,6 @@ export const en: Strings = {
     unanswered: 'Unanswered',
     choose: 'Choose',
     required: 'Required',
-    conditional: 'Required in some cases',
     notEntered: 'Not entered',
     back: 'Back to the list',
     by: 'By',

@@ -142,7 +142,6 @@ export const ja = {
     unanswered: '未回答',
     choose: '選択',
     required: '必須',
-    conditional: '条件により必須',
     notEntered: '未入力',
     back: '一覧へ戻る',
     by: '担当',

@@ -7,7 +7,7 @@ import { Choice, Choices } from '../../ui/Choice.tsx';
 import { CalcField } from './CalcField.tsx';
 import { exclusiveNone } from './exclusive-none.ts';
 import { asInstant } from './field-text.ts';
-import { isAsked } from './condition.ts';
+import { isAsked, isRequired, isUnanswered } from './condition.ts';
 import { NumberField } from './NumberField.tsx';
 
 interface FormProps {
@@ -40,6 +40,7 @@ export function FieldForm({ fields, values, disabled = false, calc, problems, al
           <FieldRow
             key={definition.id}
             definition={definition}
+            required={isRequired(definition, { values, context })}
             value={values[definition.id] ?? null}
             disabled={disabled}
             problem={problems?.find(({ field }) => field === path || field === definition.id)}
@@ -57,6 +58,7 @@ const short = new Set<FieldDefinition['type']>(['int', 'dec']);
 
 interface RowProps {
   definition: FieldDefinition;
+  required: boolean;
   value: FieldValue;
   disabled: boolean;
   problem: FieldProblem | undefined;
@@ -64,12 +66,11 @@ interface RowProps {
   onChange(value: FieldValue): void;
 }
 
-function FieldRow({ definition, value, disabled, problem, nested, onChange }: RowProps) {
+function FieldRow({ definition, required, value, disabled, problem, nested, onChange }: RowProps) {
   const strings = useStrings();
   const id = useId();
   const { language } = strings;
   const label = definition.label[language];
-  const mark = definition.required === 'always' ? strings.common.required : definition.required === 'conditional' ? strings.common.conditional : null;
   if (definition.type === 'group') {
     return (
       <fieldset className="col-span-full min-w-0 rounded-md border border-line px-3 pt-1 pb-3">
@@ -81,12 +82,12 @@ function FieldRow({ definition, value, disabled, problem, nested, onChange }: Ro
   if (definition.type === 'list') {
     return <ListField definition={definition} rows={Array.isArray(value) ? value : []} disabled={disabled} onChange={onChange} />;
   }
-  const unanswered = value === null || value === '' || (Array.isArray(value) && value.length === 0);
+  const unanswered = isUnanswered(value);
   return (
     <div className={`flex min-w-0 flex-col gap-1 ${short.has(definition.type) ? '' : 'col-span-full'}`}>
       <label htmlFor={id} className="flex items-baseline gap-2 text-xs text-soft">
         {label}
-        {mark && unanswered && <span className={definition.required === 'always' ? 'text-orange' : 'text-muted'}>{mark}</span>}
+        {required && unanswered && <span className="text-orange">{strings.common.required}</span>}
       </label>
       <Control id={id} definition={definition} value={value} disabled={disabled} onChange={onChange} />
       {problem && problem.severity !== 'missing' && !unanswered && <p className="text-xs text-red">{language === 'ja' ? problem.message_ja : problem.message_en}</p>}

@@ -6,6 +6,7 @@ interface Condition {
   has?: string[];
   above?: number;
   of?: string;
+  missing?: string[];
 }
 
 export interface Around {
@@ -21,6 +22,17 @@ export function isAsked(definition: FieldDefinition, { values, context }: Around
   if (has) return codesOf(other).some((code) => has.includes(code));
   if (typeof above === 'number') return typeof other === 'number' && other > above;
   return true;
+}
+
+/** Whether a field that is asked has to be answered now, as the relay decides it when the report is signed. */
+export function isRequired(definition: FieldDefinition, around: Around): boolean {
+  if (definition.required !== 'conditional') return definition.required === 'always';
+  const { missing } = (definition.condition ?? {}) as Condition;
+  return missing ? missing.every((field) => isUnanswered(around.values[field] ?? null)) : isAsked(definition, around);
+}
+
+export function isUnanswered(value: FieldValue): boolean {
+  return value === null || value === '' || (Array.isArray(value) && value.length === 0);
 }
 
 function codesOf(value: FieldValue): string[] {

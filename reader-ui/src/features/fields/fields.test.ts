@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
-import type { FieldDefinition } from '../../api/types.ts';
+import type { FieldDefinition, FieldValues } from '../../api/types.ts';
 import { en } from '../../strings/en.ts';
 import { ja } from '../../strings/ja.ts';
-import { isAsked } from './condition.ts';
+import { isAsked, isRequired } from './condition.ts';
 import { exclusiveNone } from './exclusive-none.ts';
 import { answered, asInstant, calcText, fieldText, parseNumber, reasonText } from './field-text.ts';
 import { sortTemplates } from './templates.ts';
@@ -42,6 +42,16 @@ describe('the form as JSON', () => {
 });
 
 describe('conditions', () => {
+  it('make a field required only while they hold', () => {
+    const around = (values: object) => ({ values: values as FieldValues, context: {} });
+    const diameter = field({ required: 'conditional', condition: { missing: ['volume_direct_ml'] } });
+    for (const values of [{}, { volume_direct_ml: null }, { volume_direct_ml: '' }]) expect(isRequired(diameter, around(values))).toBe(true);
+    expect(isRequired(diameter, around({ volume_direct_ml: 30 }))).toBe(false);
+    expect(isRequired(field({ required: 'conditional', condition: { field: 'ivh', has: ['present'] } }), around({ ivh: 'present' }))).toBe(true);
+    expect(isRequired(field({ required: 'optional', condition: { field: 'ivh', has: ['present'] } }), around({ ivh: 'present' }))).toBe(false);
+    expect(isRequired(field({ required: 'always' }), around({}))).toBe(true);
+  });
+
   const extent = field({ condition: { field: 'ivh', has: ['present'] } });
 
   it('ask a field only after the answer it hangs on', () => {
