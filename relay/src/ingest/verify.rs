@@ -80,7 +80,10 @@ impl Verifications {
     ) -> Result<Option<HeadDigest>, VerifyFault> {
         let mut scratch = self.scratch().pop().unwrap_or_default();
         let verified = verify_container(file, item, heads, &mut scratch);
-        self.scratch().push(scratch);
+        let mut kept = self.scratch();
+        if kept.len() < AT_ONCE_MAX {
+            kept.push(scratch);
+        }
         verified
     }
 

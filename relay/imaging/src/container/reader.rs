@@ -137,7 +137,7 @@ impl<R: Read + Seek> Container<R> {
         scratch: &mut Scratch,
     ) -> Result<[u8; 32], ContainerError> {
         let rebuilt = self.rebuild_sections(out, scratch, || Ok(()));
-        scratch.trim();
+        scratch.trim(rebuilt.is_ok());
         rebuilt
     }
 
@@ -488,14 +488,14 @@ pub struct Scratch {
 }
 
 impl Scratch {
-    /// Gives the memory back that a large frame took.
-    fn trim(&mut self) {
+    /// Gives the memory back that a large frame took. One that failed may have taken any.
+    fn trim(&mut self, is_rebuilt: bool) {
         let largest = self
             .packed
             .capacity()
             .max(self.plain.capacity())
             .max(self.expanded.capacity());
-        if largest > frames::KEPT_FRAME_BYTES {
+        if !is_rebuilt || largest > frames::KEPT_FRAME_BYTES {
             *self = Self::default();
         }
     }

@@ -156,9 +156,10 @@ impl Encoder {
                 let mut memory = Cursor::new(std::mem::take(&mut self.gathered));
                 memory.get_mut().clear();
                 let scratch: &mut dyn Scratch = if frames == 1 { &mut memory } else { scratch };
-                self.gather(src, object, coding, &form, scratch, &mut header, out)?;
+                let gathered = self.gather(src, object, coding, &form, scratch, &mut header, out);
                 self.gathered = memory.into_inner();
                 self.trim();
+                gathered?;
             }
             None => self.stream(src, object, coding, &mut header, out)?,
         }

@@ -222,6 +222,23 @@ fn check_outcome(codestream: &[u8], shape: &ImageShape) -> Result<(), TestCaseEr
     let preview = decode_prefix(codestream, shape, 1, &mut samples).map(|reduced| reduced.n_samples());
     prop_assert_eq!(samples.len(), preview.unwrap_or(0));
     prop_assert!(samples.iter().all(|sample| shape.sample_range().contains(sample)));
+    check_memory(codestream, shape)
+}
+
+/// A decoder that has just decoded the whole image gives no sample of it to a codestream that lacks it: the outcome is
+/// that of a fresh decoder.
+fn check_memory(codestream: &[u8], shape: &ImageShape) -> Result<(), TestCaseError> {
+    let known = [&*GREY, &*COLOUR, &*OWN];
+    let (mut kept, mut samples, mut fresh) = (Decoder::default(), Vec::new(), Vec::new());
+    for (known_shape, whole) in known.iter().filter(|(known, _)| known == shape) {
+        prop_assert_eq!(kept.decode(whole, known_shape, &mut samples), Ok(()));
+        let outcome = kept.decode(codestream, shape, &mut samples);
+        prop_assert_eq!(outcome, decode(codestream, shape, &mut fresh));
+        prop_assert_eq!(&samples, &fresh);
+        let preview = kept.decode_prefix(codestream, shape, 1, &mut samples);
+        prop_assert_eq!(preview, decode_prefix(codestream, shape, 1, &mut fresh));
+        prop_assert_eq!(&samples, &fresh);
+    }
     Ok(())
 }
 
